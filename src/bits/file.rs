@@ -1,0 +1,81 @@
+//! One file of a job.
+
+use std::path::PathBuf;
+
+use super::Credentials;
+
+/// A file as a client asks for it, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct NewFile {
+    /// Absolute `http` or `https` URL without userinfo, at most 2,200
+    /// characters.
+    pub(crate) remote_url: String,
+    /// The destination as the client wrote it; shown back verbatim.
+    pub(crate) local_file: String,
+    /// The native destination that it maps to.
+    pub(crate) path: PathBuf,
+    /// What stood as userinfo in the URL.
+    pub(crate) userinfo: Option<Credentials>,
+}
+
+/// A file of a job, and how far it has come.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct File {
+    /// Place in the job, from 0; never changes.
+    pub(crate) index: u32,
+    /// Absolute URL without userinfo. Its query is a secret.
+    pub(crate) remote_url: String,
+    /// The destination as the client wrote it.
+    pub(crate) local_file: String,
+    /// The native destination that it maps to, below a write root.
+    pub(crate) path: PathBuf,
+    /// Octets, once the server has said so.
+    pub(crate) size: Option<u64>,
+    /// What the server said about the version that is being fetched.
+    pub(crate) validator: Validator,
+    /// The octets from the start that lie on disk, synced.
+    pub(crate) durable: u64,
+    /// The file lies whole in its temporary place, synced.
+    pub(crate) transferred: bool,
+    /// The file lies at its destination; set while a Complete is under way.
+    pub(crate) placed: bool,
+}
+
+impl File {
+    /// The file `new` at place `index`, nothing of it here yet.
+    pub(crate) fn new(index: u32, new: NewFile) -> Self {
+        Self {
+            index,
+            remote_url: new.remote_url,
+            local_file: new.local_file,
+            path: new.path,
+            size: None,
+            validator: Validator::default(),
+            durable: 0,
+            transferred: false,
+            placed: false,
+        }
+    }
+
+    /// Octets that are here for good.
+    pub(crate) fn octets(&self) -> u64 {
+        if self.transferred {
+            self.size.unwrap_or(self.durable)
+        } else {
+            self.durable
+        }
+    }
+}
+
+/// By what a server's version of a file is told from another
+/// (RFC 9110 8.8).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Validator {
+    /// The `ETag` header, quotes and weakness mark included.
+    pub(crate) etag: Option<String>,
+    /// The `Last-Modified` header, verbatim.
+    pub(crate) last_modified: Option<String>,
+    /// `Last-Modified` is at least a second older than `Date` was: only then
+    /// it names one version (RFC 9110 8.8.2.2).
+    pub(crate) last_modified_is_strong: bool,
+}

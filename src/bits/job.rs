@@ -1,0 +1,495 @@
+//! A job, and the only functions that change it.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use super::ClientCertificate;
+use super::Effect;
+use super::ErrorContext;
+use super::File;
+use super::Hresult;
+use super::Input;
+use super::Intent;
+use super::JobId;
+use super::NewFile;
+use super::Owner;
+use super::Priority;
+use super::Proxy;
+use super::Refused;
+use super::State;
+use super::Timestamp;
+use super::Validator;
+use super::state::Situation;
+use super::state::Step;
+use super::state::step;
+
+/// A transfer job: a named, ordered set of files with one state.
+///
+/// Reading is free (it derefs to [`JobParts`]); every change goes through a
+/// method here, so that the rules cannot be gone around.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Job(JobParts);
+
+/// What a job consists of; all of it is stored.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct JobParts {
+    /// The key.
+    pub(crate) id: JobId,
+    /// Who made it.
+    pub(crate) owner: Owner,
+    /// 1 to 256 characters.
+    pub(crate) display_name: String,
+    /// At most 1,024 characters.
+    pub(crate) description: String,
+    /// Which job goes first.
+    pub(crate) priority: Priority,
+    /// From a transient error to the next attempt; whole seconds, at least 5.
+    pub(crate) minimum_retry_delay: Duration,
+    /// From the first transient error without progress to ERROR; whole
+    /// seconds, 0 makes every error fatal.
+    pub(crate) no_progress_timeout: Duration,
+    /// Which proxy its requests go through.
+    pub(crate) proxy: Proxy,
+    /// With which certificate it identifies itself.
+    pub(crate) client_certificate: Option<ClientCertificate>,
+    /// Where it stands.
+    pub(crate) state: State,
+    /// What Complete or Cancel is doing.
+    pub(crate) intent: Option<Intent>,
+    /// The last failure, until data flows again.
+    pub(crate) error: Option<JobError>,
+    /// Failed attempts since creation; never reset.
+    pub(crate) transient_error_count: u32,
+    /// When the first failure since the last progress happened.
+    pub(crate) stalled_at: Option<Timestamp>,
+    /// When a job in TRANSIENT_ERROR is looked at again.
+    pub(crate) wake_at: Option<Timestamp>,
+    /// When it entered QUEUED; first come, first served.
+    pub(crate) queued_at: Timestamp,
+    /// `JobCreationTime`.
+    pub(crate) created_at: Timestamp,
+    /// `JobLastModificationTime`.
+    pub(crate) modified_at: Timestamp,
+    /// `JobCompletionTime`: when it entered TRANSFERRED.
+    pub(crate) transferred_at: Option<Timestamp>,
+    /// How many files it has.
+    pub(crate) files_total: u32,
+    /// How many of them are here.
+    pub(crate) files_transferred: u32,
+    /// How many files have a known size.
+    pub(crate) files_sized: u32,
+    /// The sum of the known sizes.
+    pub(crate) bytes_known: u64,
+    /// The sum of what is here for good.
+    pub(crate) bytes_transferred: u64,
+}
+
+/// A job as a client asks for it, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct NewJob {
+    /// Its name.
+    pub(crate) display_name: String,
+    /// What it is for.
+    pub(crate) description: String,
+    /// Its files, in order.
+    pub(crate) files: Vec<NewFile>,
+    /// Suspended rather than queued.
+    pub(crate) suspended: bool,
+}
+
+/// New values for the five properties that a client may set.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Changes {
+    /// `DisplayName`.
+    pub(crate) display_name: Option<String>,
+    /// `Description`.
+    pub(crate) description: Option<String>,
+    /// `Priority`, as its number.
+    pub(crate) priority: Option<u32>,
+    /// `MinimumRetryDelay`, seconds.
+    pub(crate) minimum_retry_delay_s: Option<u32>,
+    /// `NoProgressTimeout`, seconds.
+    pub(crate) no_progress_timeout_s: Option<u32>,
+}
+
+/// Why a job failed: what `GetError` answers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct JobError {
+    /// In which part.
+    pub(crate) context: ErrorContext,
+    /// Which error.
+    pub(crate) code: Hresult,
+    /// Which file, by its place.
+    pub(crate) file: Option<u32>,
+    /// What a person needs beside the code: the phase, the address without
+    /// its query, the HTTP status. No secrets.
+    pub(crate) detail: String,
+}
+
+/// What a transfer says of one file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum FileReport {
+    /// The server has begun to answer with this version. The octets that lie
+    /// here count on when `restarted` is false, and are void when it is true.
+    Began {
+        /// Octets of the whole file, if the server says.
+        size: Option<u64>,
+        /// The version.
+        validator: Validator,
+        /// It is another version than before, or the server starts over.
+        restarted: bool,
+    },
+    /// So many octets from the start lie on disk, synced.
+    Durable(u64),
+    /// The file is whole, synced; so many octets.
+    Done(u64),
+}
+
+impl Job {
+    /// A new job of `owner`, and its files.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] with `E_INVALIDARG` when the name is empty or longer than
+    /// 256 characters, `BG_E_STRING_TOO_LONG` when the description is longer
+    /// than 1,024.
+    pub(crate) fn create(
+        id: JobId,
+        owner: Owner,
+        new: NewJob,
+        now: Timestamp,
+    ) -> Result<(Self, Vec<File>), Refused> {
+        if new.display_name.is_empty() || new.display_name.chars().count() > MAX_DISPLAY_NAME {
+            return Err(Refused(Hresult::E_INVALIDARG));
+        }
+        check_description(&new.description)?;
+        let mut job = Self(JobParts {
+            id,
+            owner,
+            display_name: new.display_name,
+            description: new.description,
+            priority: Priority::default(),
+            minimum_retry_delay: DEFAULT_MINIMUM_RETRY_DELAY,
+            no_progress_timeout: DEFAULT_NO_PROGRESS_TIMEOUT,
+            proxy: Proxy::default(),
+            client_certificate: None,
+            state: State::Suspended,
+            intent: None,
+            error: None,
+            transient_error_count: 0,
+            stalled_at: None,
+            wake_at: None,
+            queued_at: now,
+            created_at: now,
+            modified_at: now,
+            transferred_at: None,
+            files_total: 0,
+            files_transferred: 0,
+            files_sized: 0,
+            bytes_known: 0,
+            bytes_transferred: 0,
+        });
+        let files = new
+            .files
+            .into_iter()
+            .map(|file| job.add_file(file, now))
+            .collect::<Result<_, _>>()?;
+        if !new.suspended {
+            job.apply(Input::Resume, now)?;
+        }
+        Ok((job, files))
+    }
+
+    /// The job that was stored as `parts`.
+    pub(crate) const fn restore(parts: JobParts) -> Self {
+        Self(parts)
+    }
+
+    /// `BytesTotal`: unknown until the size of every file is known.
+    pub(crate) fn bytes_total(&self) -> Option<u64> {
+        (self.files_sized == self.files_total).then_some(self.bytes_known)
+    }
+
+    /// Moves the job on, and says what the caller must now do.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; the job is then as it was.
+    pub(crate) fn apply(&mut self, input: Input, now: Timestamp) -> Result<Effect, Refused> {
+        let at = Situation {
+            state: self.state,
+            intent: self.intent,
+            has_files: self.files_total > 0,
+            has_work: self.files_transferred < self.files_total,
+        };
+        let was_running = self.state.is_running();
+        let to = match step(at, &input) {
+            Step::Stay | Step::Late => return Ok(Effect::Unchanged),
+            Step::Refuse(code) => return Err(Refused(code)),
+            Step::Intend(intent) => {
+                self.0.intent = Some(intent);
+                self.0.modified_at = now;
+                return Ok(Effect::Settle(intent));
+            }
+            Step::To(state) => state,
+        };
+        self.0.state = to;
+        self.0.modified_at = now;
+        self.0.wake_at = None;
+        Ok(match input {
+            Input::Resume if to == State::Transferred => self.enter_transferred(now),
+            Input::Resume => {
+                // A client that tries again gets the whole timeout again.
+                self.0.stalled_at = None;
+                self.0.queued_at = now;
+                Effect::Schedule
+            }
+            Input::Suspend if was_running => Effect::Stop,
+            Input::Suspend | Input::Start => Effect::Changed,
+            Input::Connected => {
+                self.0.error = None;
+                Effect::Changed
+            }
+            Input::Preempt => {
+                self.0.queued_at = now;
+                Effect::Stop
+            }
+            Input::Transferred => self.enter_transferred(now),
+            Input::FailedForNow { error, retry_after } => {
+                self.fail_for_now(error, retry_after, now)
+            }
+            Input::Failed(error) => {
+                self.0.transient_error_count = self.0.transient_error_count.saturating_add(1);
+                self.0.error = Some(error);
+                Effect::Stop
+            }
+            Input::Retry if self.is_stalled_too_long(now) => {
+                self.0.state = State::Error;
+                Effect::Changed
+            }
+            Input::Retry => {
+                self.0.queued_at = now;
+                Effect::Schedule
+            }
+            Input::Settled => Effect::Remove,
+            Input::Unsettled(error) => {
+                self.0.intent = None;
+                self.0.error = Some(error);
+                Effect::Changed
+            }
+            Input::Complete | Input::Cancel => Effect::Unchanged,
+        })
+    }
+
+    /// Adds a file at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] with `BG_E_INVALID_STATE` when the job is final or on its
+    /// way there, `BG_E_TOO_MANY_FILES_IN_JOB` at the end of the numbers.
+    pub(crate) fn add_file(&mut self, new: NewFile, now: Timestamp) -> Result<File, Refused> {
+        self.check_open()?;
+        let index = self.files_total;
+        self.0.files_total = index
+            .checked_add(1)
+            .ok_or(Refused(Hresult::BG_E_TOO_MANY_FILES_IN_JOB))?;
+        self.0.modified_at = now;
+        Ok(File::new(index, new))
+    }
+
+    /// Sets what a client may set: all of it or, on an error, nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] with `BG_E_STRING_TOO_LONG` or `E_INVALIDARG` for a name or
+    /// description that does not fit, `E_NOTIMPL` for an unknown priority,
+    /// `BG_E_INVALID_STATE` when the job is final or on its way there.
+    pub(crate) fn set(&mut self, changes: Changes, now: Timestamp) -> Result<Effect, Refused> {
+        self.check_open()?;
+        let mut next = self.0.clone();
+        if let Some(name) = changes.display_name {
+            if name.is_empty() {
+                return Err(Refused(Hresult::E_INVALIDARG));
+            }
+            if name.chars().count() > MAX_DISPLAY_NAME {
+                return Err(Refused(Hresult::BG_E_STRING_TOO_LONG));
+            }
+            next.display_name = name;
+        }
+        if let Some(description) = changes.description {
+            check_description(&description)?;
+            next.description = description;
+        }
+        if let Some(number) = changes.priority {
+            next.priority = Priority::from_number(number).ok_or(Refused(Hresult::E_NOTIMPL))?;
+        }
+        if let Some(seconds) = changes.minimum_retry_delay_s {
+            // "IBackgroundCopyJob::SetMinimumRetryDelay": smaller values
+            // become five seconds.
+            next.minimum_retry_delay = Duration::from_secs(seconds.into()).max(LEAST_RETRY_DELAY);
+        }
+        if let Some(seconds) = changes.no_progress_timeout_s {
+            next.no_progress_timeout = Duration::from_secs(seconds.into());
+        }
+        if next == self.0 {
+            return Ok(Effect::Unchanged);
+        }
+        next.modified_at = now;
+        let effect = if next.priority == self.priority {
+            Effect::Changed
+        } else {
+            Effect::Schedule
+        };
+        self.0 = next;
+        Ok(effect)
+    }
+
+    /// Sets the proxy.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] with `BG_E_INVALID_STATE` when the job is final or on its
+    /// way there.
+    pub(crate) fn set_proxy(&mut self, proxy: Proxy, now: Timestamp) -> Result<Effect, Refused> {
+        self.check_open()?;
+        self.0.proxy = proxy;
+        self.0.modified_at = now;
+        Ok(Effect::Changed)
+    }
+
+    /// Sets or removes the client certificate.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] with `BG_E_INVALID_STATE` when the job is final or on its
+    /// way there.
+    pub(crate) fn set_client_certificate(
+        &mut self,
+        certificate: Option<ClientCertificate>,
+        now: Timestamp,
+    ) -> Result<Effect, Refused> {
+        self.check_open()?;
+        self.0.client_certificate = certificate;
+        self.0.modified_at = now;
+        Ok(Effect::Changed)
+    }
+
+    /// Notes a change beside the job's own values (credentials).
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] with `BG_E_INVALID_STATE` when the job is final or on its
+    /// way there.
+    pub(crate) fn touch(&mut self, now: Timestamp) -> Result<Effect, Refused> {
+        self.check_open()?;
+        self.0.modified_at = now;
+        Ok(Effect::Changed)
+    }
+
+    /// Takes in what a transfer says of `file`, and counts it.
+    pub(crate) fn report(&mut self, file: &mut File, report: FileReport, now: Timestamp) {
+        let before = file.octets();
+        let known_before = file.size;
+        match report {
+            FileReport::Began {
+                size,
+                validator,
+                restarted,
+            } => {
+                if restarted {
+                    file.durable = 0;
+                }
+                file.size = size;
+                file.validator = validator;
+            }
+            FileReport::Durable(octets) => file.durable = octets,
+            FileReport::Done(octets) => {
+                if !file.transferred {
+                    self.0.files_transferred += 1;
+                }
+                file.transferred = true;
+                file.durable = octets;
+                file.size = Some(octets);
+            }
+        }
+        match (known_before, file.size) {
+            (None, Some(_)) => self.0.files_sized += 1,
+            (Some(_), None) => self.0.files_sized -= 1,
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+        self.0.bytes_known = self.bytes_known - known_before.unwrap_or(0) + file.size.unwrap_or(0);
+        self.0.bytes_transferred = self.bytes_transferred - before + file.octets();
+        if file.octets() > before {
+            self.0.stalled_at = None;
+        }
+        self.0.modified_at = now;
+    }
+
+    fn check_open(&self) -> Result<(), Refused> {
+        if self.state.is_final() || self.intent.is_some() {
+            return Err(Refused(Hresult::BG_E_INVALID_STATE));
+        }
+        Ok(())
+    }
+
+    fn enter_transferred(&mut self, now: Timestamp) -> Effect {
+        self.0.error = None;
+        self.0.stalled_at = None;
+        self.0.transferred_at = Some(now);
+        Effect::Changed
+    }
+
+    fn fail_for_now(
+        &mut self,
+        error: JobError,
+        retry_after: Option<Duration>,
+        now: Timestamp,
+    ) -> Effect {
+        self.0.transient_error_count = self.transient_error_count.saturating_add(1);
+        self.0.error = Some(error);
+        let stalled_at = *self.0.stalled_at.get_or_insert(now);
+        if self.is_stalled_too_long(now) || self.minimum_retry_delay > self.no_progress_timeout {
+            self.0.state = State::Error;
+            return Effect::Stop;
+        }
+        let retry_at = now
+            + self
+                .minimum_retry_delay
+                .max(retry_after.unwrap_or_default());
+        let wake_at = retry_at.min(stalled_at + self.no_progress_timeout);
+        self.0.wake_at = Some(wake_at);
+        Effect::WakeAt(wake_at)
+    }
+
+    fn is_stalled_too_long(&self, now: Timestamp) -> bool {
+        self.stalled_at
+            .is_some_and(|at| now >= at + self.no_progress_timeout)
+    }
+}
+
+impl Deref for Job {
+    type Target = JobParts;
+
+    fn deref(&self) -> &JobParts {
+        &self.0
+    }
+}
+
+fn check_description(text: &str) -> Result<(), Refused> {
+    if text.chars().count() > MAX_DESCRIPTION {
+        return Err(Refused(Hresult::BG_E_STRING_TOO_LONG));
+    }
+    Ok(())
+}
+
+/// "`IBackgroundCopyJob::SetDisplayName`", characters.
+const MAX_DISPLAY_NAME: usize = 256;
+
+/// "`IBackgroundCopyJob::SetDescription`", characters.
+const MAX_DESCRIPTION: usize = 1_024;
+
+const DEFAULT_MINIMUM_RETRY_DELAY: Duration = Duration::from_mins(10);
+
+const LEAST_RETRY_DELAY: Duration = Duration::from_secs(5);
+
+const DEFAULT_NO_PROGRESS_TIMEOUT: Duration = Duration::from_hours(14 * 24);

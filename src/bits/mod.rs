@@ -1,0 +1,42 @@
+//! What a transfer job is, and the rules by which it changes.
+//!
+//! Values and pure functions: nothing here does I/O or reads a clock. A job's
+//! state changes only through [`Job::apply`]; every state × every input is in
+//! the one table of [`state`]. Property limits and defaults follow the BITS
+//! reference pages ("`IBackgroundCopyJob`", "`BG_JOB_STATE`").
+
+mod code;
+mod file;
+mod id;
+mod job;
+mod policy;
+mod state;
+mod time;
+
+pub(crate) use code::ErrorContext;
+pub(crate) use code::Hresult;
+pub(crate) use file::File;
+pub(crate) use file::NewFile;
+pub(crate) use file::Validator;
+pub(crate) use id::JobId;
+pub(crate) use id::Owner;
+pub(crate) use job::Changes;
+pub(crate) use job::FileReport;
+pub(crate) use job::Job;
+pub(crate) use job::JobError;
+pub(crate) use job::JobParts;
+pub(crate) use job::NewJob;
+pub(crate) use policy::AuthScheme;
+pub(crate) use policy::AuthTarget;
+pub(crate) use policy::CertificateChoice;
+pub(crate) use policy::ClientCertificate;
+pub(crate) use policy::Credentials;
+pub(crate) use policy::Proxy;
+pub(crate) use policy::Secret;
+pub(crate) use state::Effect;
+pub(crate) use state::Input;
+pub(crate) use state::Intent;
+pub(crate) use state::Priority;
+pub(crate) use state::Refused;
+pub(crate) use state::State;
+pub(crate) use time::Timestamp;

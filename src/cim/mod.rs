@@ -1,0 +1,16 @@
+//! CIM classes and instances, and their form in XML (DSP0230, [MS-WSMV]
+//! 2.2.4), for whatever classes the MOF files of `schemas/` define.
+
+mod class;
+mod value;
+
+pub(crate) use class::Class;
+pub(crate) use class::Method;
+pub(crate) use class::Parameter;
+pub(crate) use class::Property;
+pub(crate) use class::Qualifier;
+pub(crate) use class::Type;
+pub(crate) use value::Instance;
+pub(crate) use value::NotInSchema;
+pub(crate) use value::Value;
+pub(crate) use value::Values;

@@ -1,0 +1,310 @@
+//! The settings of the service: one typed value, read from one TOML file.
+//!
+//! Defaults stand in `Default`; an unknown key or a bad value stops the start
+//! and names the file, the key and what is allowed. Units stand in the keys.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// Everything that the administrator decides.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where the service listens and keeps its state.
+    pub service: ServiceSettings,
+    /// Who may do what.
+    pub access: AccessSettings,
+    /// Limits of the WS-Management endpoint, named as in `winrm/config`.
+    pub wsman: WsmanSettings,
+    /// How jobs run.
+    pub engine: EngineSettings,
+    /// How files move.
+    pub transfer: TransferSettings,
+    /// Where files may land.
+    pub files: FilesSettings,
+}
+
+/// Where the service listens and keeps its state.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceSettings {
+    /// Addresses of the HTTPS listeners. Loopback only until said otherwise.
+    pub listen: Vec<SocketAddr>,
+    /// Folder of the job store, the generated certificate and key, the user
+    /// file.
+    pub state_directory: PathBuf,
+    /// PEM chain; absent: `tls/certificate.pem` below the state folder, made
+    /// on first start.
+    pub certificate: Option<PathBuf>,
+    /// PEM key, mode 0600 or 0640 and stricter; goes with `certificate`.
+    pub private_key: Option<PathBuf>,
+    /// Names for a generated certificate, besides `localhost` and the
+    /// loopback addresses.
+    pub certificate_names: Vec<String>,
+    /// Key under which secrets are encrypted, 32 octets; absent: the systemd
+    /// credential `bitsd.key`, else `secret.key` below the state folder, made
+    /// on first start.
+    pub secret_key_file: Option<PathBuf>,
+    /// Accounts; absent: `users` below the state folder.
+    pub user_file: Option<PathBuf>,
+    /// `text` or `json`.
+    pub log_format: LogFormat,
+    /// How long a stop waits for requests and transfers to end cleanly.
+    pub stop_timeout_s: u64,
+}
+
+/// The shape of log lines.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Who may do what. An empty list means nobody.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct AccessSettings {
+    /// Accounts that may read, write and invoke, each on its own jobs.
+    pub users: Vec<String>,
+    /// Accounts that may do so on every job.
+    pub administrators: Vec<String>,
+}
+
+/// Limits of the WS-Management endpoint.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct WsmanSettings {
+    /// `MaxEnvelopeSizekb`: a larger request is HTTP 413, a larger wish for an
+    /// answer is cut to it.
+    pub max_envelope_size_kb: u32,
+    /// `MaxTimeoutms`.
+    pub max_timeout_ms: u64,
+    /// `MaxBatchItems`.
+    pub max_batch_items: u32,
+    /// `EnumerationTimeoutms`: an enumeration that nobody pulls is dropped.
+    pub enumeration_timeout_ms: u64,
+    /// Open enumerations of one user.
+    pub max_enumerations_per_user: u32,
+    /// `MaxConcurrentOperationsPerUser`.
+    pub max_concurrent_operations_per_user: u32,
+    /// `MaxConnections`: connections with a principal.
+    pub max_connections: u32,
+    /// Connections on which nobody has logged on yet.
+    pub max_anonymous_connections: u32,
+    /// Such connections from one address (an IPv6 /64 counts as one).
+    pub max_anonymous_connections_per_address: u32,
+    /// `MaxPacketRetrievalTimeSeconds`: a request must have arrived by then.
+    pub max_packet_retrieval_time_s: u64,
+    /// The same before log-on, the TLS handshake included.
+    pub logon_timeout_s: u64,
+    /// A connection without a request is closed after this.
+    pub idle_timeout_s: u64,
+    /// Password checks that wait for a turn; more are answered 503.
+    pub max_waiting_logons: u32,
+}
+
+/// How jobs run.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineSettings {
+    /// Jobs that run at the same time.
+    pub running_jobs: usize,
+    /// Files of one job that are fetched at the same time.
+    pub files_per_job: usize,
+    /// A running job gives its slot to a waiting one of the same priority
+    /// after this.
+    pub time_slice_s: u64,
+    /// Jobs of one account; administrators have no limit. 0: no limit.
+    pub max_jobs_per_user: u64,
+    /// Files of one job. 0: no limit.
+    pub max_files_per_job: u32,
+}
+
+/// How files move.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransferSettings {
+    /// Until a connection stands, TLS included.
+    pub connect_timeout_s: u64,
+    /// Until an answer begins, or goes on.
+    pub idle_timeout_s: u64,
+    /// Data is synced and its offset committed at least this often…
+    pub checkpoint_interval_ms: u64,
+    /// …and after so many octets.
+    pub checkpoint_octets: u64,
+    /// Addresses and networks (CIDR) that transfers may reach though they are
+    /// loopback, link-local or the like.
+    pub allow_addresses: Vec<Network>,
+    /// Addresses and networks (CIDR) that transfers may not reach.
+    pub deny_addresses: Vec<Network>,
+    /// Folder of the client certificate stores: a folder a store, in it PEM
+    /// files with certificate and key.
+    pub client_certificates: Option<PathBuf>,
+    /// PEM file with authorities to trust beside those of the system.
+    pub ca_certificates: Option<PathBuf>,
+    /// Proxy for jobs with proxy usage 0: `[protocol=]server[:port]` list.
+    pub proxy_list: String,
+    /// Hosts that such jobs reach directly.
+    pub proxy_bypass_list: String,
+    /// Header `User-Agent`.
+    pub user_agent: String,
+    /// How often an answer may redirect.
+    pub max_redirects: u32,
+}
+
+/// Where files may land.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct FilesSettings {
+    /// Folders below which downloads may land. None: no download at all.
+    pub write_roots: Vec<PathBuf>,
+    /// Windows drives and the folders, below a write root or equal to one,
+    /// that stand for them: `C = "/srv/c"`.
+    pub drives: std::collections::BTreeMap<char, PathBuf>,
+    /// Account or number that finished files belong to; absent: the service's.
+    pub owner: Option<String>,
+    /// Group or number; absent: the service's.
+    pub group: Option<String>,
+    /// Octal mode of finished files.
+    pub mode: String,
+    /// Octal mode of folders that the service creates.
+    pub directory_mode: String,
+}
+
+/// An address or a range of addresses: `10.0.0.0/8`, `::1`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "String")]
+pub struct Network {
+    /// Any address in it.
+    pub address: IpAddr,
+    /// Leading bits that count.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// Holds when `address` lies in the range.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let shift = 32 - u32::from(self.prefix);
+                own.to_bits().checked_shr(shift) == other.to_bits().checked_shr(shift)
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let shift = 128 - u32::from(self.prefix);
+                own.to_bits().checked_shr(shift) == other.to_bits().checked_shr(shift)
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no address or network such as 10.0.0.0/8");
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text.as_str(), None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = match prefix {
+            Some(prefix) => prefix
+                .parse()
+                .ok()
+                .filter(|bits| *bits <= most)
+                .ok_or_else(wrong)?,
+            None => most,
+        };
+        Ok(Self { address, prefix })
+    }
+}
+
+impl Default for ServiceSettings {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5986))],
+            state_directory: PathBuf::from("/var/lib/bitsd"),
+            certificate: None,
+            private_key: None,
+            certificate_names: Vec::new(),
+            secret_key_file: None,
+            user_file: None,
+            log_format: LogFormat::default(),
+            stop_timeout_s: 20,
+        }
+    }
+}
+
+impl Default for WsmanSettings {
+    fn default() -> Self {
+        Self {
+            max_envelope_size_kb: 500,
+            max_timeout_ms: 60_000,
+            max_batch_items: 32_000,
+            enumeration_timeout_ms: 240_000,
+            max_enumerations_per_user: 100,
+            max_concurrent_operations_per_user: 1_500,
+            max_connections: 300,
+            max_anonymous_connections: 100,
+            max_anonymous_connections_per_address: 20,
+            max_packet_retrieval_time_s: 120,
+            logon_timeout_s: 20,
+            idle_timeout_s: 120,
+            max_waiting_logons: 64,
+        }
+    }
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            running_jobs: 4,
+            files_per_job: 16,
+            time_slice_s: 300,
+            max_jobs_per_user: 0,
+            max_files_per_job: 0,
+        }
+    }
+}
+
+impl Default for TransferSettings {
+    fn default() -> Self {
+        Self {
+            connect_timeout_s: 30,
+            idle_timeout_s: 60,
+            checkpoint_interval_ms: 2_000,
+            checkpoint_octets: 64 * 1_024 * 1_024,
+            allow_addresses: Vec::new(),
+            deny_addresses: Vec::new(),
+            client_certificates: None,
+            ca_certificates: None,
+            proxy_list: String::new(),
+            proxy_bypass_list: String::new(),
+            user_agent: concat!("bitsd/", env!("CARGO_PKG_VERSION")).to_owned(),
+            max_redirects: 10,
+        }
+    }
+}
+
+impl Default for FilesSettings {
+    fn default() -> Self {
+        Self {
+            write_roots: Vec::new(),
+            drives: std::collections::BTreeMap::new(),
+            owner: None,
+            group: None,
+            mode: "0640".to_owned(),
+            directory_mode: "0750".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What stands behind the classes: one file per CIM class, between instances
+//! and what the engine knows. Sees no envelope, no header, no fault.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::auth::Principal;
+use crate::bits::Hresult;
+use crate::cim::Instance;
+use crate::cim::Value;
+use crate::cim::Values;
+
+/// Answers for one class. `wsman` checks names and types against the schema
+/// before it asks, and finds the provider by [`Provider::class`].
+pub(crate) trait Provider: Send + Sync {
+    /// The canonical name of the class.
+    fn class(&self) -> &'static str;
+
+    /// The instance with these keys (canonical names, values as text).
+    fn get<'a>(&'a self, by: &'a Principal, keys: &'a Keys, view: View<'a>)
+    -> Answer<'a, Instance>;
+
+    /// Sets properties: only writable ones are in `values`.
+    fn put<'a>(&'a self, by: &'a Principal, keys: &'a Keys, values: Values) -> Answer<'a, ()>;
+
+    /// Deletes the instance.
+    fn delete<'a>(&'a self, by: &'a Principal, keys: &'a Keys) -> Answer<'a, ()>;
+
+    /// Calls a method (canonical name); `keys` are empty for a static one.
+    /// Gives the out-parameters, without `ReturnValue`, which is 0 for every
+    /// call that does not fail.
+    fn invoke<'a>(
+        &'a self,
+        by: &'a Principal,
+        keys: &'a Keys,
+        method: &'a str,
+        arguments: Values,
+    ) -> Answer<'a, Values>;
+
+    /// A slice of all instances that `by` may see, in a stable order: at most
+    /// `limit` that come after `after`.
+    fn page<'a>(
+        &'a self,
+        by: &'a Principal,
+        after: Option<Cursor>,
+        limit: usize,
+        view: View<'a>,
+    ) -> Answer<'a, Page>;
+
+    /// How many instances `by` may see.
+    fn count<'a>(&'a self, by: &'a Principal) -> Answer<'a, u64>;
+}
+
+/// What a provider's function gives.
+pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// Key values as a client wrote them, by canonical name.
+pub(crate) type Keys = Vec<(String, String)>;
+
+/// What of an instance is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a> {
+    /// Only this property, by canonical name; the others may stay null.
+    pub(crate) only: Option<&'a str>,
+    /// Octets that the answer has room for: a `[Bulk]` property that cannot
+    /// fit may stay null unread.
+    pub(crate) room: usize,
+}
+
+/// A place in a listing: what a provider needs to go on after it. At most 64
+/// octets.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Cursor(pub(crate) Vec<u8>);
+
+/// A slice of a listing.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// Each instance with the cursor that goes on after it.
+    pub(crate) items: Vec<(Instance, Cursor)>,
+    /// There is nothing after the last item.
+    pub(crate) is_last: bool,
+}
+
+/// Why a provider did not do it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// There is no such instance, or the caller may not know of it.
+    #[error("there is no such instance")]
+    NotFound,
+    /// A key value has not the form of a key.
+    #[error("{name} is not the key of an instance: {value}")]
+    BadKey {
+        /// The key.
+        name: String,
+        /// What the client wrote.
+        value: String,
+    },
+    /// The caller may not.
+    #[error("access denied")]
+    Denied,
+    /// The class does not do that (Create, Delete, and so on).
+    #[error("the class does not support this operation")]
+    NotSupported,
+    /// A parameter or property has a value that does not fit.
+    #[error("{name}: {reason}")]
+    BadValue {
+        /// The parameter or property.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The operation failed: what Windows reports as an HRESULT.
+    #[error("{detail}")]
+    Failed {
+        /// Which error.
+        code: Hresult,
+        /// The sentence that the user sees, with what it is about.
+        detail: String,
+    },
+    /// The service itself cannot; the log has the cause.
+    #[error("the service is not available")]
+    Unavailable,
+}
+
+/// Text that a value may be given as.
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::String(text.to_owned())
+    }
+}

@@ -1,0 +1,1 @@
+//! The SOAP envelope, its addressing, and faults as values.

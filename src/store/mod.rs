@@ -1,0 +1,142 @@
+//! What must outlive the process: jobs, files, credentials, events.
+//!
+//! A store keeps what it is given, all or nothing, and decides nothing. When
+//! [`Store::commit`] answers, `kill -9` and power loss do not undo it.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::bits::AuthScheme;
+use crate::bits::AuthTarget;
+use crate::bits::Credentials;
+use crate::bits::File;
+use crate::bits::Job;
+use crate::bits::JobId;
+use crate::bits::Owner;
+use crate::bits::Timestamp;
+
+/// A place that keeps jobs. Readers never wait for a writer, and may be called
+/// from a task: they answer within microseconds from what is in memory.
+pub(crate) trait Store: Send + Sync + 'static {
+    /// Keeps all of `changes`, or none. Durable when the future resolves; it
+    /// goes on to its end when the future is dropped. Groups of several
+    /// callers may share one sync.
+    fn commit(&self, changes: Vec<Change>) -> Committed;
+
+    /// The job, unless there is none.
+    fn job(&self, id: JobId) -> Result<Option<Job>, Error>;
+
+    /// Jobs in the order of their keys, those of `owner` only if there is one:
+    /// at most `limit` that come after `after`.
+    fn jobs(
+        &self,
+        owner: Option<&Owner>,
+        after: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<Job>, Error>;
+
+    /// How many jobs there are, those of `owner` only if there is one.
+    fn count(&self, owner: Option<&Owner>) -> Result<u64, Error>;
+
+    /// QUEUED jobs without an intent, most urgent first (priority, then
+    /// `queued_at`, then key); at most `limit`.
+    fn queued(&self, limit: usize) -> Result<Vec<Job>, Error>;
+
+    /// Jobs in TRANSIENT_ERROR without an intent, next to wake first; at most
+    /// `limit`.
+    fn waiting(&self, limit: usize) -> Result<Vec<Job>, Error>;
+
+    /// Jobs that a stop found in CONNECTING or TRANSFERRING, or with an
+    /// intent: at most `limit` that come after `after`.
+    fn interrupted(&self, after: Option<JobId>, limit: usize) -> Result<Vec<Job>, Error>;
+
+    /// Files of a job in the order of their index: at most `limit` with an
+    /// index of at least `from`.
+    fn files(&self, job: JobId, from: u32, limit: usize) -> Result<Vec<File>, Error>;
+
+    /// The same, of those that are not here yet.
+    fn missing_files(&self, job: JobId, from: u32, limit: usize) -> Result<Vec<File>, Error>;
+
+    /// The credentials of a job, decrypted.
+    fn credentials(&self, job: JobId) -> Result<Vec<Credentials>, Error>;
+
+    /// The file of `job` that is to land at `path` when names are compared
+    /// without regard to case.
+    fn file_at(&self, job: JobId, path: &std::path::Path) -> Result<Option<u32>, Error>;
+
+    /// Events in the order of their sequence: at most `limit` that come after
+    /// `after`.
+    fn events(&self, after: u64, limit: usize) -> Result<Vec<StoredEvent>, Error>;
+}
+
+/// One step of a commit.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// Insert the job, or put it in the place of the one with its key.
+    Job(Job),
+    /// Insert the file, or put it in the place of the one with its index.
+    File(JobId, File),
+    /// Forget the job, its files and its credentials.
+    Remove(JobId),
+    /// Insert the credentials, or put them in the place of those for the same
+    /// target and scheme. They are encrypted, bound to the job.
+    Credentials(JobId, Credentials),
+    /// Forget credentials.
+    RemoveCredentials(JobId, AuthTarget, AuthScheme),
+    /// Append an event.
+    Event(Event),
+}
+
+/// Something that happened to a job, kept after the job has gone.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Event {
+    /// When.
+    pub(crate) at: Timestamp,
+    /// To which job.
+    pub(crate) job: JobId,
+    /// Whose job it is.
+    pub(crate) owner: Owner,
+    /// What: a word such as `created`, `resumed`, `error`.
+    pub(crate) kind: &'static str,
+    /// Who asked for it; nobody when the engine did it by itself.
+    pub(crate) by: Option<Owner>,
+    /// For people; no secrets.
+    pub(crate) detail: String,
+}
+
+/// An event with its place in the order of commits.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct StoredEvent {
+    /// Grows by each event, never reused.
+    pub(crate) sequence: u64,
+    /// When, to which job, and so on.
+    pub(crate) at: Timestamp,
+    /// To which job.
+    pub(crate) job: JobId,
+    /// Whose job it is.
+    pub(crate) owner: Owner,
+    /// What happened.
+    pub(crate) kind: String,
+    /// Who asked for it.
+    pub(crate) by: Option<Owner>,
+    /// For people.
+    pub(crate) detail: String,
+}
+
+/// Resolves when a commit is durable. Dropping it does not undo the commit.
+pub(crate) type Committed = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// The store could not do it; nothing was kept.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The disk or the database failed.
+    #[error("job store unavailable: {0}")]
+    Unavailable(String),
+    /// What lies there is not what was written.
+    #[error("job store damaged: {0}")]
+    Damaged(String),
+    /// A start with another key than the one that the secrets were written
+    /// under, or another's folder.
+    #[error("job store refused: {0}")]
+    Refused(String),
+}

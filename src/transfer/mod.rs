@@ -1,0 +1,217 @@
+//! Moves octets: one file at a time from a server into a temporary file, and
+//! from there to its place.
+//!
+//! Knows nothing of a job's state or of the store. What must be remembered is
+//! told to the caller through [`Reports`], in the order in which it became
+//! true on disk.
+
+use std::future::Future;
+use std::path::Path;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::bits::ClientCertificate;
+use crate::bits::Credentials;
+use crate::bits::ErrorContext;
+use crate::bits::File;
+use crate::bits::FileReport;
+use crate::bits::Hresult;
+use crate::bits::JobId;
+use crate::bits::Proxy;
+use crate::config::FilesSettings;
+use crate::config::TransferSettings;
+
+/// The one mover of the service: fences, trust, folders, the record of what
+/// was written. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Mover;
+
+/// A remote address that a client gave, checked and taken apart.
+#[derive(Clone, Debug)]
+pub(crate) struct RemoteUrl {
+    /// Without userinfo and fragment.
+    pub(crate) url: String,
+    /// What stood as userinfo, for the server, scheme Basic.
+    pub(crate) userinfo: Option<Credentials>,
+}
+
+/// How the requests of one job identify themselves and travel.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Access {
+    /// For servers and proxies.
+    pub(crate) credentials: Vec<Credentials>,
+    /// From the configured folder.
+    pub(crate) client_certificate: Option<ClientCertificate>,
+    /// Which proxy.
+    pub(crate) proxy: Proxy,
+}
+
+/// The connections of one running job.
+#[derive(Clone, Debug)]
+pub(crate) struct Session;
+
+/// A file to fetch.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    /// Whose file it is.
+    pub(crate) job: JobId,
+    /// The file as the store knows it.
+    pub(crate) file: File,
+    /// Octets from the start that are in the temporary file now; kept up to
+    /// date for those who watch.
+    pub(crate) written: Arc<AtomicU64>,
+    /// Ends the transfer at the next chance; what is written then is synced
+    /// and reported first.
+    pub(crate) stop: CancellationToken,
+}
+
+/// Who is told what became true on disk.
+pub(crate) trait Reports: Send + Sync {
+    /// Takes a report in. For [`FileReport::Began`] the future resolves when
+    /// it is kept for good: until then no octet of that version may replace
+    /// octets of another. The rest resolves as soon as there is room.
+    fn report(
+        &self,
+        report: FileReport,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Stopped>> + Send + '_>>;
+}
+
+/// Nobody listens any more.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Stopped;
+
+/// A transfer ended without the whole file.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    /// Try again?
+    pub(crate) kind: FailureKind,
+    /// In which part.
+    pub(crate) context: ErrorContext,
+    /// Which error.
+    pub(crate) code: Hresult,
+    /// For people: phase, address without query, HTTP status. No secrets.
+    pub(crate) detail: String,
+}
+
+/// What to do about a failure.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum FailureKind {
+    /// Another attempt would fail too.
+    Fatal,
+    /// Another attempt may do it, but not before this, if the server says so.
+    ForNow(Option<Duration>),
+    /// [`Order::stop`] was called; nothing is wrong.
+    Stopped,
+}
+
+impl Mover {
+    /// Reads trust, opens the write roots and the record of what was written
+    /// (a file below `state_directory`). `protected` are files and folders of
+    /// the service itself: nothing lands in them even inside a root.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] that names the setting that cannot be used.
+    pub(crate) fn new(
+        transfer: &TransferSettings,
+        files: &FilesSettings,
+        state_directory: &Path,
+        protected: &[PathBuf],
+    ) -> Result<Self, Failure> {
+        let _ = (transfer, files, state_directory, protected);
+        todo!()
+    }
+
+    /// Checks an address that a client gave.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when it is no absolute `http` or `https` URL or too long.
+    pub(crate) fn remote(&self, url: &str) -> Result<RemoteUrl, Failure> {
+        let _ = url;
+        todo!()
+    }
+
+    /// Maps a destination that a client gave (`C:\dir\file`, `/srv/data/file`)
+    /// to the native path below a write root, and checks it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when it lies outside the write roots, names a device, a
+    /// stream, a folder and so on.
+    pub(crate) fn destination(&self, local_file: &str) -> Result<PathBuf, Failure> {
+        let _ = local_file;
+        todo!()
+    }
+
+    /// Holds a client certificate with this choice in its folder?
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] with `ERROR_FILE_NOT_FOUND` (no such store),
+    /// `CRYPT_E_NOT_FOUND` (no such certificate).
+    pub(crate) fn check_client_certificate(
+        &self,
+        certificate: &ClientCertificate,
+    ) -> Result<(), Failure> {
+        let _ = certificate;
+        todo!()
+    }
+
+    /// Opens the way for one job.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when the certificate or the proxy list cannot be used.
+    pub(crate) fn session(&self, access: Access) -> Result<Session, Failure> {
+        let _ = access;
+        todo!()
+    }
+
+    /// Puts transferred files in their places, in order: renames, sets owner,
+    /// mode and time, syncs the folders. May be repeated after a crash.
+    /// Blocking.
+    ///
+    /// # Errors
+    ///
+    /// The place in `files` of the first that could not be put; those before
+    /// it are in their places, synced.
+    pub(crate) fn place(&self, job: JobId, files: &[File]) -> Result<(), (usize, Failure)> {
+        let _ = (job, files);
+        todo!()
+    }
+
+    /// Removes the temporary files of `files` and forgets what was written.
+    /// May be repeated after a crash. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// The first that could not be removed; the others are gone.
+    pub(crate) fn discard(&self, job: JobId, files: &[File]) -> Result<(), (usize, Failure)> {
+        let _ = (job, files);
+        todo!()
+    }
+}
+
+impl Session {
+    /// Fetches one file into its temporary place, from where an earlier
+    /// attempt left off if the server still has that version.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]; what is here by then is synced and reported, so that a
+    /// later attempt goes on from it.
+    pub(crate) async fn download(
+        &self,
+        order: Order,
+        reports: &dyn Reports,
+    ) -> Result<(), Failure> {
+        let _ = (order, reports);
+        todo!()
+    }
+}

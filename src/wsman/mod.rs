@@ -1,0 +1,1 @@
+//! The WS-Management operations.

@@ -1,0 +1,1 @@
+//! XML in, within limits, and out.
