@@ -6,6 +6,7 @@ mod auth;
 mod bits;
 mod cim;
 pub mod config;
+mod engine;
 mod provider;
 mod soap;
 mod store;
