@@ -55,7 +55,7 @@ pub(super) fn claim(folder: &Path) -> Result<fs::File, Error> {
 }
 
 /// Makes an empty file that only this account can read, or takes the rights of
-/// others to the one that is there. SQLite gives its log the same mode.
+/// others to the one that is there. `SQLite` gives its log the same mode.
 pub(super) fn make_private_file(path: &Path) -> Result<(), Error> {
     fs::OpenOptions::new()
         .create(true)
@@ -68,10 +68,11 @@ pub(super) fn make_private_file(path: &Path) -> Result<(), Error> {
 }
 
 fn make_private(path: &Path, mode: u32) -> io::Result<()> {
-    if fs::metadata(path)?.permissions().mode() & 0o077 == 0 {
-        return Ok(());
+    let rights_of_others = fs::metadata(path)?.permissions().mode() & 0o077;
+    if rights_of_others != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    Ok(())
 }
 
 const LOCK: &str = "lock";

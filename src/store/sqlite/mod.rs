@@ -1,4 +1,4 @@
-//! The store in one SQLite database: write-ahead log, a sync with each commit,
+//! The store in one `SQLite` database: write-ahead log, a sync with each commit,
 //! one thread that writes, a few connections that read.
 //!
 //! The writer takes all commits that wait into one transaction, so that they
@@ -40,7 +40,7 @@ use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::Owner;
 
-/// Jobs, files, credentials and events in the SQLite database of one folder.
+/// Jobs, files, credentials and events in the `SQLite` database of one folder.
 ///
 /// Dropping it ends the writer after what it has taken in.
 #[derive(Debug)]
@@ -258,16 +258,14 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
 /// Compares the key with the one that the store was made under.
 fn check_key(connection: &Connection, vault: &Vault) -> Result<(), Error> {
     let nobody = JobId::from_octets([0; 16]);
-    match meta(connection, "key_check")? {
-        Some(sealed) => vault
-            .unseal(nobody, Purpose::KeyCheck, &sealed)
-            .map(drop)
-            .map_err(|_| Error::Refused("its secrets were written under another key".to_owned())),
-        None => {
-            let sealed = vault.seal(nobody, Purpose::KeyCheck, b"")?;
-            set_meta(connection, "key_check", &sealed)
-        }
-    }
+    let Some(sealed) = meta(connection, "key_check")? else {
+        let sealed = vault.seal(nobody, Purpose::KeyCheck, b"")?;
+        return set_meta(connection, "key_check", &sealed);
+    };
+    vault
+        .unseal(nobody, Purpose::KeyCheck, &sealed)
+        .map(drop)
+        .map_err(|_| Error::Refused("its secrets were written under another key".to_owned()))
 }
 
 /// Checks the database as a whole if the last process that had it did not
