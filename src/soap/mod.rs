@@ -2,7 +2,7 @@
 //!
 //! This module knows the form of a message: which header blocks there are and
 //! what lies in the body. Which operation a body asks for, and which error
-//! becomes which fault, is known to others ([`crate::wsman`]).
+//! becomes which fault, is known to others.
 
 mod addressing;
 mod envelope;

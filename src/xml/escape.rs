@@ -11,7 +11,7 @@ pub(super) fn all_chars(text: &str) -> bool {
     let mut suspect = false;
     for &octet in text.as_bytes() {
         // 0xEF begins U+FFFE and U+FFFF, and much that is allowed.
-        suspect |= (octet < 0x20 && !matches!(octet, b'\t' | b'\n' | b'\r')) | (octet == 0xEF);
+        suspect |= matches!(octet, 0..=8 | 11 | 12 | 14..=31 | 0xEF);
     }
     !suspect || text.chars().all(is_char)
 }
