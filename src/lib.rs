@@ -113,6 +113,7 @@
 mod auth;
 mod bits;
 mod cim;
+mod client;
 pub mod config;
 mod engine;
 mod provider;
