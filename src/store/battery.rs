@@ -708,7 +708,7 @@ fn rich_job(number: u32) -> Job {
     })
 }
 
-fn plain_file(index: u32, path: &str) -> File {
+pub(crate) fn plain_file(index: u32, path: &str) -> File {
     File::new(
         index,
         NewFile {

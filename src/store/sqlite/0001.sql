@@ -112,6 +112,11 @@ CREATE TABLE progress (
 CREATE INDEX progress_missing ON progress (job, place)
     WHERE transferred = 0;
 
+-- Jobs that are gone, whose files are deleted step by step.
+CREATE TABLE doomed (
+    job BLOB PRIMARY KEY
+) WITHOUT ROWID;
+
 -- User name and password, sealed.
 CREATE TABLE credentials (
     job    BLOB NOT NULL,

@@ -4,12 +4,15 @@
 //! The writer takes all commits that wait into one transaction, so that they
 //! share its sync; each has a savepoint of its own and fails alone. Readers
 //! see the last commit and never wait for the writer. Every listing is a
-//! range of an index: it costs its page, whatever else the store holds.
+//! range of an index: it costs its page, whatever else the store holds. A
+//! removed job is gone at once; its files, if there are many, are deleted in
+//! steps between other commits.
 //!
 //! The folder belongs to one process at a time (a lock), to one account (modes
 //! 0700 and 0600), and to one key (see [`Vault`]). It must not lie on a network
 //! file system: the write-ahead log needs shared memory and locks that hold.
 
+mod doomed;
 mod folder;
 mod read;
 mod row;

@@ -248,7 +248,8 @@ const FILES: &str = concat!(
     "SELECT ",
     row::file_columns!(),
     " FROM file f CROSS JOIN progress p ON p.job = f.job AND p.place = f.place \
-     WHERE f.job = ?1 AND f.place >= ?2 ORDER BY f.place LIMIT ?3"
+     WHERE f.job = ?1 AND f.place >= ?2 \
+     AND NOT EXISTS (SELECT 1 FROM doomed WHERE job = ?1) ORDER BY f.place LIMIT ?3"
 );
 
 const MISSING_FILES: &str = concat!(
@@ -256,14 +257,15 @@ const MISSING_FILES: &str = concat!(
     row::file_columns!(),
     " FROM progress p INDEXED BY progress_missing \
      CROSS JOIN file f ON f.job = p.job AND f.place = p.place \
-     WHERE p.job = ?1 AND p.place >= ?2 AND p.transferred = 0 ORDER BY p.place LIMIT ?3"
+     WHERE p.job = ?1 AND p.place >= ?2 AND p.transferred = 0 \
+     AND NOT EXISTS (SELECT 1 FROM doomed WHERE job = ?1) ORDER BY p.place LIMIT ?3"
 );
 
 const CREDENTIALS: &str =
     "SELECT target, scheme, sealed FROM credentials WHERE job = ?1 ORDER BY target, scheme";
 
 const FILE_AT: &str = "SELECT place FROM file INDEXED BY file_by_path WHERE job = ?1 AND folded = ?2 \
-     ORDER BY place LIMIT 1";
+     AND NOT EXISTS (SELECT 1 FROM doomed WHERE job = ?1) ORDER BY place LIMIT 1";
 
 const EVENTS: &str = "SELECT sequence, at, job, owner, kind, by, detail FROM event \
      WHERE sequence > ?1 ORDER BY sequence LIMIT ?2";

@@ -49,6 +49,7 @@ fn no_listing_reads_more_than_its_page() {
             // A partial index with a fixed state is walked from its start:
             // only what is listed lies in it.
             let is_page = row.starts_with("SEARCH")
+                || row.starts_with("SCALAR SUBQUERY")
                 || row.contains("INDEX job_queued")
                 || row.contains("INDEX job_waiting");
             assert!(
@@ -197,4 +198,54 @@ fn the_oldest_events_make_room_in_small_steps() {
         kept.iter().map(|event| event.sequence).collect::<Vec<_>>(),
         [100_001, 100_002]
     );
+}
+#[test]
+fn a_large_job_is_gone_at_once_and_its_files_soon() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let (job, files) = (plain_job(1), 5_000);
+    let fill = || {
+        let file = |at| battery::plain_file(at, &format!("/data/{at}"));
+        let files = (0..files).map(|at| Change::File(job.id, file(at)));
+        [Change::Job(job.clone())]
+            .into_iter()
+            .chain(files)
+            .collect()
+    };
+    let is_gone = || {
+        store.files(job.id, 0, 1).expect("read").is_empty()
+            && store.missing_files(job.id, 0, 1).expect("read").is_empty()
+            && store
+                .file_at(job.id, Path::new("/data/4999"))
+                .expect("read")
+                .is_none()
+    };
+    commit(&*store, fill()).expect("kept");
+    commit(&*store, vec![Change::Remove(job.id)]).expect("kept");
+    assert!(is_gone());
+    // The key again: nothing of the old job shows through.
+    let again = vec![
+        Change::Job(job.clone()),
+        Change::File(job.id, battery::plain_file(7, "/data/again")),
+    ];
+    commit(&*store, again).expect("kept");
+    assert_eq!(store.files(job.id, 0, 10).expect("read").len(), 1);
+    commit(&*store, fill()).expect("kept");
+    commit(&*store, vec![Change::Remove(job.id)]).expect("kept");
+    assert!(is_gone());
+    let path = folder.0.path().join("store").join(DATABASE);
+    let left = || -> i64 {
+        Connection::open(&path)
+            .and_then(|connection| {
+                let count = "SELECT (SELECT count(*) FROM file) + (SELECT count(*) FROM progress) \
+                             + (SELECT count(*) FROM doomed)";
+                connection.query_row(count, [], |row| row.get(0))
+            })
+            .expect("counted")
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while left() > 0 {
+        assert!(std::time::Instant::now() < deadline, "{} rows left", left());
+        thread::sleep(std::time::Duration::from_millis(5));
+    }
 }

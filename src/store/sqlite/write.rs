@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use rusqlite::params;
 use tokio::sync::oneshot;
 
+use super::doomed;
 use super::row;
 use crate::bits::Credentials;
 use crate::bits::File;
@@ -28,16 +29,36 @@ pub(super) struct Request {
 
 /// Writes what comes through `queue` until its other end is dropped, then
 /// closes the database as cleanly stopped.
+///
+/// Between the groups it deletes what large jobs have left behind.
 pub(super) fn run(connection: Connection, queue: &mpsc::Receiver<Request>, vault: &Vault) {
-    while let Ok(first) = queue.recv() {
-        let mut size = first.changes.len();
-        let mut group = vec![first];
-        while size < MAX_GROUP_CHANGES {
-            let Ok(next) = queue.try_recv() else { break };
-            size += next.changes.len();
-            group.push(next);
+    // An earlier process may have left some.
+    let mut has_doomed = true;
+    loop {
+        let first = if has_doomed {
+            match queue.try_recv() {
+                Ok(first) => Some(first),
+                Err(mpsc::TryRecvError::Empty) => None,
+                Err(mpsc::TryRecvError::Disconnected) => break,
+            }
+        } else {
+            match queue.recv() {
+                Ok(first) => Some(first),
+                Err(mpsc::RecvError) => break,
+            }
+        };
+        if let Some(first) = first {
+            let group = take_group(first, queue);
+            has_doomed |= group.iter().any(Request::removes);
+            write_group(&connection, vault, group);
         }
-        write_group(&connection, vault, group);
+        if has_doomed {
+            has_doomed = doomed::step(&connection).unwrap_or_else(|error| {
+                roll_back(&connection);
+                tracing::warn!(%error, "Files of removed jobs stay in the store for now");
+                false
+            });
+        }
     }
     let closed = connection
         .execute("DELETE FROM meta WHERE name = ?1", [super::OPEN_MARK])
@@ -46,6 +67,18 @@ pub(super) fn run(connection: Connection, queue: &mpsc::Receiver<Request>, vault
     if let Err(error) = closed {
         tracing::warn!(%error, "Job store closed uncleanly: the next start checks it");
     }
+}
+
+/// All commits that wait, up to a bound.
+fn take_group(first: Request, queue: &mpsc::Receiver<Request>) -> Vec<Request> {
+    let mut size = first.changes.len();
+    let mut group = vec![first];
+    while size < MAX_GROUP_CHANGES {
+        let Ok(next) = queue.try_recv() else { break };
+        size += next.changes.len();
+        group.push(next);
+    }
+    group
 }
 
 /// Writes the commits of `group` in one transaction and tells each its
@@ -59,11 +92,7 @@ fn write_group(connection: &Connection, vault: &Vault, group: Vec<Request>) {
             }
         }
         Err(error) => {
-            if !connection.is_autocommit()
-                && let Err(error) = connection.execute_batch("ROLLBACK")
-            {
-                tracing::error!(%error, "Job store could not be rolled back");
-            }
+            roll_back(connection);
             if group.len() == 1 {
                 for request in group {
                     request.tell(Err(error.clone()));
@@ -102,7 +131,22 @@ fn try_group(
     Ok(outcomes)
 }
 
+/// Ends a transaction that failed, if it is still there.
+fn roll_back(connection: &Connection) {
+    if !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::error!(%error, "Job store could not be rolled back");
+    }
+}
+
 impl Request {
+    fn removes(&self) -> bool {
+        self.changes
+            .iter()
+            .any(|change| matches!(change, Change::Remove(_)))
+    }
+
     fn tell(self, outcome: Result<(), Error>) {
         if let Err(error) = &outcome {
             tracing::error!(%error, "Job store did not keep a commit");
@@ -154,12 +198,14 @@ fn put_job(connection: &Connection, job: &Job) -> Result<(), Error> {
     // Almost always the job is there and keeps its owner: that leaves the
     // index by owner alone.
     if row::write_job(connection, row::UPDATE_JOB, job)? == 0 {
+        doomed::finish(connection, job.id)?;
         row::write_job(connection, row::UPSERT_JOB, job)?;
     }
     Ok(())
 }
 
 fn put_file(connection: &Connection, vault: &Vault, job: JobId, file: &File) -> Result<(), Error> {
+    doomed::finish(connection, job)?;
     if !is_asked_for_so(connection, vault, job, file)? {
         let (clear, query) = row::split_query(&file.remote_url);
         let query = query
@@ -225,14 +271,12 @@ fn remove(connection: &Connection, job: JobId) -> Result<(), Error> {
     for statement in [
         "DELETE FROM job WHERE id = ?1",
         "DELETE FROM credentials WHERE job = ?1",
-        "DELETE FROM file WHERE job = ?1",
-        "DELETE FROM progress WHERE job = ?1",
     ] {
         connection
             .prepare_cached(statement)?
             .execute([job.to_octets()])?;
     }
-    Ok(())
+    doomed::begin(connection, job)
 }
 
 fn put_credentials(
@@ -276,7 +320,7 @@ fn append(connection: &Connection, event: &Event) -> Result<(), Error> {
     Ok(())
 }
 
-fn run_cached(connection: &Connection, statement: &str) -> Result<(), Error> {
+pub(super) fn run_cached(connection: &Connection, statement: &str) -> Result<(), Error> {
     connection.prepare_cached(statement)?.execute([])?;
     Ok(())
 }
