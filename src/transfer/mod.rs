@@ -12,6 +12,8 @@ mod credentials;
 mod download;
 mod failure;
 mod fault;
+#[cfg(test)]
+mod faulty_origin;
 mod fence;
 mod http_origin;
 mod landing;
@@ -21,6 +23,8 @@ mod range;
 mod remote;
 mod settle;
 mod sink;
+#[cfg(test)]
+mod tests;
 mod trust;
 mod validator;
 mod windows_path;
