@@ -63,6 +63,13 @@ impl Endpoint {
         todo!()
     }
 
+    /// The fault for somebody who has logged on, but whom no list in the
+    /// settings allows anything: `wsman:AccessDenied` in answer to `envelope`.
+    pub(crate) fn denied(&self, envelope: &str) -> Answer {
+        let _ = envelope;
+        todo!()
+    }
+
     /// The fault for a body that is no text in a supported encoding.
     pub(crate) fn undecodable(&self) -> Answer {
         todo!()
