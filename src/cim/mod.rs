@@ -5,6 +5,7 @@ mod catalog;
 mod class;
 mod mof;
 mod value;
+pub(crate) mod xml;
 
 pub(crate) use catalog::Catalog;
 pub(crate) use catalog::CatalogError;

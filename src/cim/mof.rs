@@ -239,8 +239,10 @@ impl Parser<'_> {
         };
         let path = path.replace('\\', "/");
         let path = path.strip_prefix("//./").unwrap_or(&path).trim_matches('/');
-        if path.is_empty() {
-            return self.error("the namespace is empty");
+        // It becomes part of URIs as it stands.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
+        if path.is_empty() || !path.chars().all(is_plain) {
+            return self.error("a namespace has letters, digits, `_`, `-`, `.` and `/`");
         }
         self.namespace = path.to_owned();
         self.advance()?;
