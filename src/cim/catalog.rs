@@ -54,8 +54,7 @@ impl Catalog {
             classes: Vec::new(),
         };
         for (file, text) in files {
-            let classes =
-                mof::parse(text).map_err(|source| CatalogError::Mof { file, source })?;
+            let classes = mof::parse(text).map_err(|source| CatalogError::Mof { file, source })?;
             for class in classes {
                 if catalog.class(&class.namespace, &class.name).is_some() {
                     return Err(CatalogError::Twice(class.name));
@@ -87,8 +86,7 @@ impl Catalog {
     /// The class with this name in this namespace, both in any case.
     pub(crate) fn class(&self, namespace: &str, name: &str) -> Option<&Arc<Class>> {
         self.classes.iter().find(|class| {
-            class.name.eq_ignore_ascii_case(name)
-                && class.namespace.eq_ignore_ascii_case(namespace)
+            class.name.eq_ignore_ascii_case(name) && class.namespace.eq_ignore_ascii_case(namespace)
         })
     }
 
@@ -212,7 +210,10 @@ mod tests {
     fn classes_that_do_not_fit_together_are_refused() {
         let head = "#pragma namespace(\"r\") ";
         for (text, wanted) in [
-            ("class A {}; class a {};", CatalogError::Twice("a".to_owned())),
+            (
+                "class A {}; class a {};",
+                CatalogError::Twice("a".to_owned()),
+            ),
             (
                 "class A { [EmbeddedInstance(\"B\")] string X; };",
                 CatalogError::Missing {

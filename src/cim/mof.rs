@@ -127,10 +127,7 @@ impl Parser<'_> {
     }
 
     fn take_while(&mut self, wanted: impl Fn(char) -> bool) -> &str {
-        let end = self
-            .rest
-            .find(|c| !wanted(c))
-            .unwrap_or(self.rest.len());
+        let end = self.rest.find(|c| !wanted(c)).unwrap_or(self.rest.len());
         let (taken, rest) = self.rest.split_at(end);
         self.count_lines(taken);
         self.rest = rest;
@@ -169,8 +166,7 @@ impl Parser<'_> {
 
     fn number(&mut self) -> Result<Token, MofError> {
         let token_line = self.token_line;
-        let digits =
-            self.take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '+'));
+        let digits = self.take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '+'));
         let number = match digits.strip_prefix("0x").or(digits.strip_prefix("0X")) {
             Some(hex) if !hex.starts_with(['-', '+']) => i128::from_str_radix(hex, 16),
             _ => digits.parse(),

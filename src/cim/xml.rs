@@ -68,12 +68,7 @@ pub(crate) fn write_property(
     property: &Property,
     value: Option<&Value>,
 ) {
-    let inner = match &property.kind {
-        Type::Instance(name) => embedded(class)
-            .position(|other| other == name)
-            .map(|at| format!("p{}", at + 1)),
-        _ => None,
-    };
+    let inner = inner_prefix(class, property);
     let inner = inner.as_deref().unwrap_or_default();
     match value {
         Some(Value::Array(values)) if !values.is_empty() => {
@@ -83,6 +78,29 @@ pub(crate) fn write_property(
         }
         Some(Value::Array(_)) | None => write_value(writer, "p", &property.name, None, inner),
         value => write_value(writer, "p", &property.name, value, inner),
+    }
+}
+
+/// Writes one property of an instance embedded in `outer`, a property of
+/// `class`.
+pub(crate) fn write_inner_property(
+    writer: &mut Writer,
+    class: &Class,
+    outer: &Property,
+    name: &str,
+    value: Option<&Value>,
+) {
+    let prefix = inner_prefix(class, outer);
+    write_value(writer, prefix.as_deref().unwrap_or("p"), name, value, "");
+}
+
+/// The prefix of the instances embedded in a property.
+fn inner_prefix(class: &Class, property: &Property) -> Option<String> {
+    match &property.kind {
+        Type::Instance(name) => embedded(class)
+            .position(|other| other == name)
+            .map(|at| format!("p{}", at + 1)),
+        _ => None,
     }
 }
 
@@ -347,11 +365,7 @@ impl Slot<'_> {
     }
 }
 
-fn read_value(
-    element: &Element<'_>,
-    name: &str,
-    kind: &Type,
-) -> Result<Option<Value>, ReadError> {
+fn read_value(element: &Element<'_>, name: &str, kind: &Type) -> Result<Option<Value>, ReadError> {
     let is_nil = element
         .attribute(ns::XSI, "nil")
         .is_some_and(|nil| matches!(nil.trim(), "true" | "1"));
