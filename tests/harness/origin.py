@@ -121,7 +121,7 @@ class Origin:
         self.requests: list[Request] = []
         self.rate: int | None = None
         self._books: dict[tuple[str, int], Coverage] = {}
-        self._in_flight = 0
+        self._last_sent: dict[int, float] = {}
         self.lock = threading.Lock()
         self._server = _Server(("127.0.0.1", port), _Handler, bind_and_activate=False)
         self._server.origin = self
@@ -174,6 +174,12 @@ class Origin:
         with self.lock:
             return [book for (name, _), book in sorted(self._books.items()) if name == path]
 
+    def forget(self) -> None:
+        """Clears the books."""
+        with self.lock:
+            self.requests.clear()
+            self._books.clear()
+
     def again(self) -> int:
         """Octets that went out although they had gone out before."""
         with self.lock:
@@ -184,10 +190,11 @@ class Origin:
         with self.lock:
             return sum(book.sent for book in self._books.values())
 
-    def in_flight(self) -> int:
-        """Bodies that are on their way at this moment."""
+    def running(self, within: float = 0.25) -> int:
+        """Connections that carried octets of a body a moment ago."""
+        since = time.monotonic() - within
         with self.lock:
-            return self._in_flight
+            return sum(1 for at in self._last_sent.values() if at >= since)
 
     def requested(self, path: str) -> list[Request]:
         """The requests for `path` so far."""
@@ -199,10 +206,11 @@ class Origin:
         with self.lock:
             return self._books.setdefault((path, version), Coverage())
 
-    def enter(self, by: int) -> None:
-        """Counts a body that begins (1) or ends (-1)."""
+    def carried(self, connection: int, book: Coverage, start: int, end: int) -> None:
+        """Books what one connection carried just now."""
         with self.lock:
-            self._in_flight += by
+            self._last_sent[connection] = time.monotonic()
+            book.book(start, end)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -262,11 +270,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         if body:
-            origin.enter(1)
-            try:
-                self._send_body(source, data, start, end, origin.book(path, version))
-            finally:
-                origin.enter(-1)
+            self._send_body(source, data, start, end, origin.book(path, version))
 
     def _fault(self, source: Source | None, request: Request) -> Fault | None:
         if source is None:
@@ -341,8 +345,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.connection.sendall(f"{stop - at:x}\r\n".encode())
             while at < stop:
                 sent = self.connection.send(view[at:stop])
-                with origin.lock:
-                    book.book(at, at + sent)
+                origin.carried(id(self), book, at, at + sent)
                 at += sent
             if not source.sized:
                 self.connection.sendall(b"\r\n")

@@ -12,9 +12,9 @@ import ssl
 import time
 import uuid
 import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Iterator
 from xml.sax.saxutils import escape, quoteattr
 
 S = "http://www.w3.org/2003/05/soap-envelope"
