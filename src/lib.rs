@@ -110,6 +110,7 @@
 //! [DSP0226]: https://www.dmtf.org/standards/ws-man
 //! [MS-WSMV]: https://learn.microsoft.com/openspecs/windows_protocols/ms-wsmv
 
+pub mod app;
 mod auth;
 mod bits;
 mod cim;

@@ -48,3 +48,6 @@ pub(super) const LEAST_SIZE: usize = 200;
 
 /// `BG_SIZE_UNKNOWN`.
 pub(super) const UNKNOWN: u64 = u64::MAX;
+
+/// Name of the class.
+pub(super) const CLASS: &str = "BitsClientFile";

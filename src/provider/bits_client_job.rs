@@ -27,6 +27,7 @@ use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::Owner;
 use crate::bits::State;
+use crate::cim::Catalog;
 use crate::cim::Class;
 use crate::cim::Instance;
 use crate::cim::NotInSchema;
@@ -47,20 +48,30 @@ pub(crate) struct BitsClientJob {
 }
 
 impl BitsClientJob {
-    /// Shows the jobs of `engine` as instances of `job_class`, whose files are
-    /// instances of `file_class`.
-    pub(crate) const fn new(
+    /// Shows the jobs of `engine` as instances of the class that `catalog`
+    /// defines.
+    ///
+    /// # Errors
+    ///
+    /// [`NotInSchema`] when the catalog lacks the class, or that of the files.
+    pub(crate) fn new(
         engine: Engine,
         mover: Mover,
-        job_class: Arc<Class>,
-        file_class: Arc<Class>,
-    ) -> Self {
-        Self {
+        catalog: &Catalog,
+    ) -> Result<Self, NotInSchema> {
+        let class = |name: &str| {
+            let class = catalog.class(NAMESPACE, name).cloned();
+            class.ok_or_else(|| NotInSchema {
+                class: name.to_owned(),
+                property: String::new(),
+            })
+        };
+        Ok(Self {
             engine,
             mover,
-            job_class,
-            file_class,
-        }
+            job_class: class(CLASS)?,
+            file_class: class(bits_client_file::CLASS)?,
+        })
     }
 
     /// The instance of `job`, and about how many octets it takes.
@@ -154,7 +165,7 @@ impl BitsClientJob {
 
 impl Provider for BitsClientJob {
     fn class(&self) -> &'static str {
-        "BitsClientJob"
+        CLASS
     }
 
     fn get<'a>(
@@ -396,6 +407,11 @@ fn read_cursor(cursor: &Cursor) -> Result<JobId, Error> {
 fn seconds(span: std::time::Duration) -> Value {
     Value::Uint32(u32::try_from(span.as_secs()).unwrap_or(u32::MAX))
 }
+
+const CLASS: &str = "BitsClientJob";
+
+/// Namespace of the classes of BITS.
+const NAMESPACE: &str = "root/microsoft/bits";
 
 const KEY: &str = "JobId";
 

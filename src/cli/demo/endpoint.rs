@@ -1,10 +1,10 @@
 //! A service of one's own: its folder, its process, its certificate.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -44,7 +44,8 @@ impl Place {
     /// [`Failure`].
     pub(super) fn new(target: Option<&Path>) -> Result<Self, Failure> {
         let mut name = [0; 8];
-        rand::fill(&mut name).map_err(|_| Failure::Demo("there are no random numbers".to_owned()))?;
+        rand::fill(&mut name)
+            .map_err(|_| Failure::Demo("there are no random numbers".to_owned()))?;
         let name = u64::from_le_bytes(name);
         let root = std::env::temp_dir().join(format!("bitsd-demo-{name:016x}"));
         make(&root)?;
@@ -75,7 +76,10 @@ impl Place {
             let folder = fs::canonicalize(folder)
                 .map_err(|e| Failure::File(format!("cannot use {}", folder.display()), e))?;
             if target.exists() {
-                return Err(Failure::Usage(format!("{} is there already", target.display())));
+                return Err(Failure::Usage(format!(
+                    "{} is there already",
+                    target.display()
+                )));
             }
             self.target = folder.join(name);
             self.files = folder;
@@ -255,7 +259,10 @@ impl Endpoint {
     /// [`Failure`] while there is none.
     pub(super) fn pin(&self) -> Result<Pin, Failure> {
         let certificate = CertificateDer::from_pem_file(&self.certificate).map_err(|e| {
-            Failure::Demo(format!("no certificate in {}: {e}", self.certificate.display()))
+            Failure::Demo(format!(
+                "no certificate in {}: {e}",
+                self.certificate.display()
+            ))
         })?;
         Ok(Pin::of(&certificate))
     }

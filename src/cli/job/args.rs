@@ -166,7 +166,11 @@ pub(super) struct ProxyArgs {
 
 /// Where the proxy comes from (`BG_JOB_PROXY_USAGE`).
 #[derive(Debug, Subcommand)]
-#[command(rename_all = "snake_case", subcommand_value_name = "USAGE", subcommand_help_heading = "Usages")]
+#[command(
+    rename_all = "snake_case",
+    subcommand_value_name = "USAGE",
+    subcommand_help_heading = "Usages"
+)]
 pub(super) enum Usage {
     /// The service's own settings.
     Preconfig,
