@@ -27,6 +27,7 @@ use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::Owner;
 use crate::bits::State;
+use crate::bits::Timestamp;
 use crate::cim::Class;
 use crate::cim::Instance;
 use crate::cim::NotInSchema;
@@ -313,7 +314,7 @@ fn without_files(class: &Arc<Class>, job: &Job) -> Result<Instance, NotInSchema>
     )?;
     set(
         "JobCompletionTime",
-        Value::Uint64(job.transferred_at.map_or(0, |at| at.ticks())),
+        Value::Uint64(job.transferred_at.map_or(0, Timestamp::ticks)),
     )?;
     set(
         "BytesTotal",
@@ -331,7 +332,7 @@ fn without_files(class: &Arc<Class>, job: &Job) -> Result<Instance, NotInSchema>
     Ok(instance)
 }
 
-/// What `GetError` answers: in ERROR and in TRANSIENT_ERROR, as the page of
+/// What `GetError` answers: in `ERROR` and in `TRANSIENT_ERROR`, as the page of
 /// the native method says. There is one language, whatever `LanguageId` asks.
 fn error_of(job: &Job) -> Result<Values, Error> {
     let failed = matches!(job.state, State::Error | State::TransientError);

@@ -7,7 +7,6 @@ use crate::bits::Input;
 use crate::bits::JobError;
 use crate::bits::NewFile;
 use crate::bits::NewJob;
-use crate::bits::Timestamp;
 use crate::cim::Property;
 use crate::cim::Type;
 
