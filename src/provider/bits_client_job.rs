@@ -37,12 +37,10 @@ use crate::engine;
 use crate::engine::Caller;
 use crate::engine::Command;
 use crate::engine::Engine;
-use crate::transfer::Mover;
 
 /// The provider of jobs.
 pub(crate) struct BitsClientJob {
     engine: Engine,
-    mover: Mover,
     job_class: Arc<Class>,
     file_class: Arc<Class>,
 }
@@ -50,15 +48,9 @@ pub(crate) struct BitsClientJob {
 impl BitsClientJob {
     /// Shows the jobs of `engine` as instances of `job_class`, whose files are
     /// instances of `file_class`.
-    pub(crate) const fn new(
-        engine: Engine,
-        mover: Mover,
-        job_class: Arc<Class>,
-        file_class: Arc<Class>,
-    ) -> Self {
+    pub(crate) const fn new(engine: Engine, job_class: Arc<Class>, file_class: Arc<Class>) -> Self {
         Self {
             engine,
-            mover,
             job_class,
             file_class,
         }
@@ -125,7 +117,6 @@ impl BitsClientJob {
         Ok(out)
     }
 
-    /// Sets the certificate after looking whether it is there.
     async fn set_certificate(
         &self,
         by: &Caller,
@@ -134,18 +125,6 @@ impl BitsClientJob {
     ) -> Result<(), Error> {
         // Who may not see the job learns nothing of certificates.
         self.engine.job(by, id)?;
-        let mover = self.mover.clone();
-        let certificate = tokio::task::spawn_blocking(move || {
-            mover
-                .check_client_certificate(&certificate)
-                .map(|()| certificate)
-        })
-        .await
-        .map_err(|_| Error::Unavailable)?
-        .map_err(|failure| Error::Failed {
-            code: failure.code,
-            detail: failure.detail,
-        })?;
         self.engine
             .set_client_certificate(by, id, Some(certificate))
             .await?;

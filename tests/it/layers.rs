@@ -25,8 +25,6 @@ const MODULES: &[(&str, &[&str])] = &[
         "provider",
         &[
             "cim", "engine", "hosting", "store", "auth", "bits", "config",
-            // Whether a certificate is there, and the addresses of events.
-            "transfer",
         ],
     ),
     (
