@@ -85,7 +85,8 @@ impl Standing {
         }
         let mut item = Item::default();
         for property in POLLED {
-            item.children.extend(client.get_fragment(job, property).await?);
+            item.children
+                .extend(client.get_fragment(job, property).await?);
         }
         Self::of(&item)
     }
@@ -158,9 +159,15 @@ pub(super) async fn find(client: &Client, name: &str) -> Result<String, Failure>
 /// # Errors
 ///
 /// [`Error`], also where the service answers a number that means failure.
-pub(super) async fn set_state(client: &Client, job: &Resource, to: JobState) -> Result<(), Failure> {
+pub(super) async fn set_state(
+    client: &Client,
+    job: &Resource,
+    to: JobState,
+) -> Result<(), Failure> {
     let arguments = [Argument::new("JobState", to as u16)];
-    call(client, job, "SetJobState", &arguments).await.map(|_| ())
+    call(client, job, "SetJobState", &arguments)
+        .await
+        .map(|_| ())
 }
 
 /// Adds a file to a job.
@@ -232,7 +239,9 @@ pub(super) fn state_word(state: u16) -> &'static str {
 
 /// A priority's word.
 pub(super) fn priority_word(priority: u32) -> &'static str {
-    let word = usize::try_from(priority).ok().and_then(|p| PRIORITIES.get(p));
+    let word = usize::try_from(priority)
+        .ok()
+        .and_then(|p| PRIORITIES.get(p));
     word.copied().unwrap_or("Unknown")
 }
 

@@ -125,7 +125,11 @@ mod tests {
             let words = std::iter::once("bitsd").chain(line.split(' '));
             let parsed = CommandLine::try_parse_from(words);
             // A pin of two digits is the one mistake.
-            assert_eq!(parsed.is_ok(), !line.contains("--pin"), "{line}: {parsed:?}");
+            assert_eq!(
+                parsed.is_ok(),
+                !line.contains("--pin"),
+                "{line}: {parsed:?}"
+            );
         }
         for line in [
             "",

@@ -1,5 +1,6 @@
 //! A bar with rate and remaining time; plain lines where nobody sees a bar.
 
+use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -106,7 +107,9 @@ fn plain(state: &str, transferred: u64, total: Option<u64>, rate: u64) -> String
     if let Some(left) = total.saturating_sub(transferred).checked_div(rate)
         && left > 0
     {
-        line.push_str(&format!(", {} left", HumanDuration(Duration::from_secs(left))));
+        let left = HumanDuration(Duration::from_secs(left));
+        // Writing to a string does not fail.
+        let _ = write!(line, ", {left} left");
     }
     line
 }
@@ -121,8 +124,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-const BAR: &str =
-    "{msg:13} [{bar:30}] {percent:>3} % {bytes} / {total_bytes}, {binary_bytes_per_sec}, {eta} left";
+const BAR: &str = "{msg:13} [{bar:30}] {percent:>3} % {bytes} / {total_bytes}, {binary_bytes_per_sec}, {eta} left";
 const SPINNER: &str = "{msg:13} {spinner} {bytes} / UNKNOWN, {binary_bytes_per_sec}";
 
 /// So that a log of a long transfer stays short.
@@ -139,7 +141,10 @@ mod tests {
             plain("Transferring", 10 * mib, Some(40 * mib), 10 * mib),
             "Transferring: 25 %, 10.00 MiB / 40.00 MiB, 10.00 MiB/s, 3 seconds left"
         );
-        assert_eq!(plain("Connecting", 0, None, 0), "Connecting: 0 B / UNKNOWN, 0 B/s");
+        assert_eq!(
+            plain("Connecting", 0, None, 0),
+            "Connecting: 0 B / UNKNOWN, 0 B/s"
+        );
         assert_eq!(
             plain("Transferred", 0, Some(0), 0),
             "Transferred: 100 %, 0 B / 0 B, 0 B/s"

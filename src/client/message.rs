@@ -1,6 +1,8 @@
 //! The requests, shaped as Windows shapes them (reference: DSP0226, [MS-WSMV]
 //! 3.1.4.1): pure, but for the identifier that each message gets.
 
+use std::fmt::Display;
+
 use uuid::Uuid;
 
 use super::LARGE;
@@ -47,7 +49,7 @@ pub(crate) struct Argument<'a> {
 
 impl<'a> Argument<'a> {
     /// One value.
-    pub(crate) fn new(name: &'a str, value: impl ToString) -> Self {
+    pub(crate) fn new(name: &'a str, value: impl Display) -> Self {
         Self {
             name,
             values: vec![value.to_string()],
@@ -55,7 +57,7 @@ impl<'a> Argument<'a> {
     }
 
     /// An array.
-    pub(crate) fn array(name: &'a str, values: impl IntoIterator<Item = impl ToString>) -> Self {
+    pub(crate) fn array(name: &'a str, values: impl IntoIterator<Item = impl Display>) -> Self {
         Self {
             name,
             values: values.into_iter().map(|v| v.to_string()).collect(),

@@ -402,4 +402,6 @@ pub(crate) const LARGE: u32 = 512_000;
 pub(crate) const SMALL: u32 = 8_192;
 
 #[cfg(test)]
+pub(crate) mod canned;
+#[cfg(test)]
 mod tests;

@@ -76,8 +76,10 @@ fn own(endpoint: &Endpoint, url: &str, local: &str) -> String {
         .pin()
         .map(|pin| pin.to_string())
         .unwrap_or_default();
-    let program = std::env::current_exe()
-        .map_or_else(|_| "bitsd".to_owned(), |path| shell(&path.display().to_string()));
+    let program = std::env::current_exe().map_or_else(
+        |_| "bitsd".to_owned(),
+        |path| shell(&path.display().to_string()),
+    );
     format!(
         "\nbitsd job:\n\
          \x20 export BITSD_HOST={address} BITSD_USER={user} BITSD_PIN={pin}\n\

@@ -1,16 +1,18 @@
 //! A service of one's own: its folder, its process, its certificate.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustix::process::Pid;
 use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
@@ -44,7 +46,8 @@ impl Place {
     /// [`Failure`].
     pub(super) fn new(target: Option<&Path>) -> Result<Self, Failure> {
         let mut name = [0; 8];
-        rand::fill(&mut name).map_err(|_| Failure::Demo("there are no random numbers".to_owned()))?;
+        rand::fill(&mut name)
+            .map_err(|_| Failure::Demo("there are no random numbers".to_owned()))?;
         let name = u64::from_le_bytes(name);
         let root = std::env::temp_dir().join(format!("bitsd-demo-{name:016x}"));
         make(&root)?;
@@ -75,7 +78,10 @@ impl Place {
             let folder = fs::canonicalize(folder)
                 .map_err(|e| Failure::File(format!("cannot use {}", folder.display()), e))?;
             if target.exists() {
-                return Err(Failure::Usage(format!("{} is there already", target.display())));
+                return Err(Failure::Usage(format!(
+                    "{} is there already",
+                    target.display()
+                )));
             }
             self.target = folder.join(name);
             self.files = folder;
@@ -255,7 +261,10 @@ impl Endpoint {
     /// [`Failure`] while there is none.
     pub(super) fn pin(&self) -> Result<Pin, Failure> {
         let certificate = CertificateDer::from_pem_file(&self.certificate).map_err(|e| {
-            Failure::Demo(format!("no certificate in {}: {e}", self.certificate.display()))
+            Failure::Demo(format!(
+                "no certificate in {}: {e}",
+                self.certificate.display()
+            ))
         })?;
         Ok(Pin::of(&certificate))
     }
@@ -315,9 +324,7 @@ fn config(address: SocketAddr, place: &Place) -> String {
 fn password() -> Result<Secret, Failure> {
     let mut octets = [0; 18];
     rand::fill(&mut octets).map_err(|_| Failure::Demo("there are no random numbers".to_owned()))?;
-    use base64::Engine as _;
-    let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    Ok(Secret::new(engine.encode(octets)))
+    Ok(Secret::new(URL_SAFE_NO_PAD.encode(octets)))
 }
 
 fn make(folder: &Path) -> Result<(), Failure> {
@@ -346,7 +353,7 @@ const USER: &str = "demo";
 
 /// How long the service may take until it answers: it makes a key and checks
 /// a password, in a debug build too.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// How long it may take to end; a little more than it grants itself.
 const STOP: Duration = Duration::from_secs(25);

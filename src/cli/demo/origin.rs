@@ -56,7 +56,8 @@ impl Origin {
         while let Ok((socket, _)) = listener.accept().await {
             let origin = Arc::clone(&self);
             let service = service_fn(move |request: Request<Incoming>| {
-                let answer = origin.answer(request.method(), request.uri().path(), request.headers());
+                let answer =
+                    origin.answer(request.method(), request.uri().path(), request.headers());
                 async move { Ok::<_, Infallible>(answer) }
             });
             // A connection that breaks is the client's to notice.
@@ -86,7 +87,11 @@ impl Origin {
             Range::Part(from, to) => (StatusCode::PARTIAL_CONTENT, from, to),
             Range::Unsatisfiable => {
                 let mut answer = empty(StatusCode::RANGE_NOT_SATISFIABLE);
-                set(&mut answer, header::CONTENT_RANGE, &format!("bytes */{}", content.octets));
+                set(
+                    &mut answer,
+                    header::CONTENT_RANGE,
+                    &format!("bytes */{}", content.octets),
+                );
                 return answer;
             }
         };
@@ -96,8 +101,16 @@ impl Origin {
             end: if method == Method::HEAD { from } else { to },
         });
         *answer.status_mut() = status;
-        set(&mut answer, header::CONTENT_LENGTH, &(to - from).to_string());
-        set(&mut answer, header::CONTENT_TYPE, "application/octet-stream");
+        set(
+            &mut answer,
+            header::CONTENT_LENGTH,
+            &(to - from).to_string(),
+        );
+        set(
+            &mut answer,
+            header::CONTENT_TYPE,
+            "application/octet-stream",
+        );
         set(&mut answer, header::ACCEPT_RANGES, "bytes");
         set(&mut answer, header::ETAG, &etag);
         set(&mut answer, header::LAST_MODIFIED, LAST_MODIFIED);

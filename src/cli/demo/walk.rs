@@ -59,8 +59,13 @@ pub(super) async fn walk(client: &Client, task: &Task) -> Result<(), Failure> {
         Argument::new("Type", 0),
         Argument::new("Suspend", true),
     ];
-    let created =
-        class::call(client, &Resource::class(class::JOB), "CreateJob", &arguments).await?;
+    let created = class::call(
+        client,
+        &Resource::class(class::JOB),
+        "CreateJob",
+        &arguments,
+    )
+    .await?;
     let id = created.text("JobId").ok_or(Error::Lacks("JobId"))?;
     output::line(&format!(
         "CreateJob DisplayName=demo RemoteUrl={} LocalFile={} Type=0 Suspend=true -> JobId={id}",
@@ -133,8 +138,7 @@ async fn check(source: &Source) -> Result<(), Failure> {
     let sums = tokio::task::spawn_blocking(move || {
         Ok::<_, std::io::Error>((sum_of_file(&path)?, content.map(sum_of_content)))
     });
-    let unreadable =
-        |e| Failure::File(format!("cannot read {}", source.path.display()), e);
+    let unreadable = |e| Failure::File(format!("cannot read {}", source.path.display()), e);
     let (found, expected) = sums
         .await
         .map_err(|e| unreadable(std::io::Error::other(e)))?
@@ -202,7 +206,10 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_differs_is_found() {
         let folder = tempfile::tempdir().expect("a folder");
-        let content = Content { seed: 1, octets: 3_000_000 };
+        let content = Content {
+            seed: 1,
+            octets: 3_000_000,
+        };
         let mut source = Source {
             url: String::new(),
             local_file: String::new(),

@@ -1,4 +1,8 @@
 //! The arguments of `bitsd job`.
+#![expect(
+    clippy::doc_markdown,
+    reason = "the documentation of arguments is their help text, and shows as it stands"
+)]
 
 use std::path::PathBuf;
 
@@ -166,7 +170,11 @@ pub(super) struct ProxyArgs {
 
 /// Where the proxy comes from (`BG_JOB_PROXY_USAGE`).
 #[derive(Debug, Subcommand)]
-#[command(rename_all = "snake_case", subcommand_value_name = "USAGE", subcommand_help_heading = "Usages")]
+#[command(
+    rename_all = "snake_case",
+    subcommand_value_name = "USAGE",
+    subcommand_help_heading = "Usages"
+)]
 pub(super) enum Usage {
     /// The service's own settings.
     Preconfig,

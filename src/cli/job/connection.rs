@@ -1,4 +1,8 @@
 //! Which endpoint is meant, how it is trusted, and who asks.
+#![expect(
+    clippy::doc_markdown,
+    reason = "the documentation of arguments is their help text, and shows as it stands"
+)]
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -17,10 +21,16 @@ use super::Failure;
 #[command(next_help_heading = "Connection")]
 pub(super) struct ConnectionArgs {
     /// The endpoint; the port is 5986 unless given.
-    #[arg(long, global = true, env = "BITSD_HOST", value_name = "HOST[:PORT]", default_value = "127.0.0.1:5986")]
+    #[arg(
+        long,
+        global = true,
+        env = "BITSD_HOST",
+        value_name = "HOST[:PORT]",
+        default_value = "127.0.0.1:5986"
+    )]
     host: Address,
     /// The account. Its password is read from --password-file, from
-    /// BITSD_PASSWORD or from the terminal.
+    /// $BITSD_PASSWORD or from the terminal.
     #[arg(long, global = true, env = "BITSD_USER", value_name = "NAME")]
     user: Option<String>,
     /// Read the password from the first line of this file.
@@ -28,7 +38,13 @@ pub(super) struct ConnectionArgs {
     password_file: Option<PathBuf>,
     /// Trust the authorities and certificates in this PEM file, instead of the
     /// system's.
-    #[arg(long, global = true, env = "BITSD_CA", value_name = "FILE", conflicts_with = "pin")]
+    #[arg(
+        long,
+        global = true,
+        env = "BITSD_CA",
+        value_name = "FILE",
+        conflicts_with = "pin"
+    )]
     ca: Option<PathBuf>,
     /// Trust the one certificate that has this SHA-256, and no other.
     #[arg(long, global = true, env = "BITSD_PIN", value_name = "SHA256")]
@@ -78,7 +94,9 @@ pub(super) fn password_in(path: &Path) -> Result<Secret, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| Failure::File(format!("cannot read {}", path.display()), e))?;
     let text = zeroize::Zeroizing::new(text);
-    Ok(Secret::new(text.lines().next().unwrap_or_default().to_owned()))
+    Ok(Secret::new(
+        text.lines().next().unwrap_or_default().to_owned(),
+    ))
 }
 
 /// A password from the terminal.

@@ -82,7 +82,11 @@ fn utc(at: Timestamp) -> String {
     let day = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;
     let date = day - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let (month, carry) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
     format!(
         "{:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z",
         year + era * 400 + carry,
@@ -160,7 +164,11 @@ mod tests {
 
     #[test]
     fn times_are_told_in_utc() {
-        let at = |s| utc(Timestamp::from(SystemTime::UNIX_EPOCH + Duration::from_secs(s)));
+        let at = |s| {
+            utc(Timestamp::from(
+                SystemTime::UNIX_EPOCH + Duration::from_secs(s),
+            ))
+        };
         assert_eq!(at(0), "1970-01-01T00:00:00Z");
         assert_eq!(at(951_826_399), "2000-02-29T12:13:19Z");
         assert_eq!(at(1_735_689_599), "2024-12-31T23:59:59Z");

@@ -126,7 +126,9 @@ pub(super) async fn files(client: &Client, args: &FilesArgs, form: Form) -> Resu
     if left_out(&item) {
         let end = total.min(args.first.saturating_add(args.most).saturating_sub(1));
         for number in args.first..=end {
-            let fragment = client.get_fragment(&job, &format!("Files[{number}]")).await?;
+            let fragment = client
+                .get_fragment(&job, &format!("Files[{number}]"))
+                .await?;
             files.extend(fragment.into_iter().filter(|f| f.text.is_some()));
         }
         if end < total {
@@ -203,7 +205,11 @@ fn file_line(file: &Item) -> String {
         "{} / {} {} {} -> {}",
         fields::octets(file, "BytesTransferred"),
         fields::octets(file, "BytesTotal"),
-        if completed || whole { "COMPLETED" } else { "WORKING" },
+        if completed || whole {
+            "COMPLETED"
+        } else {
+            "WORKING"
+        },
         printable(file.text("RemoteUrl").unwrap_or_default()),
         printable(file.text("LocalFile").unwrap_or_default()),
     )

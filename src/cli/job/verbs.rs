@@ -40,7 +40,13 @@ pub(super) async fn create(client: &Client, args: &CreateArgs, form: Form) -> Re
     if let Some(description) = &args.description {
         arguments.push(Argument::new("Description", description));
     }
-    let output = class::call(client, &Resource::class(class::JOB), "CreateJob", &arguments).await?;
+    let output = class::call(
+        client,
+        &Resource::class(class::JOB),
+        "CreateJob",
+        &arguments,
+    )
+    .await?;
     let id = output
         .text("JobId")
         .ok_or(crate::client::Error::Lacks("JobId"))?;
@@ -194,7 +200,13 @@ pub(super) async fn proxy(client: &Client, args: &ProxyArgs, form: Form) -> Resu
     };
     arguments.insert(0, Argument::new("ProxyUsage", usage));
     let id = class::find(client, &args.job).await?;
-    class::call(client, &class::instance(&id), "SetProxySettings", &arguments).await?;
+    class::call(
+        client,
+        &class::instance(&id),
+        "SetProxySettings",
+        &arguments,
+    )
+    .await?;
     tell(form, &id, &format!("{id}: proxy set."));
     Ok(())
 }
