@@ -41,7 +41,7 @@ impl Progress {
             });
         }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
-        bar.set_style(ProgressStyle::default_spinner());
+        bar.set_style(style(SPINNER));
         Self::Bar(bar)
     }
 
@@ -78,9 +78,9 @@ impl Lines {
     fn show(&mut self, state: &str, transferred: u64, total: Option<u64>) {
         let now = Instant::now();
         let first = *self.first.get_or_insert(transferred);
-        let news = state != self.last || total == Some(transferred);
+        let news = state != self.last;
         let waited = self.printed_at.is_none_or(|at| now - at >= BETWEEN_LINES);
-        if !(news || waited) || (self.last == state && self.printed_at == Some(now)) {
+        if !news && !waited {
             return;
         }
         state.clone_into(&mut self.last);

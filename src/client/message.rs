@@ -40,8 +40,8 @@ impl Resource {
 }
 
 /// An argument of a method: its name and its value, several for an array,
-/// none for null.
-#[derive(Clone, Debug)]
+/// none for null. It may be a password, so it does not show.
+#[derive(Clone)]
 pub(crate) struct Argument<'a> {
     name: &'a str,
     values: Vec<String>,
@@ -101,13 +101,13 @@ pub(super) fn put(to: &str, resource: &Resource, properties: &[(&str, String)]) 
     w.finish()
 }
 
-pub(super) fn put_fragment(to: &str, resource: &Resource, path: &str, value: &str) -> String {
+pub(super) fn put_fragment(to: &str, resource: &Resource, property: &str, value: &str) -> String {
     let mut w = begin(to, resource, TRANSFER_PUT, LARGE);
-    fragment_header(&mut w, path);
+    fragment_header(&mut w, property);
     body(&mut w);
     w.start("w:XmlFragment");
     w.attribute("xmlns:p", &resource.uri);
-    w.leaf(&format!("p:{path}"), value);
+    w.leaf(&format!("p:{property}"), value);
     w.finish()
 }
 

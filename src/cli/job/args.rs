@@ -20,11 +20,11 @@ use super::connection::ConnectionArgs;
     3 the endpoint cannot be reached or is not trusted, 4 log-on refused."
 )]
 pub(crate) struct Args {
-    #[command(flatten)]
-    pub(super) connection: ConnectionArgs,
     /// Print JSON; its keys are the properties of BitsClientJob.
     #[arg(long, global = true)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
     #[command(subcommand)]
     pub(super) verb: Verb,
 }
