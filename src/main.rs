@@ -1,7 +1,7 @@
-//! The program: everything is in the library.
+//! `bitsd`: arguments in, exit code out. The rest is in the library.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    bitsd::run()
+    bitsd::app::run()
 }

@@ -15,6 +15,9 @@ pub(crate) struct Class {
     pub(crate) properties: Vec<Property>,
     /// In the order of the MOF.
     pub(crate) methods: Vec<Method>,
+    /// Places of the properties in alphabetical order, ignoring case: the
+    /// order in which they are written.
+    pub(crate) order: Vec<usize>,
 }
 
 /// A property of a class.

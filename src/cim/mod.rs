@@ -1,9 +1,14 @@
 //! CIM classes and instances, and their form in XML (DSP0230, [MS-WSMV]
 //! 2.2.4), for whatever classes the MOF files of `schemas/` define.
 
+mod catalog;
 mod class;
+mod mof;
 mod value;
+pub(crate) mod xml;
 
+pub(crate) use catalog::Catalog;
+pub(crate) use catalog::CatalogError;
 pub(crate) use class::Class;
 pub(crate) use class::Method;
 pub(crate) use class::Parameter;

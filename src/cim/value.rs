@@ -147,6 +147,17 @@ impl Values {
         self.0.insert(name.to_owned(), value);
     }
 
+    /// Adds an element to the array under its canonical name; a null element
+    /// leaves the array as it is.
+    pub(super) fn push(&mut self, name: &str, element: Option<Value>) {
+        match (self.0.get_mut(name), element) {
+            (Some(Some(Value::Array(elements))), Some(element)) => elements.push(element),
+            (_, Some(element)) => self.insert(name, Some(Value::Array(vec![element]))),
+            (Some(_), None) => {}
+            (None, None) => self.insert(name, None),
+        }
+    }
+
     /// The value under this canonical name; none when it is null or absent.
     pub(crate) fn value(&self, name: &str) -> Option<&Value> {
         self.0.get(name).and_then(Option::as_ref)

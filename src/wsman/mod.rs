@@ -1,14 +1,54 @@
 //! The WS-Management operations (DSP0226, DSP0227, [MS-WSMV]), for whatever
 //! classes the catalog holds. Nothing here knows a class by name.
+//!
+//! One file an operation; [`dispatch`] chooses it, [`request`] has checked the
+//! header blocks before, [`reply`] writes the envelope around what comes out,
+//! and [`fault`] is the one table from errors to faults.
+
+mod batch;
+mod contexts;
+mod create;
+mod delete;
+mod dispatch;
+mod duration;
+mod enumerate;
+mod error;
+mod fault;
+mod fragment;
+mod get;
+mod identify;
+mod invoke;
+mod limits;
+mod pull;
+mod put;
+mod release;
+mod renew;
+mod reply;
+mod request;
+mod resource;
+mod selector;
+mod target;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use crate::auth::Principal;
 use crate::config::WsmanSettings;
 use crate::provider::Provider;
+use crate::soap::Addressing;
+use crate::soap::Envelope;
+
+use dispatch::Service;
+use error::Error;
+use request::Origin;
+use request::Request;
 
 /// The endpoint: takes an envelope as text, answers with one.
-pub(crate) struct Endpoint;
+pub(crate) struct Endpoint {
+    service: Service,
+}
 
 /// How the envelope goes over the wire: its octets count against
 /// `MaxEnvelopeSize`.
@@ -31,7 +71,7 @@ pub(crate) struct Answer {
 
 impl Endpoint {
     /// An endpoint for `providers`, whose classes must be exactly those of the
-    /// schema.
+    /// schema that have instances of their own.
     ///
     /// # Errors
     ///
@@ -40,31 +80,74 @@ impl Endpoint {
         settings: &WsmanSettings,
         providers: Vec<Arc<dyn Provider>>,
     ) -> Result<Self, String> {
-        let _ = (settings, providers);
-        todo!()
+        let service = Service::new(settings, providers)?;
+        Ok(Self { service })
     }
 
     /// Answers a request of somebody who has logged on. Runs to its end though
-    /// the future is dropped.
+    /// the future is dropped: what changes something is a task of its own.
     pub(crate) async fn answer(
         &self,
         by: &Principal,
         envelope: &str,
         encoding: Encoding,
     ) -> Answer {
-        let _ = (by, envelope, encoding);
-        todo!()
+        let envelope = match Envelope::parse(envelope, &self.service.xml_limits()) {
+            Ok(envelope) => envelope,
+            Err(error) => return refuse(&Error::Envelope(error), &Origin::default()),
+        };
+        if identify::is_asked(&envelope) {
+            return identify::answer(identify::To::Known);
+        }
+        let addressing = match Addressing::read(&envelope) {
+            Ok(addressing) => addressing,
+            Err(duplicate) => return refuse(&duplicate.into(), &Origin::default()),
+        };
+        let origin = Origin::read(&envelope, &addressing);
+        if dispatch::is_end_of_duplex(addressing.action) {
+            return Answer {
+                status: 204,
+                envelope: None,
+            };
+        }
+        let settings = self.service.settings();
+        let answer = match Request::read(&envelope, &addressing, origin, settings, encoding) {
+            Ok(request) => {
+                tracing::debug!(
+                    user = by.name(),
+                    action = request.action,
+                    resource = request.resource_uri,
+                    "Request"
+                );
+                self.service.answer(by, &request).await
+            }
+            Err(error) => Err(error),
+        };
+        answer.unwrap_or_else(|error| refuse(&error, &origin))
     }
 
     /// Answers an Identify of somebody who has not logged on, with the version
     /// masked ([MS-WSMV] 3.1.4.1.23); anything else gets no answer.
     pub(crate) fn answer_anonymous(&self, envelope: &str) -> Option<Answer> {
+        let envelope = Envelope::parse(envelope, &self.service.xml_limits()).ok()?;
+        identify::is_asked(&envelope).then(|| identify::answer(identify::To::Anybody))
+    }
+
+    /// The fault for somebody who has logged on, but whom no list in the
+    /// settings allows anything: `wsman:AccessDenied` in answer to `envelope`.
+    pub(crate) fn denied(&self, envelope: &str) -> Answer {
         let _ = envelope;
         todo!()
     }
 
     /// The fault for a body that is no text in a supported encoding.
     pub(crate) fn undecodable(&self) -> Answer {
-        todo!()
+        refuse(&Error::Undecodable, &Origin::default())
     }
+}
+
+/// A fault, noted.
+fn refuse(error: &Error, origin: &Origin<'_>) -> Answer {
+    tracing::debug!(%error, "Request refused");
+    reply::fault_answer(error, origin)
 }

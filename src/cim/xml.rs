@@ -1,0 +1,429 @@
+//! Instances and method output to XML, and XML to values (DSP0230, [MS-WSMV]
+//! 2.2.4; shapes as Windows sends them).
+//!
+//! Writing: properties in alphabetical order ignoring case, every one of them
+//! always there, null as `xsi:nil`; prefixes are declared on the root, so that
+//! a leaf has no attribute but `xsi:nil`. An array without elements is written
+//! as null.
+//!
+//! Reading: names in any case and order; namespaces are ignored, as is
+//! `xsi:type`, whose prefix clients leave undeclared.
+
+use super::Class;
+use super::Instance;
+use super::Method;
+use super::Property;
+use super::Type;
+use super::Value;
+use super::Values;
+use super::catalog::embedded;
+use crate::xml::Element;
+use crate::xml::Writer;
+use crate::xml::ns;
+
+/// Which properties are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Extent {
+    /// All.
+    Whole,
+    /// Those with `[Bulk]` as null.
+    WithoutBulk,
+}
+
+/// Writes `instance` as an element in the namespace `base` + class name.
+pub(crate) fn write_instance(writer: &mut Writer, instance: &Instance, base: &str, extent: Extent) {
+    let class = instance.class();
+    writer.start(&["p:", &class.name].concat());
+    declare(writer, class, base);
+    writer.attribute("xsi:type", &["p:", &class.name, "_Type"].concat());
+    for &at in &class.order {
+        let (Some(property), Some(value)) = (class.properties.get(at), instance.values().get(at))
+        else {
+            continue;
+        };
+        let value = match extent {
+            Extent::WithoutBulk if property.is_bulk => None,
+            Extent::WithoutBulk | Extent::Whole => value.as_ref(),
+        };
+        write_property(writer, class, property, value);
+    }
+    writer.end();
+}
+
+/// Declares, on the element just begun, the prefixes of an instance of
+/// `class` or of its parts.
+pub(crate) fn declare(writer: &mut Writer, class: &Class, base: &str) {
+    writer.attribute("xmlns:xsi", ns::XSI);
+    writer.attribute("xmlns:p", &[base, &class.name].concat());
+    writer.attribute("xmlns:cim", ns::CIM);
+    for (at, name) in embedded(class).enumerate() {
+        writer.attribute(&format!("xmlns:p{}", at + 1), &[base, name].concat());
+    }
+}
+
+/// Writes one property: an element for each value of an array.
+pub(crate) fn write_property(
+    writer: &mut Writer,
+    class: &Class,
+    property: &Property,
+    value: Option<&Value>,
+) {
+    let inner = inner_prefix(class, property);
+    let inner = inner.as_deref().unwrap_or_default();
+    match value {
+        Some(Value::Array(values)) if !values.is_empty() => {
+            for value in values {
+                write_value(writer, "p", &property.name, Some(value), inner);
+            }
+        }
+        Some(Value::Array(_)) | None => write_value(writer, "p", &property.name, None, inner),
+        value => write_value(writer, "p", &property.name, value, inner),
+    }
+}
+
+/// Writes one property of an instance embedded in `outer`, a property of
+/// `class`.
+pub(crate) fn write_inner_property(
+    writer: &mut Writer,
+    class: &Class,
+    outer: &Property,
+    name: &str,
+    value: Option<&Value>,
+) {
+    let prefix = inner_prefix(class, outer);
+    write_value(writer, prefix.as_deref().unwrap_or("p"), name, value, "");
+}
+
+/// The prefix of the instances embedded in a property.
+fn inner_prefix(class: &Class, property: &Property) -> Option<String> {
+    match &property.kind {
+        Type::Instance(name) => embedded(class)
+            .position(|other| other == name)
+            .map(|at| format!("p{}", at + 1)),
+        _ => None,
+    }
+}
+
+/// Writes the text of a value alone, as `text()` asks for it; nothing for an
+/// embedded instance.
+pub(crate) fn write_text(writer: &mut Writer, value: &Value) {
+    match value {
+        Value::Boolean(true) => writer.raw("true"),
+        Value::Boolean(false) => writer.raw("false"),
+        Value::Uint8(number) => unsigned(writer, u64::from(*number)),
+        Value::Uint16(number) => unsigned(writer, u64::from(*number)),
+        Value::Uint32(number) => unsigned(writer, u64::from(*number)),
+        Value::Uint64(number) => unsigned(writer, *number),
+        Value::Sint8(number) => signed(writer, i64::from(*number)),
+        Value::Sint16(number) => signed(writer, i64::from(*number)),
+        Value::Sint32(number) => signed(writer, i64::from(*number)),
+        Value::Sint64(number) => signed(writer, *number),
+        Value::String(text) => writer.text(text),
+        Value::Instance(_) => {}
+        Value::Array(values) => {
+            for value in values {
+                write_text(writer, value);
+            }
+        }
+    }
+}
+
+/// Writes `<p:Method_OUTPUT>`: out-parameters in the order of the class, then
+/// `ReturnValue` 0.
+pub(crate) fn write_output(
+    writer: &mut Writer,
+    class: &Class,
+    method: &Method,
+    output: &Values,
+    base: &str,
+) {
+    writer.start(&["p:", &method.name, "_OUTPUT"].concat());
+    declare(writer, class, base);
+    for parameter in method.parameters.iter().filter(|p| p.is_out) {
+        match output.value(&parameter.name) {
+            Some(Value::Array(values)) if !values.is_empty() => {
+                for value in values {
+                    write_value(writer, "p", &parameter.name, Some(value), "");
+                }
+            }
+            Some(Value::Array(_)) | None => write_value(writer, "p", &parameter.name, None, ""),
+            value => write_value(writer, "p", &parameter.name, value, ""),
+        }
+    }
+    writer.raw("<p:ReturnValue>0</p:ReturnValue>");
+    writer.end();
+}
+
+/// One element; `inner` is the prefix of an embedded instance.
+fn write_value(writer: &mut Writer, prefix: &str, name: &str, value: Option<&Value>, inner: &str) {
+    writer.raw("<");
+    writer.raw(prefix);
+    writer.raw(":");
+    writer.raw(name);
+    match value {
+        None => {
+            writer.raw(" xsi:nil=\"true\"/>");
+            return;
+        }
+        Some(Value::Instance(instance)) if !inner.is_empty() => {
+            let class = instance.class();
+            writer.raw(" xsi:type=\"");
+            writer.raw(inner);
+            writer.raw(":");
+            writer.raw(&class.name);
+            writer.raw("_Type\">");
+            for &at in &class.order {
+                let (Some(property), Some(value)) =
+                    (class.properties.get(at), instance.values().get(at))
+                else {
+                    continue;
+                };
+                match value {
+                    Some(Value::Array(values)) if !values.is_empty() => {
+                        for value in values {
+                            write_value(writer, inner, &property.name, Some(value), "");
+                        }
+                    }
+                    Some(Value::Array(_)) => write_value(writer, inner, &property.name, None, ""),
+                    value => write_value(writer, inner, &property.name, value.as_ref(), ""),
+                }
+            }
+        }
+        Some(value) => {
+            writer.raw(">");
+            write_text(writer, value);
+        }
+    }
+    writer.raw("</");
+    writer.raw(prefix);
+    writer.raw(":");
+    writer.raw(name);
+    writer.raw(">");
+}
+
+fn signed(writer: &mut Writer, number: i64) {
+    if number < 0 {
+        writer.raw("-");
+    }
+    unsigned(writer, number.unsigned_abs());
+}
+
+/// Decimal digits without an allocation.
+fn unsigned(writer: &mut Writer, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    writer.raw(std::str::from_utf8(&digits[at..]).unwrap_or("0"));
+}
+
+/// What a representation asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Changes {
+    /// New values of writable properties, by canonical name.
+    pub(crate) values: Values,
+    /// Key properties as they were written, by canonical name.
+    pub(crate) keys: Vec<(String, String)>,
+}
+
+/// An element says something that the class does not allow.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum ReadError {
+    /// The class or method has nothing of that name.
+    #[error("{0} is not known")]
+    Unknown(String),
+    /// The text is not of the type.
+    #[error("{name} is not {expected}")]
+    Type {
+        /// The property or parameter.
+        name: String,
+        /// The type, for people.
+        expected: &'static str,
+    },
+    /// It holds one value, and stands more than once.
+    #[error("{0} stands more than once")]
+    Twice(String),
+    /// It must be given, and is not.
+    #[error("{0} is missing")]
+    Missing(String),
+}
+
+/// Reads a representation, whole or partial: writable properties are taken,
+/// keys set aside, read-only properties passed over, for they move between a
+/// client's Get and its Put. With `only`, elements that it does not name are
+/// passed over too.
+///
+/// # Errors
+///
+/// [`ReadError`] for what the class does not have, and for wrong values.
+pub(crate) fn read_changes(
+    class: &Class,
+    root: &Element<'_>,
+    only: Option<&[&str]>,
+) -> Result<Changes, ReadError> {
+    let mut changes = Changes::default();
+    for element in root.children() {
+        // What older Windows adds to a representation.
+        if element.is(ns::CIM, "Location") {
+            continue;
+        }
+        let found = class.property(element.local());
+        let is_wanted = only.is_none_or(|names| {
+            names
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(element.local()))
+        });
+        let Some((_, property)) = found else {
+            if is_wanted {
+                return Err(ReadError::Unknown(shorten(element.local())));
+            }
+            continue;
+        };
+        if property.is_key {
+            let text = element.text().trim().to_owned();
+            changes.keys.push((property.name.clone(), text));
+        }
+        if property.is_writable && is_wanted {
+            let slot = Slot {
+                name: &property.name,
+                kind: &property.kind,
+                is_array: property.is_array,
+            };
+            slot.take(element, &mut changes.values)?;
+        }
+    }
+    Ok(changes)
+}
+
+/// Reads one property from its element.
+///
+/// # Errors
+///
+/// [`ReadError::Type`].
+pub(crate) fn read_property(
+    property: &Property,
+    element: &Element<'_>,
+) -> Result<Option<Value>, ReadError> {
+    read_value(element, &property.name, &property.kind)
+}
+
+/// Reads the arguments of a method; no root means no arguments.
+///
+/// # Errors
+///
+/// [`ReadError`]; a parameter that is not optional must be there, but may be
+/// null.
+pub(crate) fn read_arguments(
+    method: &Method,
+    root: Option<&Element<'_>>,
+) -> Result<Values, ReadError> {
+    let mut values = Values::new();
+    for element in root.map_or(&[][..], Element::children) {
+        let Some(parameter) = method.parameter(element.local()).filter(|p| p.is_in) else {
+            return Err(ReadError::Unknown(shorten(element.local())));
+        };
+        let slot = Slot {
+            name: &parameter.name,
+            kind: &parameter.kind,
+            is_array: parameter.is_array,
+        };
+        slot.take(element, &mut values)?;
+    }
+    for parameter in &method.parameters {
+        if parameter.is_in && !parameter.is_optional && !values.contains(&parameter.name) {
+            return Err(ReadError::Missing(parameter.name.clone()));
+        }
+    }
+    Ok(values)
+}
+
+/// A place for a value: a property or a parameter.
+struct Slot<'c> {
+    name: &'c str,
+    kind: &'c Type,
+    is_array: bool,
+}
+
+impl Slot<'_> {
+    fn take(&self, element: &Element<'_>, values: &mut Values) -> Result<(), ReadError> {
+        let value = read_value(element, self.name, self.kind)?;
+        if self.is_array {
+            values.push(self.name, value);
+            return Ok(());
+        }
+        if values.contains(self.name) {
+            return Err(ReadError::Twice(self.name.to_owned()));
+        }
+        values.insert(self.name, value);
+        Ok(())
+    }
+}
+
+fn read_value(element: &Element<'_>, name: &str, kind: &Type) -> Result<Option<Value>, ReadError> {
+    let is_nil = element
+        .attribute(ns::XSI, "nil")
+        .is_some_and(|nil| matches!(nil.trim(), "true" | "1"));
+    if is_nil {
+        return Ok(None);
+    }
+    let wrong = |expected| ReadError::Type {
+        name: name.to_owned(),
+        expected,
+    };
+    if !element.children().is_empty() {
+        return Err(wrong("a simple value"));
+    }
+    let text = element.text();
+    let trimmed = text.trim();
+    let value = match kind {
+        Type::String => Value::String(text.to_owned()),
+        Type::Boolean => Value::Boolean(match trimmed {
+            "1" => true,
+            "0" => false,
+            word if word.eq_ignore_ascii_case("true") => true,
+            word if word.eq_ignore_ascii_case("false") => false,
+            _ => return Err(wrong("true or false")),
+        }),
+        Type::Uint8 => Value::Uint8(trimmed.parse().map_err(|_| wrong("a number of 8 bits"))?),
+        Type::Uint16 => Value::Uint16(trimmed.parse().map_err(|_| wrong("a number of 16 bits"))?),
+        Type::Uint32 => Value::Uint32(trimmed.parse().map_err(|_| wrong("a number of 32 bits"))?),
+        Type::Uint64 => Value::Uint64(trimmed.parse().map_err(|_| wrong("a number of 64 bits"))?),
+        Type::Sint8 => Value::Sint8(
+            trimmed
+                .parse()
+                .map_err(|_| wrong("a signed number of 8 bits"))?,
+        ),
+        Type::Sint16 => Value::Sint16(
+            trimmed
+                .parse()
+                .map_err(|_| wrong("a signed number of 16 bits"))?,
+        ),
+        Type::Sint32 => Value::Sint32(
+            trimmed
+                .parse()
+                .map_err(|_| wrong("a signed number of 32 bits"))?,
+        ),
+        Type::Sint64 => Value::Sint64(
+            trimmed
+                .parse()
+                .map_err(|_| wrong("a signed number of 64 bits"))?,
+        ),
+        // No class has a writable one; a reader for it would be dead code.
+        Type::Instance(_) => return Err(wrong("a value that can be given")),
+    };
+    Ok(Some(value))
+}
+
+/// A name that a client made up, cut to what fits into a sentence.
+fn shorten(name: &str) -> String {
+    name.chars().take(MAX_NAME).collect()
+}
+
+/// Characters of a client's word that an error repeats.
+const MAX_NAME: usize = 128;

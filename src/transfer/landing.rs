@@ -1,0 +1,484 @@
+//! Where files land: from a temporary file beside the destination to the
+//! destination itself.
+//!
+//! Every path is resolved when it is used, below its write root, with
+//! `openat2(RESOLVE_BENEATH)`: neither `..` nor a symbolic link nor a race
+//! leads out of the root. A relative link that stays inside is followed for
+//! folders; absolute ones are refused even when they point inside, as the
+//! kernel does. The last part of a path is never followed: a link there is
+//! replaced. All calls block.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::ffi::OsString;
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
+use std::path::Component;
+use std::path::Path;
+use std::path::PathBuf;
+
+use rustix::fs::AtFlags;
+use rustix::fs::FileType;
+use rustix::fs::Gid;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::fs::ResolveFlags;
+use rustix::fs::Stat;
+use rustix::fs::Uid;
+use rustix::io::Errno;
+
+use super::Failure;
+use super::account;
+use super::windows_path;
+use crate::bits::Hresult;
+use crate::bits::JobId;
+use crate::config::FilesSettings;
+
+/// The fences for files and the looks of finished ones.
+#[derive(Debug)]
+pub(super) struct Landing {
+    roots: Vec<PathBuf>,
+    drives: BTreeMap<char, PathBuf>,
+    protected: Vec<PathBuf>,
+    pub(super) owner: Option<Uid>,
+    pub(super) group: Option<Gid>,
+    pub(super) mode: Mode,
+    directory_mode: Mode,
+}
+
+/// A name in an open folder below a write root.
+#[derive(Debug)]
+pub(super) struct Spot {
+    /// The folder.
+    pub(super) folder: OwnedFd,
+    /// The destination's name in it.
+    pub(super) name: OsString,
+}
+
+/// What to do about folders that are not there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Missing {
+    /// Make them.
+    Create,
+    /// Say so.
+    Report,
+}
+
+impl Landing {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] that names the setting that cannot be used.
+    pub(super) fn new(settings: &FilesSettings, protected: &[PathBuf]) -> Result<Self, Failure> {
+        let mut roots = Vec::new();
+        for root in &settings.write_roots {
+            let key = "files.write_roots";
+            let root = plain(root).map_err(|why| Failure::setting(key, why))?;
+            open_root(&root)
+                .map_err(|error| Failure::setting(key, format!("{}: {error}", root.display())))?;
+            roots.push(root);
+        }
+        // The innermost root is the one that counts.
+        roots.sort_by_key(|root| std::cmp::Reverse(root.components().count()));
+        let mut drives = BTreeMap::new();
+        for (letter, folder) in &settings.drives {
+            let key = format!("files.drives.{letter}");
+            if !letter.is_ascii_alphabetic() {
+                return Err(Failure::setting(&key, "a drive is one letter from A to Z"));
+            }
+            let folder = plain(folder).map_err(|why| Failure::setting(&key, why))?;
+            if !roots.iter().any(|root| folder.starts_with(root)) {
+                return Err(Failure::setting(
+                    &key,
+                    format!("{} lies below no write root", folder.display()),
+                ));
+            }
+            if drives.insert(letter.to_ascii_uppercase(), folder).is_some() {
+                return Err(Failure::setting(&key, "the drive is there twice"));
+            }
+        }
+        let mut all_protected = Vec::new();
+        for path in protected {
+            all_protected.extend(fs::canonicalize(path).ok());
+            all_protected.extend(std::path::absolute(path).ok());
+        }
+        Ok(Self {
+            roots,
+            drives,
+            protected: all_protected,
+            owner: account::user(settings.owner.as_deref())
+                .map_err(|why| Failure::setting("files.owner", why))?,
+            group: account::group(settings.group.as_deref())
+                .map_err(|why| Failure::setting("files.group", why))?,
+            mode: mode("files.mode", &settings.mode)?,
+            directory_mode: mode("files.directory_mode", &settings.directory_mode)?,
+        })
+    }
+
+    /// The native destination for what a client wrote, checked as far as it
+    /// can be now; it is checked again at each use.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] with the reason.
+    pub(super) fn destination(&self, text: &str) -> Result<PathBuf, Failure> {
+        let invalid = |why: String| Failure::local(Hresult::ERROR_INVALID_NAME, why);
+        let path = if windows_path::is_windows_form(text) {
+            windows_path::map(text, &self.drives).map_err(invalid)?
+        } else if text.starts_with('/') {
+            native(text).map_err(|why| invalid(why.to_owned()))?
+        } else {
+            return Err(Failure::local(
+                Hresult::E_INVALIDARG,
+                "the local name is not an absolute path",
+            ));
+        };
+        match self.spot(&path, Missing::Report) {
+            Ok(spot) => spot.check_replaceable()?,
+            Err(failure) if failure.code == Hresult::ERROR_PATH_NOT_FOUND => {}
+            Err(failure) => return Err(failure),
+        }
+        Ok(path)
+    }
+
+    /// Opens the folder of `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]: `ERROR_PATH_NOT_FOUND` when a folder is not there (and
+    /// shall not be made), `E_ACCESSDENIED` when the path leads out of its
+    /// root or into what is protected.
+    pub(super) fn spot(&self, path: &Path, missing: Missing) -> Result<Spot, Failure> {
+        let denied = |why: &str| {
+            Failure::local(
+                Hresult::E_ACCESSDENIED,
+                format!("{}: {why}", path.display()),
+            )
+        };
+        let (root, below) = self
+            .roots
+            .iter()
+            .find_map(|root| Some((root, path.strip_prefix(root).ok()?)))
+            .ok_or_else(|| denied("lies below no write root (setting files.write_roots)"))?;
+        let name = below
+            .file_name()
+            .ok_or_else(|| denied("is a write root itself"))?;
+        check_lengths(path)?;
+        if is_temporary_name(name) {
+            return Err(denied("the name is kept for temporary files"));
+        }
+        if self.is_protected(path) {
+            return Err(denied("belongs to the service itself"));
+        }
+        let parent = below.parent().unwrap_or(Path::new(""));
+        let failed = |doing: &str, error: Errno| {
+            if matches!(error, Errno::XDEV | Errno::LOOP) {
+                return denied("leads out of its write root");
+            }
+            Failure::from_local_error(&format!("{}: {doing}", path.display()), &error.into())
+        };
+        let opened = open_root(root).map_err(|error| failed("opening the write root", error))?;
+        let folder = match beneath(&opened, parent) {
+            Ok(folder) => folder,
+            Err(Errno::NOENT) if missing == Missing::Create => self
+                .create(opened, parent, &failed)?
+                .ok_or_else(|| denied("belongs to the service itself"))?,
+            Err(error) => return Err(failed("opening the folder", error)),
+        };
+        let spot = Spot {
+            folder,
+            name: name.to_owned(),
+        };
+        if self.holds_protected(&spot.folder, name) {
+            return Err(denied("belongs to the service itself"));
+        }
+        Ok(spot)
+    }
+
+    /// Makes the folders of `parent` that are missing below `root`; `None`
+    /// when they would lie in what is protected.
+    fn create(
+        &self,
+        root: OwnedFd,
+        parent: &Path,
+        failed: &dyn Fn(&str, Errno) -> Failure,
+    ) -> Result<Option<OwnedFd>, Failure> {
+        let mut at = PathBuf::new();
+        let mut folder = beneath(&root, Path::new(""))
+            .map_err(|error| failed("opening the write root", error))?;
+        for component in parent.components() {
+            let Component::Normal(name) = component else {
+                return Err(failed("opening the folder", Errno::XDEV));
+            };
+            if self.holds_protected(&folder, name) {
+                return Ok(None);
+            }
+            at.push(name);
+            let next = match beneath(&root, &at) {
+                Err(Errno::NOENT) => {
+                    match rustix::fs::mkdirat(&folder, name, Mode::RWXU) {
+                        Ok(()) => {
+                            let made = open_folder_at(&folder, name)
+                                .map_err(|error| failed("opening the new folder", error))?;
+                            self.dress(&made)
+                                .map_err(|error| failed("setting up the new folder", error))?;
+                            // The name must outlive a power cut, or the file in
+                            // it would not.
+                            rustix::fs::fsync(&folder)
+                                .map_err(|error| failed("syncing the folder", error))?;
+                        }
+                        Err(Errno::EXIST) => {}
+                        Err(error) => return Err(failed("making the folder", error)),
+                    }
+                    beneath(&root, &at)
+                }
+                other => other,
+            };
+            folder = next.map_err(|error| failed("opening the folder", error))?;
+        }
+        Ok(Some(folder))
+    }
+
+    /// Gives a new folder its owner and mode.
+    fn dress(&self, folder: &OwnedFd) -> Result<(), Errno> {
+        if self.owner.is_some() || self.group.is_some() {
+            rustix::fs::fchown(folder, self.owner, self.group)?;
+        }
+        rustix::fs::fchmod(folder, self.directory_mode)
+    }
+
+    fn is_protected(&self, path: &Path) -> bool {
+        self.protected.iter().any(|own| path.starts_with(own))
+    }
+
+    /// Is `name` in `folder` protected, whichever way led there? Also when it
+    /// cannot be said.
+    fn holds_protected(&self, folder: &OwnedFd, name: &OsStr) -> bool {
+        if self.protected.is_empty() {
+            return false;
+        }
+        fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd()))
+            .map_or(true, |real| self.is_protected(&real.join(name)))
+    }
+}
+
+impl Spot {
+    /// The state of the destination; `None` when nothing is there. A link is
+    /// not followed.
+    pub(super) fn stat(&self, name: &OsStr) -> Result<Option<Stat>, Errno> {
+        match rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Checks that what is at the destination may be replaced: nothing, a
+    /// regular file, or a link (which is replaced, not followed).
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] with `E_ACCESSDENIED` for anything else.
+    pub(super) fn check_replaceable(&self) -> Result<(), Failure> {
+        let refused = |what: &str| {
+            Err(Failure::local(
+                Hresult::E_ACCESSDENIED,
+                format!("the destination {} is {what}", self.name.display()),
+            ))
+        };
+        let stat = self
+            .stat(&self.name)
+            .map_err(|error| Failure::from_local_error("reading the destination", &error.into()))?;
+        match stat.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+            None | Some(FileType::RegularFile | FileType::Symlink) => Ok(()),
+            Some(FileType::Directory) => refused("a folder"),
+            Some(_) => refused("neither a file nor a folder"),
+        }
+    }
+
+    /// Opens the temporary file `name` if it is there and is ours: a regular
+    /// file of this account with this one name.
+    ///
+    /// # Errors
+    ///
+    /// Of the operating system.
+    pub(super) fn open_temporary(&self, name: &OsStr) -> Result<Option<fs::File>, Errno> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = match rustix::fs::openat(&self.folder, name, flags, Mode::empty()) {
+            Ok(opened) => opened,
+            Err(Errno::NOENT | Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let stat = rustix::fs::fstat(&opened)?;
+        let ours = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+            && stat.st_uid == rustix::process::geteuid().as_raw()
+            && stat.st_nlink == 1;
+        Ok(ours.then(|| opened.into()))
+    }
+
+    /// Makes the temporary file `name` anew.
+    ///
+    /// # Errors
+    ///
+    /// Of the operating system.
+    pub(super) fn create_temporary(&self, name: &OsStr) -> Result<fs::File, Errno> {
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let create = || rustix::fs::openat(&self.folder, name, flags, Mode::RUSR | Mode::WUSR);
+        match create() {
+            Err(Errno::EXIST) => {
+                self.remove(name)?;
+                create()
+            }
+            other => other,
+        }
+        .map(fs::File::from)
+    }
+
+    /// Opens the temporary file again, past the page cache; `None` where the
+    /// file system has no such way.
+    pub(super) fn open_direct(&self, name: &OsStr, same_as: &fs::File) -> Option<fs::File> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::DIRECT | OFlags::CLOEXEC;
+        let direct = rustix::fs::openat(&self.folder, name, flags, Mode::empty()).ok()?;
+        let (own, other) = (
+            rustix::fs::fstat(&direct).ok()?,
+            rustix::fs::fstat(same_as).ok()?,
+        );
+        let same = own.st_ino == other.st_ino && own.st_dev == other.st_dev;
+        same.then(|| direct.into())
+    }
+
+    /// Removes `name`, if it is there; says whether it was.
+    ///
+    /// # Errors
+    ///
+    /// Of the operating system.
+    pub(super) fn remove(&self, name: &OsStr) -> Result<bool, Errno> {
+        match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes names in the folder outlive a power cut.
+    ///
+    /// # Errors
+    ///
+    /// Of the operating system.
+    pub(super) fn sync(&self) -> Result<(), Errno> {
+        rustix::fs::fsync(&self.folder)
+    }
+
+    /// Lies the folder in memory (tmpfs, ramfs)? There a write is a copy.
+    pub(super) fn is_in_memory(&self) -> bool {
+        rustix::fs::fstatfs(&self.folder)
+            .is_ok_and(|stat| IN_MEMORY.contains(&i64::from(stat.f_type)))
+    }
+}
+
+/// The name of the temporary file of a job's file; depends on nothing else,
+/// so that it is found again after a crash.
+pub(super) fn temporary_name(job: JobId, index: u32) -> OsString {
+    let number = u128::from_be_bytes(job.to_octets());
+    OsString::from(format!("{PREFIX}{number:032x}-{index}{SUFFIX}"))
+}
+
+fn is_temporary_name(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes())
+}
+
+fn native(text: &str) -> Result<PathBuf, &'static str> {
+    if text.chars().any(char::is_control) {
+        return Err("the local name contains a control character");
+    }
+    if text.ends_with('/') {
+        return Err("the local name ends in /: it names a folder");
+    }
+    if text.split('/').any(|part| part == "." || part == "..") {
+        return Err("the local name contains . or ..");
+    }
+    Ok(PathBuf::from(text).components().collect())
+}
+
+/// An absolute path of the settings without `.` and `..`.
+fn plain(path: &Path) -> Result<PathBuf, String> {
+    let odd = |part| matches!(part, Component::ParentDir | Component::CurDir);
+    if !path.is_absolute() || path.components().any(odd) {
+        return Err(format!(
+            "{} must be an absolute path without . and ..",
+            path.display()
+        ));
+    }
+    Ok(path.components().collect())
+}
+
+fn check_lengths(path: &Path) -> Result<(), Failure> {
+    let too_long = path.as_os_str().len() > MAX_PATH
+        || path
+            .components()
+            .any(|part| part.as_os_str().len() > MAX_NAME);
+    if too_long {
+        return Err(Failure::local(
+            Hresult::ERROR_INVALID_NAME,
+            "the local name is too long: at most 4,000 octets, 255 for each part",
+        ));
+    }
+    Ok(())
+}
+
+fn open_root(root: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(root, flags, Mode::empty())
+}
+
+fn open_folder_at(folder: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(folder, name, flags, Mode::empty())
+}
+
+/// Opens the folder `below` of `root`, wherever its links lead as long as
+/// that is inside.
+fn beneath(root: impl AsFd, below: &Path) -> Result<OwnedFd, Errno> {
+    let below = if below.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        below
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    for _ in 1..RACES {
+        // The kernel asks for another try when a rename came in between.
+        match rustix::fs::openat2(root.as_fd(), below, flags, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
+        }
+    }
+    Err(Errno::AGAIN)
+}
+
+fn mode(key: &str, text: &str) -> Result<Mode, Failure> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|bits| *bits <= 0o777)
+        .map(Mode::from_raw_mode)
+        .ok_or_else(|| Failure::setting(key, "must be an octal mode from 0000 to 0777"))
+}
+
+const PREFIX: &str = ".bitsd-";
+const SUFFIX: &str = ".tmp";
+
+/// Octets; leaves room for the temporary name below PATH_MAX.
+const MAX_PATH: usize = 4_000;
+/// Octets; NAME_MAX of the common file systems.
+const MAX_NAME: usize = 255;
+
+/// Tries at a path under which others rename.
+const RACES: u32 = 32;
+
+/// `statfs` types of tmpfs and ramfs.
+const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58F6];

@@ -1,0 +1,196 @@
+//! Which operation an action asks for (DSP0226 5, [MS-WSMV] 3.1.4.1).
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::auth::Principal;
+use crate::cim::Catalog;
+use crate::config::WsmanSettings;
+use crate::provider;
+use crate::provider::Provider;
+use crate::xml::Limits;
+
+use super::Answer;
+use super::contexts::Contexts;
+use super::create;
+use super::delete;
+use super::enumerate;
+use super::error::During;
+use super::error::Error;
+use super::error::shorten;
+use super::get;
+use super::invoke;
+use super::limits::Operations;
+use super::limits::Permit;
+use super::pull;
+use super::put;
+use super::release;
+use super::renew;
+use super::request::Request;
+use super::resource::ResourceUri;
+use super::target;
+use super::target::Served;
+use super::target::Target;
+
+/// What the operations share.
+pub(super) struct Service {
+    /// The classes, in the order of the catalog.
+    pub(super) served: Vec<Served>,
+    /// The open enumerations.
+    pub(super) contexts: Contexts,
+    operations: Operations,
+    settings: WsmanSettings,
+}
+
+impl Service {
+    /// The service for `providers`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names what does not fit together.
+    pub(super) fn new(
+        settings: &WsmanSettings,
+        providers: Vec<Arc<dyn Provider>>,
+    ) -> Result<Self, String> {
+        let catalog = Catalog::bundled().map_err(|error| error.to_string())?;
+        Ok(Self {
+            served: target::pair(&catalog, providers)?,
+            contexts: Contexts::new(
+                Duration::from_millis(settings.enumeration_timeout_ms),
+                settings.max_enumerations_per_user,
+            ),
+            operations: Operations::new(settings.max_concurrent_operations_per_user),
+            settings: settings.clone(),
+        })
+    }
+
+    /// What the administrator decided.
+    pub(super) fn settings(&self) -> &WsmanSettings {
+        &self.settings
+    }
+
+    /// What an envelope may cost.
+    pub(super) fn xml_limits(&self) -> Limits {
+        Limits {
+            octets: super::request::max_octets(&self.settings),
+            depth: MAX_DEPTH,
+            elements: MAX_ELEMENTS,
+            attributes: MAX_ATTRIBUTES,
+        }
+    }
+
+    /// Does what `request` asks for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub(super) async fn answer(
+        &self,
+        by: &Principal,
+        request: &Request<'_>,
+    ) -> Result<Answer, Error> {
+        let permit = self.operations.begin(by)?;
+        if let Some(operation) = request.action.strip_prefix(ENUMERATION) {
+            if request.fragment.is_some() {
+                return Err(Error::FragmentNotSupported);
+            }
+            // Found by their context: a client may name any resource in them.
+            match operation {
+                "Pull" => return pull::answer(self, by, request).await,
+                "Release" => return release::answer(self, by, request),
+                "Renew" | "GetStatus" => return renew::answer(self, by, request),
+                _ => {}
+            }
+        }
+        if request.resource_uri.is_empty() {
+            return Err(Error::NoSuchResource("none is given".to_owned()));
+        }
+        let uri = ResourceUri::parse(request.resource_uri)?;
+        if uri.is_all_classes() {
+            return match request.action.strip_prefix(ENUMERATION) {
+                Some("Enumerate") => Err(enumerate::all_classes(request)),
+                _ => Err(Error::ActionNotSupported(shorten(request.action))),
+            };
+        }
+        let target = Target::find(&self.served, &uri, request)?;
+        if let Some(operation) = request.action.strip_prefix(ENUMERATION) {
+            return match operation {
+                "Enumerate" => {
+                    let work = enumerate::answer(self, by, request, target);
+                    within(request.timeout, work).await
+                }
+                _ => Err(Error::ActionNotSupported(shorten(request.action))),
+            };
+        }
+        if let Some(operation) = request.action.strip_prefix(TRANSFER) {
+            return match operation {
+                "Get" => within(request.timeout, get::answer(by, request, target)).await,
+                "Put" => put::answer(by, request, target, permit).await,
+                "Delete" => delete::answer(by, request, target, permit).await,
+                "Create" => create::answer(request, target),
+                _ => Err(Error::ActionNotSupported(shorten(request.action))),
+            };
+        }
+        invoke::answer(by, request, target, permit).await
+    }
+}
+
+/// Ends the wait for what changes nothing.
+pub(super) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    timeout(limit, work).await.unwrap_or(Err(Error::TimedOut))
+}
+
+/// Does work that changes something: it runs to its end though its client has
+/// gone or `OperationTimeout` has ended the wait. Until then it counts as one
+/// of the user's operations.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    limit: Duration,
+    permit: Permit,
+    during: During,
+    work: impl Future<Output = Result<T, provider::Error>> + Send + 'static,
+) -> Result<T, Error> {
+    let task = tokio::spawn(async move {
+        let done = work.await;
+        drop(permit);
+        done
+    });
+    match timeout(limit, task).await {
+        Ok(Ok(done)) => done.map_err(|error| during.error(error)),
+        Ok(Err(broken)) => {
+            tracing::error!(error = %broken, "Operation broke off");
+            Err(during.error(provider::Error::Unavailable))
+        }
+        Err(_) => Err(Error::TimedOut),
+    }
+}
+
+/// The client closes a full-duplex operation that we never began ([MS-WSMV]
+/// 3.1.4.1.39): it wants to hear 204.
+pub(super) fn is_end_of_duplex(action: Option<&str>) -> bool {
+    action
+        .and_then(|action| action.strip_prefix(DUPLEX))
+        .is_some_and(|word| {
+            ["End", "KeepAlive", "Cancel"]
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(word))
+        })
+}
+
+const TRANSFER: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer/";
+const ENUMERATION: &str = "http://schemas.xmlsoap.org/ws/2004/09/enumeration/";
+const DUPLEX: &str = "http://schemas.microsoft.com/wbem/wsman/1/wsman/";
+
+/// Elements within one another: real requests stay below 12.
+const MAX_DEPTH: usize = 32;
+
+/// Elements of a request: a Put repeats every file of its job.
+const MAX_ELEMENTS: usize = 50_000;
+
+/// Attributes of one element: pywinrm declares 13 prefixes on the envelope.
+const MAX_ATTRIBUTES: usize = 64;

@@ -1,0 +1,236 @@
+//! Why a request is not done. What each becomes on the wire stands in
+//! [`super::fault`].
+
+use crate::cim::xml::ReadError;
+use crate::provider;
+use crate::soap;
+
+/// Why a request is not done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The octets are no text in an encoding that is understood.
+    #[error("the message is no text in UTF-8 or UTF-16")]
+    Undecodable,
+    /// The text is no envelope.
+    #[error("{0}{cause}", cause = cause(.0))]
+    Envelope(soap::Error),
+    /// The message claims an encoding style.
+    #[error("the encoding style of the message is not understood")]
+    EncodingStyle,
+
+    /// A header block that may be there once is there twice.
+    #[error("the header block {0} is there twice")]
+    HeaderTwice(&'static str),
+    /// A header block that must be there is not.
+    #[error("the header block {0} is required")]
+    HeaderRequired(&'static str),
+    /// A header block has a content that it cannot have.
+    #[error("the header block {0} is not valid")]
+    HeaderInvalid(&'static str),
+    /// `OperationTimeout` is no duration, or a negative one.
+    #[error("the timeout header block is not valid: it must hold a duration")]
+    TimeoutInvalid,
+    /// A header block that must be understood is not.
+    #[error("the header block {local} must be understood, and is not")]
+    NotUnderstood {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        local: String,
+    },
+    /// An answer is to go elsewhere.
+    #[error("the address in {0} is not supported: it must be the anonymous one")]
+    NotAnonymous(&'static str),
+    /// A language is insisted on.
+    #[error(
+        "the service cannot promise the language of its answers: Locale must not be marked mustUnderstand"
+    )]
+    Locale,
+    /// A language of data is insisted on.
+    #[error(
+        "the service cannot promise the language of its data: DataLocale must not be marked mustUnderstand"
+    )]
+    DataLocale,
+    /// `MaxEnvelopeSize` leaves no room for an answer.
+    #[error("MaxEnvelopeSize must be at least 8192")]
+    EnvelopeTooSmall,
+
+    /// The resource URI is missing, or of a family that is not served.
+    #[error("the resource URI is not served here: {0}")]
+    NoSuchResource(String),
+    /// The resource URI is longer than any that is served.
+    #[error("the resource URI is too long")]
+    UriTooLong,
+    /// There is no such class.
+    #[error("there is no class {0} in that namespace")]
+    NoSuchClass(String),
+    /// `__cimnamespace` contradicts the URI.
+    #[error("the selector __cimnamespace and the resource URI name different namespaces")]
+    NamespacesDiffer,
+    /// The class has keys, and no selector names one.
+    #[error("the selectors must name an instance of {0}")]
+    NoKeySelector(String),
+    /// Some keys have a selector, this one has none.
+    #[error("the selector {0} is missing")]
+    MissingSelector(String),
+    /// The selector is no key of the class.
+    #[error("the selector {0} is not a key of the resource")]
+    UnexpectedSelector(String),
+    /// The selector stands twice.
+    #[error("the selector {0} stands more than once")]
+    DuplicateSelector(String),
+    /// The selector holds an endpoint reference.
+    #[error("the selector {0} must hold text")]
+    ReferenceSelector(String),
+    /// More selectors than any class has keys.
+    #[error("there are too many selectors")]
+    TooManySelectors,
+    /// An enumeration of one instance.
+    #[error("an enumeration takes no key as a selector")]
+    EnumerateWithKeys,
+
+    /// The action is no URI.
+    #[error("the action is not valid: {0}")]
+    NoAction(String),
+    /// The resource does not do that.
+    #[error("the action is not supported by the resource: {0}")]
+    ActionNotSupported(String),
+    /// The class has no such method.
+    #[error("the class has no method {0}")]
+    NoSuchMethod(String),
+
+    /// The body is not what the action asks for.
+    #[error("the body is not valid: {0}")]
+    Body(&'static str),
+    /// The body of a Put or Create does not fit the class.
+    #[error("the representation is not valid: {0}")]
+    Representation(ReadError),
+    /// A Put would give the instance another key.
+    #[error("the key {0} cannot be changed")]
+    KeyChanged(String),
+    /// A fragment Put names a property that nobody may set.
+    #[error("the property {0} cannot be set")]
+    ReadOnly(String),
+    /// The body of a fragment Put does not hold the fragment.
+    #[error("the fragment is not valid: {0}")]
+    Fragment(&'static str),
+    /// The arguments do not fit the method.
+    #[error("the parameters are not valid: {0}")]
+    Arguments(ReadError),
+
+    /// The fragment is addressed in another language than XPath.
+    #[error("fragments are addressed by XPath 1.0 only")]
+    FragmentDialect,
+    /// The expression is more than names and positions.
+    #[error("the fragment expression cannot be processed: {0}")]
+    FragmentPath(String),
+    /// The operation has no fragments.
+    #[error("the operation does not support fragments")]
+    FragmentNotSupported,
+
+    /// Two filters.
+    #[error("the enumeration has more than one filter")]
+    TwoFilters,
+    /// A filter in a language of Windows', which is not in force.
+    #[error("filters are not supported")]
+    FilteringNotSupported,
+    /// A filter in another language.
+    #[error("the dialect of the filter is not supported")]
+    FilterDialect,
+    /// All classes are asked for, without a filter.
+    #[error("all classes can be enumerated through a filter only")]
+    FilteringRequired,
+    /// A mode that nobody knows.
+    #[error("the enumeration mode is not supported")]
+    EnumerationMode,
+    /// `EndTo` wants to be told.
+    #[error("EndTo is not supported")]
+    EndTo,
+    /// `Expires` or `MaxTime` is zero, negative or no duration.
+    #[error("the expiration time is not valid")]
+    Expires,
+    /// `Expires` is a point in time.
+    #[error("the expiration time must be a duration")]
+    ExpiresAt,
+    /// The context is unknown, has expired, was released, or is another's.
+    #[error("the enumeration context is not valid")]
+    NoContext,
+    /// The context is being pulled by another request.
+    #[error("the enumeration is in use by another request")]
+    ContextBusy,
+    /// `MaxTime` passed.
+    #[error("nothing was found within the time for the pull")]
+    PullTimedOut,
+
+    /// `OperationTimeout` passed.
+    #[error("the operation did not end within its timeout; it goes on by itself")]
+    TimedOut,
+    /// The answer does not fit into the client's envelope.
+    #[error("the answer is larger than MaxEnvelopeSize allows")]
+    AnswerTooLarge,
+    /// The user has too many requests at once.
+    #[error("the user has reached the limit of concurrent operations")]
+    TooManyOperations,
+    /// The user has too many enumerations open.
+    #[error("the user has reached the limit of open enumerations")]
+    TooManyEnumerations,
+
+    /// The provider did not do it.
+    #[error("{source}")]
+    Provider {
+        /// What was asked of it.
+        during: During,
+        /// Why.
+        source: provider::Error,
+    },
+}
+
+/// What was asked of a provider: the same error means different faults.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum During {
+    /// Get, enumerate, delete.
+    Access,
+    /// Put.
+    Put,
+    /// A method.
+    Invoke,
+}
+
+impl During {
+    /// The provider's error with its circumstances.
+    pub(super) fn error(self, source: provider::Error) -> Error {
+        Error::Provider {
+            during: self,
+            source,
+        }
+    }
+}
+
+impl From<soap::Duplicate> for Error {
+    fn from(duplicate: soap::Duplicate) -> Self {
+        Self::HeaderTwice(duplicate.0)
+    }
+}
+
+/// A client's word, cut to what fits into a sentence.
+pub(super) fn shorten(text: &str) -> String {
+    let mut shortened: String = text.chars().take(MAX_WORD).collect();
+    if shortened.len() < text.len() {
+        shortened.push('…');
+    }
+    shortened
+}
+
+/// What exactly is wrong with the XML.
+fn cause(error: &soap::Error) -> String {
+    match error {
+        soap::Error::Xml(error) => format!(": {error}"),
+        soap::Error::VersionMismatch(_)
+        | soap::Error::NotAnEnvelope
+        | soap::Error::NoBody
+        | soap::Error::Malformed => String::new(),
+    }
+}
+
+/// Characters of a client's word that an error repeats.
+const MAX_WORD: usize = 200;

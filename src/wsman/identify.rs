@@ -1,0 +1,59 @@
+//! Identify: who answers here (DSP0226 11, [MS-WSMV] 3.1.4.1.23).
+
+use crate::soap::Envelope;
+use crate::xml::Writer;
+use crate::xml::ns;
+
+use super::Answer;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum To {
+    /// Somebody who has logged on.
+    Known,
+    /// Anybody: the version is masked, the ways to log on are left out.
+    Anybody,
+}
+
+/// The request is told by its body: it has no action.
+pub(super) fn is_asked(envelope: &Envelope<'_>) -> bool {
+    envelope
+        .payload()
+        .is_some_and(|payload| payload.is(ns::WSMID, "Identify"))
+}
+
+/// The answer, without addressing.
+pub(super) fn answer(to: To) -> Answer {
+    let mut writer = Writer::with_capacity(1_024);
+    writer.start("s:Envelope");
+    writer.attribute("xml:lang", "en-US");
+    writer.attribute("xmlns:s", ns::SOAP);
+    writer.raw("<s:Header/>");
+    writer.start("s:Body");
+    writer.start("wsmid:IdentifyResponse");
+    writer.attribute("xmlns:wsmid", ns::WSMID);
+    writer.leaf("wsmid:ProtocolVersion", ns::WSMAN);
+    writer.leaf("wsmid:ProductVendor", VENDOR);
+    match to {
+        To::Known => {
+            writer.leaf("wsmid:ProductVersion", VERSION);
+            writer.start("wsmid:SecurityProfiles");
+            writer.leaf("wsmid:SecurityProfileName", HTTPS_BASIC);
+            writer.end();
+        }
+        To::Anybody => writer.leaf("wsmid:ProductVersion", MASKED_VERSION),
+    }
+    Answer {
+        status: 200,
+        envelope: Some(writer.finish()),
+    }
+}
+
+const VENDOR: &str = "bitsd";
+
+/// The shape of Windows, which scripts take apart.
+const VERSION: &str = concat!("OS: ", env!("CARGO_PKG_VERSION"), " SP: 0.0 Stack: 3.0");
+
+const MASKED_VERSION: &str = "OS: 0.0.0 SP: 0.0 Stack: 3.0";
+
+const HTTPS_BASIC: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/basic";

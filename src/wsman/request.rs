@@ -1,0 +1,317 @@
+//! The header blocks of a request, checked once ([MS-WSMV] 3.1.4.1.1 to .12).
+
+use std::time::Duration;
+
+use crate::config::WsmanSettings;
+use crate::soap::Addressing;
+use crate::soap::Envelope;
+use crate::soap::is_anonymous;
+use crate::soap::must_understand;
+use crate::xml::Element;
+use crate::xml::ns;
+
+use super::Encoding;
+use super::duration;
+use super::error::Error;
+use super::selector;
+use super::selector::Selector;
+
+/// Where an answer goes and what it refers to: known before anything else is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Origin<'e> {
+    /// The request's `MessageID`, to be repeated octet by octet.
+    pub(super) message_id: Option<&'e str>,
+    /// The host as the client addressed it.
+    pub(super) machine: &'e str,
+    /// The client writes WS-Addressing 1.0 of the W3C.
+    pub(super) is_addressing10: bool,
+}
+
+/// A request whose header blocks are right.
+#[derive(Debug)]
+pub(super) struct Request<'e> {
+    /// For the answer.
+    pub(super) origin: Origin<'e>,
+    /// `a:Action`.
+    pub(super) action: &'e str,
+    /// `wsman:ResourceURI`; empty when it is missing.
+    pub(super) resource_uri: &'e str,
+    /// `wsman:SelectorSet`.
+    pub(super) selectors: Vec<Selector<'e>>,
+    /// `wsman:OperationTimeout`, cut to the setting.
+    pub(super) timeout: Duration,
+    /// The same as the client wrote it.
+    pub(super) wished_timeout: Option<Duration>,
+    /// Octets of the encoded answer.
+    pub(super) max_octets: usize,
+    /// How the answer is encoded.
+    pub(super) encoding: Encoding,
+    /// `wsman:FragmentTransfer`: the expression.
+    pub(super) fragment: Option<&'e str>,
+    /// The properties that a Put means, if the client names them.
+    pub(super) modified: Option<Vec<&'e str>>,
+    /// `wsman:RequestTotalItemsCountEstimate` is there.
+    pub(super) wants_count: bool,
+    /// What lies in the body.
+    pub(super) body: Option<&'e Element<'e>>,
+}
+
+impl<'e> Origin<'e> {
+    /// Reads what an answer needs, as far as the envelope has it.
+    pub(super) fn read(envelope: &'e Envelope<'_>, addressing: &Addressing<'e>) -> Self {
+        let is_addressing10 = envelope
+            .headers()
+            .iter()
+            .any(|block| block.local() == "Action" && block.ns() == ns::ADDRESSING10);
+        Self {
+            message_id: addressing.message_id.filter(|id| !id.is_empty()),
+            machine: addressing.to.map_or("", host),
+            is_addressing10,
+        }
+    }
+}
+
+impl<'e> Request<'e> {
+    /// Checks the header blocks of `envelope`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], by the first block that is wrong.
+    pub(super) fn read(
+        envelope: &'e Envelope<'e>,
+        addressing: &Addressing<'e>,
+        origin: Origin<'e>,
+        settings: &WsmanSettings,
+        encoding: Encoding,
+    ) -> Result<Self, Error> {
+        let ceiling = Duration::from_millis(settings.max_timeout_ms);
+        let mut request = Self {
+            origin,
+            action: "",
+            resource_uri: "",
+            selectors: Vec::new(),
+            timeout: ceiling,
+            wished_timeout: None,
+            max_octets: max_octets(settings),
+            encoding,
+            fragment: None,
+            modified: None,
+            wants_count: false,
+            body: envelope.payload(),
+        };
+        let mut seen = Seen::default();
+        for block in envelope.headers() {
+            request.take(block, &mut seen)?;
+        }
+        if envelope.encoding_style().is_some() {
+            return Err(Error::EncodingStyle);
+        }
+        request.check_addressing(addressing)?;
+        if let Some(wished) = request.wished_timeout {
+            request.timeout = wished.min(ceiling);
+        }
+        Ok(request)
+    }
+
+    fn take(&mut self, block: &'e Element<'e>, seen: &mut Seen) -> Result<(), Error> {
+        let is_known = match (block.ns(), block.local()) {
+            (ns::ADDRESSING | ns::ADDRESSING10, local) => ADDRESSING_BLOCKS.contains(&local),
+            (ns::WSMAN, "ResourceURI") => {
+                seen.once("ResourceURI")?;
+                self.resource_uri = block.text().trim();
+                if self.resource_uri.len() > MAX_URI {
+                    return Err(Error::UriTooLong);
+                }
+                true
+            }
+            (ns::WSMAN, "SelectorSet") => {
+                seen.once("SelectorSet")?;
+                self.selectors = selector::read(block)?;
+                true
+            }
+            (ns::WSMAN, "OperationTimeout") => {
+                seen.once("OperationTimeout")?;
+                let timeout = duration::parse(block.text()).ok_or(Error::TimeoutInvalid)?;
+                self.wished_timeout = Some(timeout);
+                true
+            }
+            (ns::WSMAN, "MaxEnvelopeSize") => {
+                seen.once("MaxEnvelopeSize")?;
+                let octets: u64 = block
+                    .text()
+                    .trim()
+                    .parse()
+                    .map_err(|_| Error::HeaderInvalid("MaxEnvelopeSize"))?;
+                if octets < MIN_ENVELOPE {
+                    return Err(Error::EnvelopeTooSmall);
+                }
+                let octets = usize::try_from(octets).unwrap_or(usize::MAX);
+                self.max_octets = self.max_octets.min(octets);
+                true
+            }
+            (ns::WSMAN, "Locale") if must_understand(block) => return Err(Error::Locale),
+            (ns::MS, "DataLocale") if must_understand(block) => return Err(Error::DataLocale),
+            (ns::WSMAN, "FragmentTransfer") => {
+                seen.once("FragmentTransfer")?;
+                self.take_fragment(block)?;
+                true
+            }
+            (ns::WSMAN, "OptionSet") => {
+                self.take_options(block);
+                true
+            }
+            (ns::WSMAN, "RequestTotalItemsCountEstimate") => {
+                self.wants_count = true;
+                true
+            }
+            (ns::MS, "ActivityId") if block.text().trim().len() > MAX_ID => {
+                return Err(Error::HeaderInvalid("ActivityId"));
+            }
+            (ns::WSMAN, "Locale") | (ns::MS, "DataLocale" | "SessionId" | "ActivityId") => true,
+            // A robust connection, an endpoint reference in the answer, and so
+            // on: left alone unless the client insists.
+            _ => false,
+        };
+        if !is_known && must_understand(block) {
+            return Err(Error::NotUnderstood {
+                namespace: block.ns().to_owned(),
+                local: block.local().to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// [MS-WSMV] 3.1.4.1.18: the block must be marked mustUnderstand.
+    fn take_fragment(&mut self, block: &'e Element<'e>) -> Result<(), Error> {
+        if !must_understand(block) {
+            return Err(Error::HeaderInvalid("FragmentTransfer"));
+        }
+        let dialect = block.attribute("", "Dialect").map_or("", str::trim);
+        if !dialect.is_empty() && dialect != XPATH {
+            return Err(Error::FragmentDialect);
+        }
+        self.fragment = Some(block.text().trim());
+        Ok(())
+    }
+
+    /// Options that are not known have no effect, whatever they ask for: CIM
+    /// and WMI resources of Windows do the same ([MS-WSMV] footnote 52).
+    fn take_options(&mut self, set: &'e Element<'e>) {
+        for option in set.children() {
+            if option.is(ns::WSMAN, "Option")
+                && option.attribute("", "Name") == Some(MODIFIED_PROPERTIES)
+            {
+                self.modified
+                    .get_or_insert_default()
+                    .push(option.text().trim());
+            }
+        }
+    }
+
+    /// A missing `ReplyTo` is taken as the anonymous one: there is no other.
+    fn check_addressing(&mut self, addressing: &Addressing<'e>) -> Result<(), Error> {
+        self.action = addressing
+            .action
+            .filter(|action| !action.is_empty())
+            .ok_or(Error::HeaderRequired("Action"))?;
+        if addressing.to.is_none_or(str::is_empty) {
+            return Err(Error::HeaderRequired("To"));
+        }
+        match addressing.message_id {
+            Some(id) if !id.is_empty() && id.len() <= MAX_ID => {}
+            Some(_) | None => return Err(Error::HeaderInvalid("MessageID")),
+        }
+        for (name, address) in [
+            ("ReplyTo", addressing.reply_to),
+            ("FaultTo", addressing.fault_to),
+        ] {
+            if address.is_some_and(|address| !is_anonymous(address)) {
+                return Err(Error::NotAnonymous(name));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Octets of an answer when the client does not say.
+pub(super) fn max_octets(settings: &WsmanSettings) -> usize {
+    let octets = u64::from(settings.max_envelope_size_kb) * 1_024;
+    usize::try_from(octets).unwrap_or(usize::MAX)
+}
+
+/// Blocks that may be there once.
+#[derive(Default)]
+struct Seen(Vec<&'static str>);
+
+impl Seen {
+    fn once(&mut self, name: &'static str) -> Result<(), Error> {
+        if self.0.contains(&name) {
+            return Err(Error::HeaderTwice(name));
+        }
+        self.0.push(name);
+        Ok(())
+    }
+}
+
+/// The host of an address such as `http://host:5985/wsman`.
+fn host(address: &str) -> &str {
+    let Some((_, rest)) = address.split_once("://") else {
+        return "";
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let end = match authority.rfind(']') {
+        Some(bracket) => bracket + 1,
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    let host = authority.get(..end).unwrap_or_default();
+    if host.len() > MAX_HOST || address.starts_with(ns::ADDRESSING) {
+        return "";
+    }
+    host
+}
+
+const ADDRESSING_BLOCKS: [&str; 7] = [
+    "Action",
+    "To",
+    "MessageID",
+    "ReplyTo",
+    "FaultTo",
+    "RelatesTo",
+    "From",
+];
+
+/// Windows lists the properties that a CIM client changed by this option.
+const MODIFIED_PROPERTIES: &str = "wmiarray:__MIInstanceModifiedPropertiesList";
+
+/// The only dialect of fragments.
+const XPATH: &str = "http://www.w3.org/TR/1999/REC-xpath-19991116";
+
+/// The least that a client may ask for, in octets ([MS-WSMV] 2.2.4.24).
+const MIN_ENVELOPE: u64 = 8_192;
+
+/// Octets of `MessageID` and of `ActivityId` ([MS-WSMV] footnote 47).
+const MAX_ID: usize = 2_048;
+
+/// Octets of a resource URI.
+const MAX_URI: usize = 2_048;
+
+/// Octets of a DNS name.
+const MAX_HOST: usize = 255;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_cut_out_of_the_address() {
+        for (address, wanted) in [
+            ("http://h:5985/wsman", "h"),
+            ("HTTPS://10.0.0.1/wsman?PSVersion=5", "10.0.0.1"),
+            ("https://[::1]:5986/wsman", "[::1]"),
+            ("/wsman", ""),
+            (ns::ANONYMOUS, ""),
+        ] {
+            assert_eq!(host(address), wanted, "{address}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Resource URIs and the classes behind them ([MS-WSMV] 2.2.4.33, DSP0227 7).
+
+use super::error::Error;
+
+/// Which family of URIs a client speaks; answers are in the same.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Form {
+    /// `…/wbem/wsman/1/wmi/<namespace>/<Class>`.
+    Wmi,
+    /// `…/wbem/wscim/1/cim-schema/2/<Class>`, the namespace in the selector
+    /// `__cimnamespace`.
+    Dmtf,
+}
+
+/// A resource URI taken apart.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct ResourceUri {
+    /// Its family.
+    pub(super) form: Form,
+    /// Without slashes around it; empty in the DMTF form.
+    pub(super) namespace: String,
+    /// The class as the client wrote it; `*` for all classes.
+    pub(super) class: String,
+}
+
+impl ResourceUri {
+    /// Takes `text` apart: any case, `\` for `/`, doubled or trailing slashes
+    /// and percent-encoding make no difference. The alias `wmi/`, which clients
+    /// resolve themselves, is understood too.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchResource`] for a URI of another family.
+    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+        let path = normal(text.trim());
+        let unknown = || Error::NoSuchResource(super::error::shorten(text));
+        for prefix in [WMI_PREFIX, WMI_ALIAS] {
+            if let Some(rest) = strip_prefix(&path, prefix) {
+                let (namespace, class) = rest.rsplit_once('/').ok_or_else(unknown)?;
+                if namespace.is_empty() || class.is_empty() {
+                    return Err(unknown());
+                }
+                return Ok(Self {
+                    form: Form::Wmi,
+                    namespace: namespace.to_owned(),
+                    class: class.to_owned(),
+                });
+            }
+        }
+        let class = strip_prefix(&path, DMTF_PREFIX)
+            .or_else(|| path.eq_ignore_ascii_case(DMTF_ALL).then_some("*"))
+            .filter(|class| !class.is_empty() && !class.contains('/'))
+            .ok_or_else(unknown)?;
+        Ok(Self {
+            form: Form::Dmtf,
+            namespace: String::new(),
+            class: class.to_owned(),
+        })
+    }
+
+    /// It means every class.
+    pub(super) fn is_all_classes(&self) -> bool {
+        self.class == "*"
+    }
+}
+
+/// What stands before the name of a class of `namespace` in this form.
+pub(super) fn base(form: Form, namespace: &str) -> String {
+    match form {
+        Form::Wmi => format!("http://schemas.microsoft.com/wbem/wsman/1/wmi/{namespace}/"),
+        Form::Dmtf => "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/".to_owned(),
+    }
+}
+
+/// The namespace that a selector names, in its normal form.
+pub(super) fn namespace(text: &str) -> String {
+    normal(text.trim()).trim_matches('/').to_owned()
+}
+
+/// Percent-encoding decoded, `/` for `\`, no doubled and no trailing slash.
+fn normal(text: &str) -> String {
+    let mut path = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let (c, length) = match rest.as_bytes() {
+            [b'%', high, low, ..] => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) if high < 8 => (char::from(high * 16 + low), 3),
+                _ => (c, 1),
+            },
+            _ => (c, c.len_utf8()),
+        };
+        rest = &rest[length..];
+        let c = if c == '\\' { '/' } else { c };
+        if c != '/' || !path.ends_with('/') {
+            path.push(c);
+        }
+    }
+    if path.ends_with('/') {
+        path.pop();
+    }
+    path
+}
+
+fn hex(octet: u8) -> Option<u8> {
+    char::from(octet)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
+}
+
+fn strip_prefix<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
+    text.get(..prefix.len())
+        .filter(|head| head.eq_ignore_ascii_case(prefix))
+        .and_then(|_| text.get(prefix.len()..))
+}
+
+/// The prefixes as [`normal`] leaves them.
+const WMI_PREFIX: &str = "http:/schemas.microsoft.com/wbem/wsman/1/wmi/";
+const WMI_ALIAS: &str = "wmi/";
+const DMTF_PREFIX: &str = "http:/schemas.dmtf.org/wbem/wscim/1/cim-schema/2/";
+const DMTF_ALL: &str = "http:/schemas.dmtf.org/wbem/wscim/1/*";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parts(text: &str) -> Option<(Form, String, String)> {
+        let uri = ResourceUri::parse(text).ok()?;
+        Some((
+            uri.form,
+            uri.namespace.to_ascii_lowercase(),
+            uri.class.to_ascii_lowercase(),
+        ))
+    }
+
+    #[test]
+    fn every_way_to_write_a_class_means_the_same() {
+        let wanted = Some((
+            Form::Wmi,
+            "root/microsoft/bits".to_owned(),
+            "bitsclientjob".to_owned(),
+        ));
+        for text in [
+            "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/microsoft/bits/BitsClientJob",
+            "HTTP://schemas.Microsoft.com/wbem/wsman/1/WMI/Root/Microsoft/BITS/bitsclientjob/",
+            "http://schemas.microsoft.com/wbem/wsman/1/wmi/root\\microsoft\\bits/BitsClientJob",
+            "http://schemas.microsoft.com/wbem/wsman/1/wmi/root%2Fmicrosoft%5cbits//BitsClientJob",
+            " wmi/root/microsoft/bits/BitsClientJob\n",
+        ] {
+            assert_eq!(parts(text), wanted, "{text}");
+        }
+        assert_eq!(
+            parts("http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/BitsClientJob/"),
+            Some((Form::Dmtf, String::new(), "bitsclientjob".to_owned()))
+        );
+    }
+
+    #[test]
+    fn all_classes_are_a_star() {
+        for text in [
+            "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/cimv2/*",
+            "http://schemas.dmtf.org/wbem/wscim/1/*",
+        ] {
+            assert!(ResourceUri::parse(text).is_ok_and(|uri| uri.is_all_classes()));
+        }
+    }
+
+    #[test]
+    fn other_families_are_refused() {
+        for text in [
+            "",
+            "wmi",
+            "wmi/BitsClientJob",
+            "http://schemas.microsoft.com/wbem/wsman/1/config",
+            "http://schemas.microsoft.com/wbem/wsman/1/windows/shell/cmd",
+            "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/",
+            "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/a/b",
+        ] {
+            assert!(ResourceUri::parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_is_read_or_refused(text in "\\PC*") {
+            let _ = ResourceUri::parse(&text);
+            let _ = ResourceUri::parse(&format!("wmi/{text}"));
+        }
+    }
+}

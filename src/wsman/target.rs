@@ -1,0 +1,172 @@
+//! The class that a request means, its provider, and addresses of instances.
+
+use std::sync::Arc;
+
+use crate::cim::Catalog;
+use crate::cim::Class;
+use crate::cim::Instance;
+use crate::cim::xml;
+use crate::provider::Keys;
+use crate::provider::Provider;
+use crate::xml::Writer;
+use crate::xml::ns;
+
+use super::error::Error;
+use super::error::shorten;
+use super::request::Request;
+use super::resource;
+use super::resource::Form;
+use super::resource::ResourceUri;
+use super::selector;
+use super::selector::CIM_NAMESPACE;
+
+/// A class with instances of its own, and who answers for it.
+pub(super) struct Served {
+    /// From the schema.
+    pub(super) class: Arc<Class>,
+    /// Who has the instances.
+    pub(super) provider: Arc<dyn Provider>,
+    wmi_base: String,
+    dmtf_base: String,
+}
+
+/// The class that a request means, in the family of URIs that it uses.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'s> {
+    /// Its place among those served.
+    pub(super) at: usize,
+    /// The class.
+    pub(super) served: &'s Served,
+    /// The family.
+    pub(super) form: Form,
+}
+
+/// Pairs the classes of `catalog` with `providers`.
+///
+/// # Errors
+///
+/// A sentence that names the class without provider, or the reverse.
+pub(super) fn pair(
+    catalog: &Catalog,
+    providers: Vec<Arc<dyn Provider>>,
+) -> Result<Vec<Served>, String> {
+    let mut providers = providers;
+    let mut all = Vec::new();
+    for class in catalog.classes() {
+        if !Catalog::is_addressable(class) {
+            continue;
+        }
+        let at = providers
+            .iter()
+            .position(|provider| provider.class() == class.name)
+            .ok_or_else(|| format!("class {} has no provider", class.name))?;
+        all.push(Served {
+            class: Arc::clone(class),
+            provider: providers.swap_remove(at),
+            wmi_base: resource::base(Form::Wmi, &class.namespace),
+            dmtf_base: resource::base(Form::Dmtf, &class.namespace),
+        });
+    }
+    match providers.first() {
+        Some(provider) => Err(format!(
+            "the provider of {} has no class in the schema",
+            provider.class()
+        )),
+        None => Ok(all),
+    }
+}
+
+impl Served {
+    /// What stands before the name of a class.
+    pub(super) fn base(&self, form: Form) -> &str {
+        match form {
+            Form::Wmi => &self.wmi_base,
+            Form::Dmtf => &self.dmtf_base,
+        }
+    }
+
+    /// Writes the address of an instance: `__cimnamespace` only in the DMTF
+    /// form ([MS-WSMV] footnote 45).
+    pub(super) fn write_epr(&self, writer: &mut Writer, instance: &Instance, form: Form) {
+        writer.start("a:EndpointReference");
+        writer.leaf("a:Address", ns::ANONYMOUS);
+        writer.start("a:ReferenceParameters");
+        let uri = [self.base(form), &self.class.name].concat();
+        writer.leaf("wsman:ResourceURI", &uri);
+        writer.start("wsman:SelectorSet");
+        for key in self.class.keys() {
+            writer.start("wsman:Selector");
+            writer.attribute("Name", &key.name);
+            if let Some(value) = instance.value(&key.name) {
+                xml::write_text(writer, value);
+            }
+            writer.end();
+        }
+        if form == Form::Dmtf {
+            writer.start("wsman:Selector");
+            writer.attribute("Name", CIM_NAMESPACE);
+            writer.text(&self.class.namespace);
+            writer.end();
+        }
+        writer.end();
+        writer.end();
+        writer.end();
+    }
+}
+
+impl<'s> Target<'s> {
+    /// Finds what `request` means among `served`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchResource`], [`Error::NoSuchClass`],
+    /// [`Error::NamespacesDiffer`].
+    pub(super) fn find(
+        served: &'s [Served],
+        uri: &ResourceUri,
+        request: &Request<'_>,
+    ) -> Result<Self, Error> {
+        let selected = selector::value(&request.selectors, CIM_NAMESPACE).map(resource::namespace);
+        let namespace = match (uri.form, selected) {
+            (Form::Wmi, Some(selected)) if !selected.eq_ignore_ascii_case(&uri.namespace) => {
+                return Err(Error::NamespacesDiffer);
+            }
+            (Form::Wmi, _) => Some(uri.namespace.as_str().to_owned()),
+            (Form::Dmtf, selected) => selected,
+        };
+        served
+            .iter()
+            .enumerate()
+            .find(|(_, served)| {
+                served.class.name.eq_ignore_ascii_case(&uri.class)
+                    && namespace
+                        .as_ref()
+                        .is_none_or(|name| name.eq_ignore_ascii_case(&served.class.namespace))
+            })
+            .map(|(at, served)| Self {
+                at,
+                served,
+                form: uri.form,
+            })
+            .ok_or_else(|| Error::NoSuchClass(shorten(&uri.class)))
+    }
+
+    /// The class.
+    pub(super) fn class(&self) -> &'s Class {
+        &self.served.class
+    }
+
+    /// What stands before the name of a class.
+    pub(super) fn base(&self) -> &'s str {
+        self.served.base(self.form)
+    }
+
+    /// The keys of the instance that `request` selects.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`selector::keys`].
+    pub(super) fn keys(&self, request: &Request<'_>) -> Result<Keys, Error> {
+        selector::keys(self.class(), &request.selectors)
+    }
+}
