@@ -1,5 +1,6 @@
 //! A bar with rate and remaining time; plain lines where nobody sees a bar.
 
+use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ impl Progress {
             });
         }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
-        bar.set_style(ProgressStyle::default_spinner());
+        bar.set_style(style(SPINNER));
         Self::Bar(bar)
     }
 
@@ -77,9 +78,9 @@ impl Lines {
     fn show(&mut self, state: &str, transferred: u64, total: Option<u64>) {
         let now = Instant::now();
         let first = *self.first.get_or_insert(transferred);
-        let news = state != self.last || total == Some(transferred);
+        let news = state != self.last;
         let waited = self.printed_at.is_none_or(|at| now - at >= BETWEEN_LINES);
-        if !(news || waited) || (self.last == state && self.printed_at == Some(now)) {
+        if !news && !waited {
             return;
         }
         state.clone_into(&mut self.last);
@@ -106,10 +107,9 @@ fn plain(state: &str, transferred: u64, total: Option<u64>, rate: u64) -> String
     if let Some(left) = total.saturating_sub(transferred).checked_div(rate)
         && left > 0
     {
-        line.push_str(&format!(
-            ", {} left",
-            HumanDuration(Duration::from_secs(left))
-        ));
+        let left = HumanDuration(Duration::from_secs(left));
+        // Writing to a string does not fail.
+        let _ = write!(line, ", {left} left");
     }
     line
 }

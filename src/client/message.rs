@@ -1,6 +1,8 @@
 //! The requests, shaped as Windows shapes them (reference: DSP0226, [MS-WSMV]
 //! 3.1.4.1): pure, but for the identifier that each message gets.
 
+use std::fmt::Display;
+
 use uuid::Uuid;
 
 use super::LARGE;
@@ -38,8 +40,8 @@ impl Resource {
 }
 
 /// An argument of a method: its name and its value, several for an array,
-/// none for null.
-#[derive(Clone, Debug)]
+/// none for null. It may be a password, so it does not show.
+#[derive(Clone)]
 pub(crate) struct Argument<'a> {
     name: &'a str,
     values: Vec<String>,
@@ -47,7 +49,7 @@ pub(crate) struct Argument<'a> {
 
 impl<'a> Argument<'a> {
     /// One value.
-    pub(crate) fn new(name: &'a str, value: impl ToString) -> Self {
+    pub(crate) fn new(name: &'a str, value: impl Display) -> Self {
         Self {
             name,
             values: vec![value.to_string()],
@@ -55,7 +57,7 @@ impl<'a> Argument<'a> {
     }
 
     /// An array.
-    pub(crate) fn array(name: &'a str, values: impl IntoIterator<Item = impl ToString>) -> Self {
+    pub(crate) fn array(name: &'a str, values: impl IntoIterator<Item = impl Display>) -> Self {
         Self {
             name,
             values: values.into_iter().map(|v| v.to_string()).collect(),
@@ -99,13 +101,13 @@ pub(super) fn put(to: &str, resource: &Resource, properties: &[(&str, String)]) 
     w.finish()
 }
 
-pub(super) fn put_fragment(to: &str, resource: &Resource, path: &str, value: &str) -> String {
+pub(super) fn put_fragment(to: &str, resource: &Resource, property: &str, value: &str) -> String {
     let mut w = begin(to, resource, TRANSFER_PUT, LARGE);
-    fragment_header(&mut w, path);
+    fragment_header(&mut w, property);
     body(&mut w);
     w.start("w:XmlFragment");
     w.attribute("xmlns:p", &resource.uri);
-    w.leaf(&format!("p:{path}"), value);
+    w.leaf(&format!("p:{property}"), value);
     w.finish()
 }
 

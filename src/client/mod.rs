@@ -221,7 +221,7 @@ impl Client {
         Ok(envelope.payload().map(Item::of))
     }
 
-    /// Sets the one property at `path`.
+    /// Sets one property, and sends nothing of the others.
     ///
     /// # Errors
     ///
@@ -229,10 +229,10 @@ impl Client {
     pub(crate) async fn put_fragment(
         &self,
         resource: &Resource,
-        path: &str,
+        property: &str,
         value: &str,
     ) -> Result<(), Error> {
-        let request = message::put_fragment(self.to(), resource, path, value);
+        let request = message::put_fragment(self.to(), resource, property, value);
         let text = self.exchange(request).await?;
         read(&text).map(|_| ())
     }
@@ -401,5 +401,7 @@ pub(crate) const LARGE: u32 = 512_000;
 /// lets a client ask for.
 pub(crate) const SMALL: u32 = 8_192;
 
+#[cfg(test)]
+pub(crate) mod canned;
 #[cfg(test)]
 mod tests;

@@ -15,8 +15,9 @@ impl Content {
     pub(super) fn read(self, from: u64, most: usize) -> Vec<u8> {
         let left = usize::try_from(self.octets.saturating_sub(from)).unwrap_or(usize::MAX);
         let len = most.min(left);
-        let skip = (from % WORD) as usize;
-        let mut octets = Vec::with_capacity(len + 2 * WORD as usize);
+        // Less than eight.
+        let skip = usize::try_from(from % WORD).unwrap_or(0);
+        let mut octets = Vec::with_capacity(len + 16);
         let mut word = from / WORD;
         while octets.len() < len + skip {
             octets.extend_from_slice(&mix(self.seed.wrapping_add(word)).to_le_bytes());
@@ -28,7 +29,7 @@ impl Content {
     }
 }
 
-/// SplitMix64's output function (Steele, Lea and Flood, 2014).
+/// `SplitMix64`'s output function (Steele, Lea and Flood, 2014).
 fn mix(state: u64) -> u64 {
     let mut z = state.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -11,6 +11,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustix::process::Pid;
 use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
@@ -322,9 +324,7 @@ fn config(address: SocketAddr, place: &Place) -> String {
 fn password() -> Result<Secret, Failure> {
     let mut octets = [0; 18];
     rand::fill(&mut octets).map_err(|_| Failure::Demo("there are no random numbers".to_owned()))?;
-    use base64::Engine as _;
-    let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    Ok(Secret::new(engine.encode(octets)))
+    Ok(Secret::new(URL_SAFE_NO_PAD.encode(octets)))
 }
 
 fn make(folder: &Path) -> Result<(), Failure> {
@@ -353,7 +353,7 @@ const USER: &str = "demo";
 
 /// How long the service may take until it answers: it makes a key and checks
 /// a password, in a debug build too.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// How long it may take to end; a little more than it grants itself.
 const STOP: Duration = Duration::from_secs(25);

@@ -2,7 +2,7 @@
 //!
 //! It starts the service as a child of its own, with a configuration, a state
 //! and an account made for it, and a small origin; then it does what Microsoft's
-//! page "Using WinRM Windows PowerShell Cmdlets to Manage BITS Transfer Jobs"
+//! page "Using `WinRM` Windows PowerShell Cmdlets to Manage BITS Transfer Jobs"
 //! does, over HTTPS and WS-Management like any client.
 
 mod commands;

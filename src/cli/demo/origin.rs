@@ -211,6 +211,9 @@ const LAST_MODIFIED: &str = "Thu, 01 Jan 2026 00:00:00 GMT";
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
 
     #[test]
@@ -229,6 +232,26 @@ mod tests {
         ] {
             assert_eq!(Range::read(text, 10), range, "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_part_comes_over_a_socket() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let origin = Arc::new(Origin::new(&[("a", 1_000_000)]));
+        let content = origin.contents().next().expect("a file");
+        tokio::spawn(origin.serve(listener));
+        let mut socket = tokio::net::TcpStream::connect(address)
+            .await
+            .expect("connected");
+        let request = b"GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=5-\r\nConnection: close\r\n\r\n";
+        socket.write_all(request).await.expect("sent");
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).await.expect("read");
+        let text = String::from_utf8_lossy(&answer);
+        assert!(text.starts_with("HTTP/1.1 206 "), "{}", &text[..50]);
+        assert!(text.contains("content-length: 999995\r\n"));
+        assert!(answer.ends_with(&content.read(5, usize::MAX)));
     }
 
     #[test]

@@ -202,6 +202,56 @@ const CHUNK: usize = 1_048_576;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::canned::endpoint;
+    use crate::client::canned::envelope;
+    use crate::client::canned::pinned;
+
+    #[tokio::test]
+    async fn the_steps_are_those_of_the_documentation() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let source = |name: &str, seed| {
+            let content = Content {
+                seed,
+                octets: 1_000,
+            };
+            let path = folder.path().join(name);
+            std::fs::write(&path, content.read(0, usize::MAX)).expect("written");
+            Source {
+                url: format!("http://h/{name}"),
+                local_file: format!("C:\\{name}"),
+                path,
+                content: Some(content),
+            }
+        };
+        let task = Task {
+            sources: vec![source("a", 1), source("b", 2)],
+        };
+        let answers = [
+            "<o><JobId>{1}</JobId><ReturnValue>0</ReturnValue></o>",
+            "<o><ReturnValue>0</ReturnValue></o>",
+            "<o><Priority>0</Priority></o>",
+            "<o><ReturnValue>0</ReturnValue></o>",
+            "<o><State>2</State><BytesTotal>2000</BytesTotal></o>",
+            "<o><State>6</State><BytesTransferred>2000</BytesTransferred></o>",
+            "<o><ReturnValue>0</ReturnValue></o>",
+        ];
+        let endpoint = endpoint(answers.map(|a| (200, envelope(a))).into(), true).await;
+        walk(&pinned(&endpoint), &task).await.expect("every step");
+        let seen = endpoint.seen.lock().expect("lock");
+        let expected = [
+            "<p:Suspend>true<",
+            "<p:remoteUrl>http://h/b<",
+            "<p:Priority>0<",
+            "<p:JobState>2<",
+            "transfer/Get<",
+            "transfer/Get<",
+            "<p:JobState>1<",
+        ];
+        assert_eq!(seen.len(), expected.len());
+        for (seen, expected) in seen.iter().zip(expected) {
+            assert!(seen.contains(expected), "{expected}: {seen}");
+        }
+    }
 
     #[tokio::test]
     async fn a_file_that_differs_is_found() {

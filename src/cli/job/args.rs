@@ -1,4 +1,8 @@
 //! The arguments of `bitsd job`.
+#![expect(
+    clippy::doc_markdown,
+    reason = "the documentation of arguments is their help text, and shows as it stands"
+)]
 
 use std::path::PathBuf;
 
@@ -16,11 +20,11 @@ use super::connection::ConnectionArgs;
     3 the endpoint cannot be reached or is not trusted, 4 log-on refused."
 )]
 pub(crate) struct Args {
-    #[command(flatten)]
-    pub(super) connection: ConnectionArgs,
     /// Print JSON; its keys are the properties of BitsClientJob.
     #[arg(long, global = true)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
     #[command(subcommand)]
     pub(super) verb: Verb,
 }

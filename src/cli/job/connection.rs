@@ -1,4 +1,8 @@
 //! Which endpoint is meant, how it is trusted, and who asks.
+#![expect(
+    clippy::doc_markdown,
+    reason = "the documentation of arguments is their help text, and shows as it stands"
+)]
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -26,7 +30,7 @@ pub(super) struct ConnectionArgs {
     )]
     host: Address,
     /// The account. Its password is read from --password-file, from
-    /// BITSD_PASSWORD or from the terminal.
+    /// $BITSD_PASSWORD or from the terminal.
     #[arg(long, global = true, env = "BITSD_USER", value_name = "NAME")]
     user: Option<String>,
     /// Read the password from the first line of this file.

@@ -60,3 +60,6 @@ enum Form {
     /// Programs.
     Json,
 }
+
+#[cfg(test)]
+mod tests;
