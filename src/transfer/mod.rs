@@ -23,6 +23,7 @@ mod range;
 mod remote;
 mod settle;
 mod sink;
+mod spot;
 #[cfg(test)]
 mod tests;
 mod trust;
