@@ -12,20 +12,16 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::fs;
-use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
 use std::path::Component;
 use std::path::Path;
 use std::path::PathBuf;
 
-use rustix::fs::AtFlags;
-use rustix::fs::FileType;
 use rustix::fs::Gid;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::fs::ResolveFlags;
-use rustix::fs::Stat;
 use rustix::fs::Uid;
 use rustix::io::Errno;
 
@@ -176,7 +172,7 @@ impl Landing {
         let folder = match beneath(&opened, parent) {
             Ok(folder) => folder,
             Err(Errno::NOENT) if missing == Missing::Create => self
-                .create(opened, parent, &failed)?
+                .create(&opened, parent, &failed)?
                 .ok_or_else(|| denied("belongs to the service itself"))?,
             Err(error) => {
                 if error == Errno::NOENT && self.would_be_protected(&opened, parent) {
@@ -199,12 +195,12 @@ impl Landing {
     /// when they would lie in what is protected.
     fn create(
         &self,
-        root: OwnedFd,
+        root: &OwnedFd,
         parent: &Path,
         failed: &dyn Fn(&str, Errno) -> Failure,
     ) -> Result<Option<OwnedFd>, Failure> {
         let mut at = PathBuf::new();
-        let mut folder = beneath(&root, Path::new(""))
+        let mut folder = beneath(root, Path::new(""))
             .map_err(|error| failed("opening the write root", error))?;
         for component in parent.components() {
             let Component::Normal(name) = component else {
@@ -214,7 +210,7 @@ impl Landing {
                 return Ok(None);
             }
             at.push(name);
-            let next = match beneath(&root, &at) {
+            let next = match beneath(root, &at) {
                 Err(Errno::NOENT) => {
                     match rustix::fs::mkdirat(&folder, name, Mode::RWXU) {
                         Ok(()) => {
@@ -230,7 +226,7 @@ impl Landing {
                         Err(Errno::EXIST) => {}
                         Err(error) => return Err(failed("making the folder", error)),
                     }
-                    beneath(&root, &at)
+                    beneath(root, &at)
                 }
                 other => other,
             };
@@ -337,7 +333,7 @@ fn open_folder_at(folder: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
 
 /// Opens the folder `below` of `root`, wherever its links lead as long as
 /// that is inside.
-fn beneath(root: impl AsFd, below: &Path) -> Result<OwnedFd, Errno> {
+fn beneath(root: &OwnedFd, below: &Path) -> Result<OwnedFd, Errno> {
     let below = if below.as_os_str().is_empty() {
         Path::new(".")
     } else {
@@ -347,7 +343,7 @@ fn beneath(root: impl AsFd, below: &Path) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     for _ in 1..RACES {
         // The kernel asks for another try when a rename came in between.
-        match rustix::fs::openat2(root.as_fd(), below, flags, Mode::empty(), resolve) {
+        match rustix::fs::openat2(root, below, flags, Mode::empty(), resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}
             other => return other,
         }
@@ -366,9 +362,9 @@ fn mode(key: &str, text: &str) -> Result<Mode, Failure> {
 const PREFIX: &str = ".bitsd-";
 const SUFFIX: &str = ".tmp";
 
-/// Octets; leaves room for the temporary name below PATH_MAX.
+/// Octets; leaves room for the temporary name below `PATH_MAX`.
 const MAX_PATH: usize = 4_000;
-/// Octets; NAME_MAX of the common file systems.
+/// Octets; `NAME_MAX` of the common file systems.
 const MAX_NAME: usize = 255;
 
 /// Tries at a path under which others rename.
@@ -379,6 +375,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use proptest::prelude::*;
+    use rustix::fs::FileType;
 
     use super::*;
 

@@ -137,8 +137,7 @@ impl Spot {
 
     /// Lies the folder in memory (tmpfs, ramfs)? There a write is a copy.
     pub(super) fn is_in_memory(&self) -> bool {
-        rustix::fs::fstatfs(&self.folder)
-            .is_ok_and(|stat| IN_MEMORY.contains(&i64::from(stat.f_type)))
+        rustix::fs::fstatfs(&self.folder).is_ok_and(|stat| IN_MEMORY.contains(&stat.f_type))
     }
 }
 
