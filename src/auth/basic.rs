@@ -118,7 +118,7 @@ impl Basic {
             scheme: "Basic",
             challenge: "Basic realm=\"WSMAN\"",
             offered: Offered::OverTls,
-            start: Box::new(move |_| Box::new(Attempt(Arc::clone(&basic)))),
+            start: Box::new(move |_| Box::new(Attempt::new(&basic))),
         }
     }
 
@@ -126,7 +126,7 @@ impl Basic {
     /// check that has begun runs on.
     async fn log_on(self: &Arc<Self>, token: &str) -> Result<(Arc<str>, Proof), AuthError> {
         if token.len() > MAX_TOKEN {
-            return Err(AuthError::Refused);
+            return Err(AuthError::Malformed);
         }
         let mac = self.mac(token);
         let accounts = self.users.accounts().map_err(|cause| {
@@ -139,13 +139,21 @@ impl Basic {
         if let Some(account) = self.recall(&mac, &accounts, Instant::now()) {
             return Ok((account, Proof::Remembered));
         }
-        let credentials = Credentials::decode(token).ok_or(AuthError::Refused)?;
+        let credentials = Credentials::decode(token).ok_or(AuthError::Malformed)?;
         let mut verdict = self.begin(mac, credentials, accounts)?;
         let verdict = verdict.wait_for(Option::is_some).await;
         match verdict.as_deref() {
             Ok(Some(verdict)) => verdict.clone().map(|account| (account, Proof::Fresh)),
             Ok(None) | Err(_) => Err(AuthError::Unavailable),
         }
+    }
+
+    /// The name in `token`, if there is such an account.
+    fn known_name(&self, token: &str) -> Option<String> {
+        let accounts = self.users.accounts().ok()?;
+        let credentials = Credentials::decode(token)?;
+        let mut names = credentials.readings.into_iter().map(|(name, _)| name);
+        names.find(|name| accounts.hash(name).is_some())
     }
 
     fn mac(&self, token: &str) -> Mac {
@@ -252,12 +260,29 @@ impl Basic {
 }
 
 /// One request's log-on.
-struct Attempt(Arc<Basic>);
+struct Attempt {
+    basic: Arc<Basic>,
+    /// Set when the check fails, to an account that exists.
+    claimed: Option<String>,
+}
+
+impl Attempt {
+    fn new(basic: &Arc<Basic>) -> Self {
+        Self {
+            basic: Arc::clone(basic),
+            claimed: None,
+        }
+    }
+}
 
 impl Acceptor for Attempt {
     fn step<'a>(&'a mut self, token: &'a str) -> Stepping<'a> {
         Box::pin(async move {
-            let (account, proof) = self.0.log_on(token).await?;
+            let logged_on = self.basic.log_on(token).await;
+            if logged_on == Err(AuthError::Refused) {
+                self.claimed = self.basic.known_name(token);
+            }
+            let (account, proof) = logged_on?;
             Ok(Step::Done(LoggedOn {
                 account,
                 token: None,
@@ -265,6 +290,10 @@ impl Acceptor for Attempt {
                 proof,
             }))
         })
+    }
+
+    fn claimed(&self) -> Option<&str> {
+        self.claimed.as_deref()
     }
 }
 
@@ -377,19 +406,36 @@ mod tests {
             Ok(Proof::Fresh)
         );
         assert_eq!(log_on(&bench, b"alice:p\xe4ssword").await, Ok(Proof::Fresh));
-        for wrong in [
-            "alice:password",
-            "alice:",
-            "alice",
-            "bob:pässword",
-            ":x",
-            "",
-        ] {
+        for wrong in ["alice:password", "bob:pässword", ":x"] {
             let answer = log_on(&bench, wrong.as_bytes()).await;
             assert_eq!(answer, Err(AuthError::Refused), "{wrong}");
         }
+        let long = format!("alice:{}", "x".repeat(1_025));
+        for wrong in ["alice:", "alice", "", &long, &long.repeat(2)] {
+            let answer = log_on(&bench, wrong.as_bytes()).await;
+            assert_eq!(answer, Err(AuthError::Malformed), "{wrong}");
+        }
         let answer = bench.basic.log_on("%%%").await;
-        assert_eq!(answer.map(|_| ()), Err(AuthError::Refused));
+        assert_eq!(answer.map(|_| ()), Err(AuthError::Malformed));
+    }
+
+    #[tokio::test]
+    async fn a_failed_attempt_names_only_accounts_that_exist() {
+        let bench = bench(8, |_, _| false);
+        for (sent, claimed) in [("alice:x", Some("alice")), ("secret:x", None)] {
+            let mut attempt = Attempt::new(&bench.basic);
+            let token = encode(sent.as_bytes());
+            assert!(attempt.step(&token).await.is_err());
+            assert_eq!(attempt.claimed(), claimed);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_token_is_credentials_or_not(token in ".{0,80}", octets: Vec<u8>) {
+            let _ = Credentials::decode(&token);
+            let _ = Credentials::decode(&encode(&octets));
+        }
     }
 
     #[tokio::test(start_paused = true)]
