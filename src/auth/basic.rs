@@ -18,14 +18,10 @@ use argon2::PasswordVerifier as _;
 use argon2::password_hash::phc::PasswordHash;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
-use base64::engine::DecodePaddingMode;
-use base64::engine::GeneralPurpose;
-use base64::engine::GeneralPurposeConfig;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::error;
-use zeroize::Zeroizing;
 
 use super::Acceptor;
 use super::AuthError;
@@ -37,9 +33,8 @@ use super::Proof;
 use super::Step;
 use super::Stepping;
 use super::Users;
+use super::credentials::Credentials;
 use super::users::Accounts;
-use super::users::MAX_PASSWORD;
-use super::users::is_name;
 
 /// Checks passwords against the user file.
 pub(super) struct Basic {
@@ -297,38 +292,6 @@ impl Acceptor for Attempt {
     }
 }
 
-/// Name and password, in each way that the octets can be read.
-struct Credentials {
-    readings: Vec<(String, Zeroizing<String>)>,
-}
-
-impl Credentials {
-    /// Reads the token: UTF-8 first, as RFC 7617 advises; then ISO 8859-1,
-    /// which clients without the `charset` parameter send (iDRAC and others).
-    fn decode(token: &str) -> Option<Self> {
-        let octets = Zeroizing::new(BASE64.decode(token).ok()?);
-        let mut readings = Vec::new();
-        if let Ok(text) = std::str::from_utf8(&octets) {
-            readings.extend(Self::split(text));
-        }
-        if !octets.is_ascii() {
-            let text: Zeroizing<String> =
-                Zeroizing::new(octets.iter().copied().map(char::from).collect());
-            readings.extend(Self::split(&text));
-        }
-        (!readings.is_empty()).then_some(Self { readings })
-    }
-
-    /// Name and password; a name that no account can have is read all the
-    /// same, since the answer must not tell.
-    fn split(text: &str) -> Option<(String, Zeroizing<String>)> {
-        let (name, password) = text.split_once(':')?;
-        let fits = (1..=MAX_PASSWORD).contains(&password.len());
-        let name = if is_name(name) { name } else { "" };
-        fits.then(|| (name.to_owned(), Zeroizing::new(password.to_owned())))
-    }
-}
-
 /// Holds when `hash` is that of `password`.
 fn is_password(password: &[u8], hash: &str) -> bool {
     PasswordHash::new(hash)
@@ -343,12 +306,6 @@ fn fill_random(octets: &mut [u8]) {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// With padding or without: both are sent.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Checks that run at a time: each takes a core and 19 MiB.
 const RUNNING: usize = 2;
@@ -427,14 +384,6 @@ mod tests {
             let token = encode(sent.as_bytes());
             assert!(attempt.step(&token).await.is_err());
             assert_eq!(attempt.claimed(), claimed);
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_token_is_credentials_or_not(token in ".{0,80}", octets: Vec<u8>) {
-            let _ = Credentials::decode(&token);
-            let _ = Credentials::decode(&encode(&octets));
         }
     }
 

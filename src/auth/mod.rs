@@ -19,6 +19,7 @@ use std::sync::Arc;
 mod access;
 mod basic;
 mod connection;
+mod credentials;
 mod door;
 mod principal;
 mod secret_file;

@@ -471,6 +471,37 @@ async fn a_full_queue_of_checks_is_503() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_is_closed_though_somebody_has_logged_on() {
+    let server = Server::start(&WsmanSettings {
+        logon_timeout_s: 1,
+        idle_timeout_s: 2,
+        ..WsmanSettings::default()
+    });
+    let mut client = server.connect().await;
+    assert_eq!(client.ask(ALICE, b"hi").await.status(), 200);
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(client.ask(ALICE, b"hi").await.status(), 200);
+    let idle_since = tokio::time::Instant::now();
+    assert!(client.read().await.is_none());
+    assert!(idle_since.elapsed() > Duration::from_millis(1_900));
+}
+
+#[tokio::test]
+async fn a_head_has_its_limits() {
+    let server = Server::start(&WsmanSettings::default());
+    let many = "X: y\r\n".repeat(200);
+    let large = format!("X: {}\r\n", "y".repeat(100_000));
+    let fine = format!("X: {}\r\n", "y".repeat(80_000));
+    for (headers, status) in [(many, 431), (large, 431), (fine, 200)] {
+        let mut client = server.connect().await;
+        let reply = client
+            .ask(&format!("{ALICE}\r\n{headers}Y: z"), b"hi")
+            .await;
+        assert_eq!(reply.status(), status);
+    }
+}
+
+#[tokio::test]
 async fn health_says_whether_the_store_is_there() {
     let server = Server::start(&WsmanSettings::default());
     let mut client = server.connect().await;
