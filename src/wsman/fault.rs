@@ -19,7 +19,14 @@ use super::error::Error;
 /// The fault of `error`. `machine` is the host as the client addressed it.
 pub(super) fn fault(error: &Error, machine: &str) -> Fault {
     let row = row(error);
-    let reason = sentence(&error.to_string());
+    let reason = match error {
+        // Already a sentence, which may begin with a path or an address.
+        Error::Provider {
+            source: provider::Error::Failed { detail, .. },
+            ..
+        } => detail.clone(),
+        _ => sentence(&error.to_string()),
+    };
     let (prefix, namespace, action) = row.family.names();
     let subcode = prefix.map(|prefix| Subcode::new(prefix, namespace, row.subcode));
     let mut fault = Fault::new(row.code, subcode, reason);
@@ -316,7 +323,7 @@ fn provider_part(error: &Error, number: u32, machine: &str) -> Option<ProviderFa
     let (code, message) = match source {
         provider::Error::Failed { code, detail } => {
             let number = format!("0x{:08X}", code.number());
-            let mut message = sentence(detail);
+            let mut message = detail.clone();
             if !message.contains(&number) {
                 let at = message.trim_end_matches('.').len();
                 message.insert_str(at, &[" (", &number, ")"].concat());
