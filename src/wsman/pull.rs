@@ -73,7 +73,11 @@ pub(super) async fn answer(
     };
     let (mut reply, batch) = match max_time {
         Some(time) => within(time.min(LONGEST), work).await.map_err(late)?,
-        None => within(request.timeout, work).await?,
+        // A Pull may wait longer than `MaxTimeoutms`.
+        None => {
+            let time = request.wished_timeout.unwrap_or(request.timeout);
+            within(time.min(LONGEST), work).await?
+        }
     };
     if batch.is_stuck {
         return Err(Error::AnswerTooLarge);

@@ -146,7 +146,7 @@ async fn a_large_job_does_not_block_those_after_it() {
 async fn an_item_that_never_fits_is_refused_and_the_context_stays() {
     let bench = with_jobs(1);
     let long = "x".repeat(9_000);
-    bench.jobs.jobs.lock().expect("no panic")[0]
+    bench.jobs.all.lock().expect("no panic")[0]
         .set("Description", Value::from(long.as_str()))
         .expect("in the schema");
     let small = "<w:MaxEnvelopeSize>8192</w:MaxEnvelopeSize>";

@@ -49,7 +49,7 @@ const LIMITS: Limits = Limits {
 /// Jobs in memory.
 struct Jobs {
     catalog: Catalog,
-    jobs: Mutex<Vec<Instance>>,
+    all: Mutex<Vec<Instance>>,
     /// How long a method takes.
     pause: Duration,
 }
@@ -58,7 +58,7 @@ impl Jobs {
     fn new() -> Self {
         Self {
             catalog: Catalog::bundled().expect("schemas are correct"),
-            jobs: Mutex::default(),
+            all: Mutex::default(),
             pause: Duration::ZERO,
         }
     }
@@ -98,7 +98,7 @@ impl Jobs {
         ] {
             job.set(name, value).expect("in the schema");
         }
-        self.jobs.lock().expect("no panic").push(job);
+        self.all.lock().expect("no panic").push(job);
     }
 
     fn find(&self, keys: &Keys) -> Result<usize, Error> {
@@ -113,7 +113,7 @@ impl Jobs {
             });
         }
         let id = format!("{{{}}}", value.trim_matches(['{', '}'])).to_uppercase();
-        self.jobs
+        self.all
             .lock()
             .expect("no panic")
             .iter()
@@ -135,7 +135,7 @@ impl Provider for Arc<Jobs> {
     ) -> provider::Answer<'a, Instance> {
         Box::pin(async move {
             let at = self.find(keys)?;
-            Ok(self.jobs.lock().expect("no panic")[at].clone())
+            Ok(self.all.lock().expect("no panic")[at].clone())
         })
     }
 
@@ -153,7 +153,7 @@ impl Provider for Arc<Jobs> {
                     reason: "must be 0 to 3".to_owned(),
                 });
             }
-            let job = &mut self.jobs.lock().expect("no panic")[at];
+            let job = &mut self.all.lock().expect("no panic")[at];
             for (name, value) in values.iter() {
                 match value {
                     Some(value) => job.set(name, value.clone()).expect("checked"),
@@ -170,7 +170,7 @@ impl Provider for Arc<Jobs> {
             if by.name() != "anna" {
                 return Err(Error::Denied);
             }
-            self.jobs.lock().expect("no panic").remove(at);
+            self.all.lock().expect("no panic").remove(at);
             Ok(())
         })
     }
@@ -202,7 +202,8 @@ impl Provider for Arc<Jobs> {
                     );
                 }
                 "SetCredentials" => {
-                    assert!(arguments.contains("UserName") && arguments.value("UserName").is_none())
+                    assert!(arguments.contains("UserName"));
+                    assert_eq!(arguments.value("UserName"), None);
                 }
                 "SetJobState" => {
                     self.find(keys)?;
@@ -235,7 +236,7 @@ impl Provider for Arc<Jobs> {
         _: View<'a>,
     ) -> provider::Answer<'a, Page> {
         Box::pin(async move {
-            let jobs = self.jobs.lock().expect("no panic");
+            let jobs = self.all.lock().expect("no panic");
             let from = after.map_or(0, |cursor| {
                 usize::from_be_bytes(cursor.0.try_into().expect("ours"))
             });
@@ -253,7 +254,7 @@ impl Provider for Arc<Jobs> {
 
     fn count<'a>(&'a self, _: &'a Principal) -> provider::Answer<'a, u64> {
         Box::pin(async move {
-            let jobs = self.jobs.lock().expect("no panic");
+            let jobs = self.all.lock().expect("no panic");
             Ok(u64::try_from(jobs.len()).expect("few"))
         })
     }
@@ -290,9 +291,8 @@ impl Bench {
     }
 
     async fn post(&self, envelope: &str) -> Answer {
-        self.endpoint
-            .answer(&self.by, envelope, Encoding::Utf8)
-            .await
+        let answer = self.endpoint.answer(&self.by, envelope, Encoding::Utf8);
+        sendable(answer).await
     }
 
     /// Sends a request that must succeed, and gives its answer.
@@ -308,6 +308,11 @@ impl Bench {
         let answer = self.post(envelope).await;
         fault_of(&answer)
     }
+}
+
+/// The HTTP server moves requests between threads.
+fn sendable<T: Send>(value: T) -> T {
+    value
 }
 
 fn fault_of(answer: &Answer) -> Fault {

@@ -419,5 +419,5 @@ async fn a_timeout_ends_the_wait_but_not_the_work() {
     let gone = tokio::time::timeout(Duration::from_secs(1), bench.post(&create)).await;
     assert!(gone.is_err());
     tokio::time::sleep(Duration::from_secs(10)).await;
-    assert_eq!(bench.jobs.jobs.lock().expect("no panic").len(), 2);
+    assert_eq!(bench.jobs.all.lock().expect("no panic").len(), 2);
 }
