@@ -128,6 +128,7 @@ impl Endpoint {
 
     /// Answers an Identify of somebody who has not logged on, with the version
     /// masked ([MS-WSMV] 3.1.4.1.23); anything else gets no answer.
+    #[expect(clippy::unused_self, reason = "it is the endpoint that answers")]
     pub(crate) fn answer_anonymous(&self, envelope: &str) -> Option<Answer> {
         let envelope = Envelope::parse(envelope, &identify::LIMITS).ok()?;
         identify::is_asked(&envelope).then(|| identify::answer(identify::To::Anybody))

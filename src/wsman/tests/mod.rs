@@ -337,7 +337,7 @@ fn gist(fault: &Fault) -> String {
     format!("{subcode}{detail} {}", fault.wsman_code.unwrap_or(0))
 }
 
-/// A request as the WinRM cmdlets write it; `more` are further header blocks.
+/// A request as the `WinRM` cmdlets write it; `more` are further header blocks.
 fn request(action: &str, uri: &str, more: &str, body: &str) -> String {
     format!(
         "<s:Envelope xmlns:s=\"{}\" xmlns:a=\"{}\" xmlns:n=\"{ENUMERATION}\" xmlns:w=\"{}\" \
@@ -362,11 +362,11 @@ fn request(action: &str, uri: &str, more: &str, body: &str) -> String {
 }
 
 fn selectors(all: &[(&str, &str)]) -> String {
-    let all: String = all
+    let all: Vec<String> = all
         .iter()
         .map(|(name, value)| format!("<w:Selector Name=\"{name}\">{value}</w:Selector>"))
         .collect();
-    format!("<w:SelectorSet>{all}</w:SelectorSet>")
+    format!("<w:SelectorSet>{}</w:SelectorSet>", all.concat())
 }
 
 fn get(uri: &str, all: &[(&str, &str)], more: &str) -> String {
