@@ -41,10 +41,11 @@ from harness.wsman import (
     Client,
     Fault,
 )
-from power.disk import Disk
-from power.trace import calls, command
+from power.disk import Disk, Unmodelled
+from power.trace import Unreadable, calls, command, wait_for_end
 
 KIB = 1024
+CREDENTIALS = {"Target": 0, "Scheme": 0, "UserName": "ann", "Password": "s3cret"}
 Result = TypeVar("Result")
 
 
@@ -78,8 +79,8 @@ class Evening:
         self._create(client, "cancelled", [1_500 * KIB, 2_000])
         self._create(client, "idle", [5_000, 6_000])
         self._create(client, "guarded", [200 * KIB])
-        given = {"Target": 0, "Scheme": 0, "UserName": "ann", "Password": "s3cret"}
-        self._ask("guarded", "credentials", lambda: client.invoke("SetCredentials", given, self.keys["guarded"]))
+        key = self.keys["guarded"]
+        self._ask("guarded", "credentials", lambda: client.invoke("SetCredentials", CREDENTIALS, key))
         self._ask("large", "priority", lambda: client.put(self.keys["large"], {"Priority": 1}), 1)
         for job in ("completed", "large", "cancelled"):
             self._command(client, job, RESUME)
@@ -174,7 +175,7 @@ class Replay:
             daemon.start(self._another_boot())
             client = daemon.client()
             broken += self._promises(client, at)
-            broken += self._drive(client)
+            broken += self._drive(client, at)
             client.close()
             status = daemon.stop().status
             if status:
@@ -218,15 +219,15 @@ class Replay:
                     broken.append(f"{name} was completed and misses {missing[:2]}")
         return broken
 
-    def _drive(self, client: Client) -> list[str]:
+    def _drive(self, client: Client, at: float) -> list[str]:
         broken = []
+        given = [one for one in self.evening.asked if one.what == "credentials"]
+        kept = all(one.answered_at < at for one in given)
         names = {key: name for name, key in self.evening.keys.items()}
         jobs = list(client.jobs())
         for job in jobs:
-            if names.get(job.id) == "guarded":
-                given = {"Target": 0, "Scheme": 0, "UserName": "ann", "Password": "s3cret"}
-                if not self._had_credentials:
-                    client.invoke("SetCredentials", given, job.id)
+            if names.get(job.id) == "guarded" and not kept:
+                client.invoke("SetCredentials", CREDENTIALS, job.id)
             if job.state != TRANSFERRED:
                 client.set_state(job.id, RESUME)
         for job in jobs:
@@ -246,13 +247,6 @@ class Replay:
         if left:
             broken.append(f"temporary files are left: {left[:3]}")
         return broken
-
-    _had_credentials = False
-
-    def credentials_known(self, at: float) -> None:
-        """Whether the daemon must still have the credentials at this cut."""
-        asked = [one for one in self.evening.asked if one.what == "credentials"]
-        self._had_credentials = all(one.answered_at < at for one in asked)
 
     def _another_boot(self) -> list[str]:
         self.boot_ids.write_text(f"{uuid.uuid4()}\n")
@@ -280,7 +274,7 @@ def record(checks: Checks, folder: Path, origin: Origin) -> tuple[Evening, Disk,
     evening.run()
     stopped = daemon.stop()
     checks.that(stopped.status == 0, "the recorded run ends cleanly", stopped.status)
-    _wait_for_tracer(log)
+    wait_for_end(log)
     return evening, before, log, root
 
 
@@ -304,7 +298,7 @@ def main() -> int:
     try:
         with Origin() as origin:
             _replay_all(checks, folder, origin, given.seed, given.cuts)
-    except (Failed, AssertionError, OSError, Fault) as error:
+    except (Failed, AssertionError, OSError, Fault, Unmodelled, Unreadable) as error:
         checks.that(False, "ran to its end", repr(error))
     finally:
         if given.keep:
@@ -333,11 +327,9 @@ def _replay_all(checks: Checks, folder: Path, origin: Origin, seed: int, wanted:
             number += 1
             torn = number % 2 == 0
             _lay_down(disk, root, random.Random(f"{seed}/{n}") if torn else None, final)
-            replay.credentials_known(call.entered_at)
             replay.look(number, call.entered_at, torn)
         disk.replay(call)
     _lay_down(disk, root, None, final)
-    replay.credentials_known(time.time())
     replay.look(number + 1, time.time(), False)
     differing = _differences(disk, folder / "end")
     checks.that(not differing, "the replay ends as the folder did", differing[:5])
@@ -370,17 +362,6 @@ def _differences(disk: Disk, end: Path) -> list[str]:
         return differing
     finally:
         shutil.rmtree(whole, ignore_errors=True)
-
-
-def _wait_for_tracer(log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 2_000))
-            if b"+++ exited" in file.read():
-                return
-        time.sleep(0.05)
-    raise Failed("strace did not end its record")
 
 
 sys.exit(main())

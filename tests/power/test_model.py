@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import unittest
 from pathlib import Path
 
 from power.disk import Disk
-from power.trace import calls, command
+from power.trace import calls, command, wait_for_end
 
 WRITER = """
 import os, sqlite3, sys, threading
@@ -65,7 +64,7 @@ class Model(unittest.TestCase):
         started = Disk(self.root)
         run = [*command(self.log), sys.executable, str(script), str(self.root)]
         subprocess.run(run, check=True, stdout=subprocess.PIPE, timeout=60)
-        _settled(self.log)
+        wait_for_end(self.log)
         self.disk = started
 
     def test_the_replay_ends_as_the_folder_did(self) -> None:
@@ -106,18 +105,3 @@ class Model(unittest.TestCase):
         self.assertFalse((place / "f19").exists(), "its rename was never synced")
         self.assertTrue((place / "f18").exists())
 
-
-def _settled(log: Path) -> None:
-    """The tracer is no child of ours: waits until it has written the end."""
-    for _ in range(500):
-        if log.exists() and "+++ exited" in _tail(log):
-            return
-        os.sched_yield()
-        subprocess.run(["sleep", "0.01"], check=True)
-    raise AssertionError("strace did not end")
-
-
-def _tail(log: Path) -> str:
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 4_000))
-        return file.read().decode()

@@ -7,6 +7,7 @@ how many calls had taken effect when it began: that is what a sync covers.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ MOST_OCTETS_OF_A_WRITE = 64 * 1024 * 1024
 def command(log: Path) -> list[str]:
     """What goes before the command to record. The traced process keeps its own id."""
     return [
-        "strace", "-D", "-f", "-qq", "-ttt", "-xx", "-y", "--seccomp-bpf",
+        "strace", "-D", "-f", "-q", "-ttt", "-xx", "-y", "--seccomp-bpf",
         "-s", str(MOST_OCTETS_OF_A_WRITE), "-e", f"trace={CALLS}", "-e", "signal=none", "-o", str(log),
     ]
 
@@ -89,6 +90,19 @@ def calls(log: Path) -> Iterator[Call]:
             value = int(result[0], 0)
             yield Call(name, split(arguments), value, entered_at, entered)
             ended += 1
+
+
+def wait_for_end(log: Path, within: float = 30.0) -> None:
+    """The tracer is no child of ours: waits until it has written the end."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        with log.open("rb") as file:
+            first = file.readline().split(None, 1)[0].decode()
+            file.seek(max(0, log.stat().st_size - 4_000))
+            if re.search(rf"(?m)^{first} +\S+ \+\+\+ ", file.read().decode(errors="replace")):
+                return
+        time.sleep(0.05)
+    raise Unreadable(f"{log} has no end")
 
 
 def split(text: str) -> list[str]:
