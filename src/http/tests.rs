@@ -531,6 +531,22 @@ async fn a_stop_ends_idle_connections_at_once_and_others_in_time() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_dropped_leaves_nothing_behind() {
+    let server = Server::start(&WsmanSettings::default());
+    let mut client = server.connect().await;
+    assert_eq!(client.ask(ALICE, b"hi").await.status(), 200);
+    server.serving.abort();
+    assert!(client.read().await.is_none());
+    for _ in 0..100 {
+        if TcpStream::connect(server.address).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the port is still listened to");
+}
+
+#[tokio::test]
 async fn a_taken_port_is_named() {
     let server = Server::start(&WsmanSettings::default());
     let service = ServiceSettings {

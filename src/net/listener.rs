@@ -148,7 +148,7 @@ impl Listener {
     /// Serves `router` until `stop`, then lets requests end, but not beyond
     /// the stop timeout. Each request has its `Arc<Connection>` among its
     /// extensions. All tasks have ended when it returns; dropping the future
-    /// leaves connections to end by themselves.
+    /// cuts all connections off.
     pub(crate) async fn serve(self, router: Router, stop: CancellationToken) {
         let tasks = TaskTracker::new();
         // Those who do not heed `stop` in time are ended by this one.
@@ -191,6 +191,7 @@ async fn accept(socket: TcpListener, budget: Arc<Budget>, shared: Arc<Shared>, t
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
             () = shared.stop.cancelled() => return,
+            () = shared.end.cancelled() => return,
         };
         match accepted {
             Ok((stream, address)) => {
