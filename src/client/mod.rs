@@ -11,6 +11,7 @@ mod item;
 mod message;
 mod trust;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bits::Secret;
@@ -75,7 +76,7 @@ pub(crate) enum Error {
         address: String,
         /// What was wrong with it.
         #[source]
-        source: rustls::Error,
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The connection broke after the request was sent.
     #[error("the connection broke")]
@@ -380,6 +381,8 @@ fn sentence(fault: &Fault) -> String {
     let code = fault.provider.as_ref().map(|p| p.code).or(fault.wsman_code);
     let subcode = fault.subcode.as_ref().map_or("fault", |s| &s.local);
     match code {
+        // Some services have it in their sentence already.
+        Some(code) if message.contains(&format!("0x{code:08X}")) => message.to_owned(),
         Some(code) if code >= 0x8000_0000 => format!("{message} (0x{code:08X}, {subcode})"),
         Some(code) => format!("{message} ({code}, {subcode})"),
         None => format!("{message} ({subcode})"),
