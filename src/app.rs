@@ -87,9 +87,9 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
         &protected,
     )
     .map_err(|failure| Refusal(failure.detail))?;
-    let engine = Engine::start(settings.engine.clone(), Arc::clone(&store), mover.clone()).await?;
+    let engine = Engine::start(settings.engine.clone(), Arc::clone(&store), mover).await?;
 
-    let jobs = BitsClientJob::new(engine.clone(), mover, &Catalog::bundled()?)?;
+    let jobs = BitsClientJob::new(engine.clone(), &Catalog::bundled()?)?;
     let endpoint = Endpoint::new(&settings.wsman, vec![Arc::new(jobs)]).map_err(Refusal)?;
     let door = Arc::new(Door::new(users, &settings.access, &settings.wsman));
     let is_healthy = move || store.count(None).is_ok();
@@ -207,12 +207,12 @@ impl Places {
 }
 
 fn open_store(settings: &Settings, places: &Places) -> Result<Sqlite, crate::store::Error> {
-    let folder = &settings.service.state_directory;
+    let folder = settings.service.state_directory.join(STORE_FOLDER);
     let vault = match &places.key {
         Key::Given(path) => Vault::open(path)?,
-        Key::Ours(path) => Vault::create_or_open(path, folder)?,
+        Key::Ours(path) => Vault::create_or_open(path, &folder)?,
     };
-    Sqlite::open(folder, vault)
+    Sqlite::open(&folder, vault)
 }
 
 fn make_private_folder(path: &Path) -> Result<(), Refusal> {
@@ -299,6 +299,8 @@ impl fmt::Display for Refusal {
 }
 
 impl Error for Refusal {}
+
+const STORE_FOLDER: &str = "jobs";
 
 const USER_FILE: &str = "users";
 

@@ -18,14 +18,10 @@ use argon2::PasswordVerifier as _;
 use argon2::password_hash::phc::PasswordHash;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
-use base64::engine::DecodePaddingMode;
-use base64::engine::GeneralPurpose;
-use base64::engine::GeneralPurposeConfig;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::error;
-use zeroize::Zeroizing;
 
 use super::Acceptor;
 use super::AuthError;
@@ -37,9 +33,8 @@ use super::Proof;
 use super::Step;
 use super::Stepping;
 use super::Users;
+use super::credentials::Credentials;
 use super::users::Accounts;
-use super::users::MAX_PASSWORD;
-use super::users::is_name;
 
 /// Checks passwords against the user file.
 pub(super) struct Basic {
@@ -118,7 +113,7 @@ impl Basic {
             scheme: "Basic",
             challenge: "Basic realm=\"WSMAN\"",
             offered: Offered::OverTls,
-            start: Box::new(move |_| Box::new(Attempt(Arc::clone(&basic)))),
+            start: Box::new(move |_| Box::new(Attempt::new(&basic))),
         }
     }
 
@@ -126,7 +121,7 @@ impl Basic {
     /// check that has begun runs on.
     async fn log_on(self: &Arc<Self>, token: &str) -> Result<(Arc<str>, Proof), AuthError> {
         if token.len() > MAX_TOKEN {
-            return Err(AuthError::Refused);
+            return Err(AuthError::Malformed);
         }
         let mac = self.mac(token);
         let accounts = self.users.accounts().map_err(|cause| {
@@ -139,13 +134,21 @@ impl Basic {
         if let Some(account) = self.recall(&mac, &accounts, Instant::now()) {
             return Ok((account, Proof::Remembered));
         }
-        let credentials = Credentials::decode(token).ok_or(AuthError::Refused)?;
+        let credentials = Credentials::decode(token).ok_or(AuthError::Malformed)?;
         let mut verdict = self.begin(mac, credentials, accounts)?;
         let verdict = verdict.wait_for(Option::is_some).await;
         match verdict.as_deref() {
             Ok(Some(verdict)) => verdict.clone().map(|account| (account, Proof::Fresh)),
             Ok(None) | Err(_) => Err(AuthError::Unavailable),
         }
+    }
+
+    /// The name in `token`, if there is such an account.
+    fn known_name(&self, token: &str) -> Option<String> {
+        let accounts = self.users.accounts().ok()?;
+        let credentials = Credentials::decode(token)?;
+        let mut names = credentials.readings.into_iter().map(|(name, _)| name);
+        names.find(|name| accounts.hash(name).is_some())
     }
 
     fn mac(&self, token: &str) -> Mac {
@@ -252,12 +255,29 @@ impl Basic {
 }
 
 /// One request's log-on.
-struct Attempt(Arc<Basic>);
+struct Attempt {
+    basic: Arc<Basic>,
+    /// Set when the check fails, to an account that exists.
+    claimed: Option<String>,
+}
+
+impl Attempt {
+    fn new(basic: &Arc<Basic>) -> Self {
+        Self {
+            basic: Arc::clone(basic),
+            claimed: None,
+        }
+    }
+}
 
 impl Acceptor for Attempt {
     fn step<'a>(&'a mut self, token: &'a str) -> Stepping<'a> {
         Box::pin(async move {
-            let (account, proof) = self.0.log_on(token).await?;
+            let logged_on = self.basic.log_on(token).await;
+            if logged_on == Err(AuthError::Refused) {
+                self.claimed = self.basic.known_name(token);
+            }
+            let (account, proof) = logged_on?;
             Ok(Step::Done(LoggedOn {
                 account,
                 token: None,
@@ -266,37 +286,9 @@ impl Acceptor for Attempt {
             }))
         })
     }
-}
 
-/// Name and password, in each way that the octets can be read.
-struct Credentials {
-    readings: Vec<(String, Zeroizing<String>)>,
-}
-
-impl Credentials {
-    /// Reads the token: UTF-8 first, as RFC 7617 advises; then ISO 8859-1,
-    /// which clients without the `charset` parameter send (iDRAC and others).
-    fn decode(token: &str) -> Option<Self> {
-        let octets = Zeroizing::new(BASE64.decode(token).ok()?);
-        let mut readings = Vec::new();
-        if let Ok(text) = std::str::from_utf8(&octets) {
-            readings.extend(Self::split(text));
-        }
-        if !octets.is_ascii() {
-            let text: Zeroizing<String> =
-                Zeroizing::new(octets.iter().copied().map(char::from).collect());
-            readings.extend(Self::split(&text));
-        }
-        (!readings.is_empty()).then_some(Self { readings })
-    }
-
-    /// Name and password; a name that no account can have is read all the
-    /// same, since the answer must not tell.
-    fn split(text: &str) -> Option<(String, Zeroizing<String>)> {
-        let (name, password) = text.split_once(':')?;
-        let fits = (1..=MAX_PASSWORD).contains(&password.len());
-        let name = if is_name(name) { name } else { "" };
-        fits.then(|| (name.to_owned(), Zeroizing::new(password.to_owned())))
+    fn claimed(&self) -> Option<&str> {
+        self.claimed.as_deref()
     }
 }
 
@@ -314,12 +306,6 @@ fn fill_random(octets: &mut [u8]) {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// With padding or without: both are sent.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Checks that run at a time: each takes a core and 19 MiB.
 const RUNNING: usize = 2;
@@ -377,19 +363,28 @@ mod tests {
             Ok(Proof::Fresh)
         );
         assert_eq!(log_on(&bench, b"alice:p\xe4ssword").await, Ok(Proof::Fresh));
-        for wrong in [
-            "alice:password",
-            "alice:",
-            "alice",
-            "bob:pässword",
-            ":x",
-            "",
-        ] {
+        for wrong in ["alice:password", "bob:pässword", ":x"] {
             let answer = log_on(&bench, wrong.as_bytes()).await;
             assert_eq!(answer, Err(AuthError::Refused), "{wrong}");
         }
+        let long = format!("alice:{}", "x".repeat(1_025));
+        for wrong in ["alice:", "alice", "", &long, &long.repeat(2)] {
+            let answer = log_on(&bench, wrong.as_bytes()).await;
+            assert_eq!(answer, Err(AuthError::Malformed), "{wrong}");
+        }
         let answer = bench.basic.log_on("%%%").await;
-        assert_eq!(answer.map(|_| ()), Err(AuthError::Refused));
+        assert_eq!(answer.map(|_| ()), Err(AuthError::Malformed));
+    }
+
+    #[tokio::test]
+    async fn a_failed_attempt_names_only_accounts_that_exist() {
+        let bench = bench(8, |_, _| false);
+        for (sent, claimed) in [("alice:x", Some("alice")), ("secret:x", None)] {
+            let mut attempt = Attempt::new(&bench.basic);
+            let token = encode(sent.as_bytes());
+            assert!(attempt.step(&token).await.is_err());
+            assert_eq!(attempt.claimed(), claimed);
+        }
     }
 
     #[tokio::test(start_paused = true)]

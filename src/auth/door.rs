@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tracing::debug;
 use tracing::info;
 use tracing::warn;
 
@@ -101,13 +102,23 @@ impl Door {
             Ok(Step::Done(done)) => done,
             Err(error) => {
                 connection.set(State::Nobody);
-                warn!(target: AUDIT, %address, scheme = mechanism.scheme, %error, "Log-on refused");
+                let account = acceptor.claimed();
+                // What costs the client nothing must not fill the log.
+                if error == AuthError::Refused {
+                    let scheme = mechanism.scheme;
+                    warn!(target: AUDIT, %address, scheme, account, "Log-on refused");
+                } else {
+                    debug!(target: AUDIT, %address, %error, "Log-on not tried");
+                }
                 return Err(error);
             }
         };
         let Some(principal) = self.access.principal(&done.account) else {
             connection.set(State::Nobody);
-            warn!(target: AUDIT, %address, account = %done.account, "Account in no list of [access]");
+            if done.proof == Proof::Fresh {
+                let account = &*done.account;
+                warn!(target: AUDIT, %address, account, "Account in no list of [access]");
+            }
             return Err(AuthError::Forbidden);
         };
         if done.proof == Proof::Fresh {
@@ -204,6 +215,10 @@ mod tests {
                     _ => Err(AuthError::Refused),
                 }
             })
+        }
+
+        fn claimed(&self) -> Option<&str> {
+            None
         }
     }
 

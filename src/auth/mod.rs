@@ -19,6 +19,7 @@ use std::sync::Arc;
 mod access;
 mod basic;
 mod connection;
+mod credentials;
 mod door;
 mod principal;
 mod secret_file;
@@ -44,6 +45,11 @@ pub(crate) trait Acceptor: Send {
     ///
     /// Dropping the future half-way ends the attempt: the connection is gone.
     fn step<'a>(&'a mut self, token: &'a str) -> Stepping<'a>;
+
+    /// The account that the client says he is, for the audit log, once a step
+    /// has failed. Only one that exists: people type passwords where names
+    /// belong.
+    fn claimed(&self) -> Option<&str>;
 }
 
 /// What [`Acceptor::step`] gives.
@@ -127,9 +133,11 @@ pub(crate) struct Mechanism {
     challenge: &'static str,
     /// On which connections.
     offered: Offered,
-    /// Begins an attempt.
-    start: Box<dyn Fn(&Peer) -> Box<dyn Acceptor> + Send + Sync>,
+    start: Start,
 }
+
+/// Begins an attempt on the connection of a peer.
+type Start = Box<dyn Fn(&Peer) -> Box<dyn Acceptor> + Send + Sync>;
 
 /// On which connections a mechanism is offered and accepted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -164,6 +172,9 @@ pub(crate) enum AuthError {
     /// He has not logged on, or not proved who he is: 401.
     #[error("the log-on failed")]
     Refused,
+    /// What he sent cannot be a log-on: 401.
+    #[error("what follows the scheme is no log-on")]
+    Malformed,
     /// He has logged on, but is in no list of the settings: `AccessDenied`.
     #[error("the account is allowed nothing")]
     Forbidden,

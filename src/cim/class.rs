@@ -22,6 +22,10 @@ pub(crate) struct Class {
 
 /// A property of a class.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a qualifier of its own"
+)]
 pub(crate) struct Property {
     /// Its canonical name.
     pub(crate) name: String,
@@ -57,6 +61,10 @@ pub(crate) struct Method {
 
 /// A parameter of a method.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a qualifier of its own"
+)]
 pub(crate) struct Parameter {
     /// Its canonical name.
     pub(crate) name: String,

@@ -8,7 +8,6 @@ mod value;
 pub(crate) mod xml;
 
 pub(crate) use catalog::Catalog;
-pub(crate) use catalog::CatalogError;
 pub(crate) use class::Class;
 pub(crate) use class::Method;
 pub(crate) use class::Parameter;

@@ -240,7 +240,7 @@ impl Parser<'_> {
         if path.is_empty() || !path.chars().all(is_plain) {
             return self.error("a namespace has letters, digits, `_`, `-`, `.` and `/`");
         }
-        self.namespace = path.to_owned();
+        path.clone_into(&mut self.namespace);
         self.advance()?;
         self.expect(')')
     }

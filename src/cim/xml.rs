@@ -427,3 +427,138 @@ fn shorten(name: &str) -> String {
 
 /// Characters of a client's word that an error repeats.
 const MAX_NAME: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use crate::cim::Catalog;
+    use crate::xml::Limits;
+    use crate::xml::parse;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        octets: 10_000,
+        depth: 10,
+        elements: 100,
+        attributes: 10,
+    };
+
+    fn job() -> Arc<Class> {
+        let catalog = Catalog::bundled().expect("schemas are correct");
+        let class = catalog.class("root/microsoft/bits", "BitsClientJob");
+        Arc::clone(class.expect("defined"))
+    }
+
+    fn arguments(method: &str, inner: &str) -> Result<Values, ReadError> {
+        let class = job();
+        let text = format!("<i xmlns:xsi='{}'>{inner}</i>", ns::XSI);
+        let root = parse(&text, &LIMITS).expect("correct XML");
+        read_arguments(class.method(method).expect("defined"), Some(&root))
+    }
+
+    #[test]
+    fn numbers_are_written_in_full() {
+        for (value, wanted) in [
+            (Value::Uint64(u64::MAX), "18446744073709551615"),
+            (Value::Uint64(0), "0"),
+            (Value::Sint64(i64::MIN), "-9223372036854775808"),
+            (Value::Sint8(-1), "-1"),
+            (Value::Uint32(10), "10"),
+            (Value::Boolean(true), "true"),
+        ] {
+            let mut writer = Writer::with_capacity(32);
+            write_text(&mut writer, &value);
+            assert_eq!(writer.finish(), wanted);
+        }
+    }
+
+    #[test]
+    fn an_instance_that_was_written_is_read_as_it_was() {
+        let class = job();
+        let mut instance = Instance::new(&class);
+        for (name, value) in [
+            ("JobId", Value::from("{1}")),
+            ("DisplayName", Value::from(" a & b ")),
+            ("Priority", Value::Uint32(3)),
+        ] {
+            instance.set(name, value).expect("in the schema");
+        }
+        let mut writer = Writer::with_capacity(4_096);
+        write_instance(&mut writer, &instance, "urn:x/", Extent::Whole);
+        let text = writer.finish();
+        let root = parse(&text, &LIMITS).expect("our own XML");
+        let changes = read_changes(&class, &root, None).expect("our own instance");
+        assert_eq!(changes.keys, [("JobId".to_owned(), "{1}".to_owned())]);
+        for property in &class.properties {
+            assert_eq!(
+                changes.values.contains(&property.name),
+                property.is_writable,
+                "{}",
+                property.name
+            );
+            if property.is_writable {
+                let value = instance.value(&property.name);
+                assert_eq!(changes.values.value(&property.name), value);
+            }
+        }
+    }
+
+    #[test]
+    fn an_array_without_elements_is_written_as_null() {
+        let class = job();
+        let mut instance = Instance::new(&class);
+        instance
+            .set("Files", Value::Array(Vec::new()))
+            .expect("in the schema");
+        let mut writer = Writer::with_capacity(4_096);
+        write_instance(&mut writer, &instance, "urn:x/", Extent::Whole);
+        assert!(writer.finish().contains("<p:Files xsi:nil=\"true\"/>"));
+    }
+
+    #[test]
+    fn a_parameter_may_be_null_but_not_missing_unless_optional() {
+        let both = "<ProxyUsage> 2 </ProxyUsage><proxylist xsi:nil='true'/>";
+        let values = arguments("SetProxySettings", both).expect("correct");
+        assert_eq!(values.value("ProxyUsage"), Some(&Value::Uint32(2)));
+        assert!(values.contains("ProxyList") && !values.contains("ProxyBypassList"));
+        assert_eq!(
+            arguments("SetProxySettings", "<ProxyList>x</ProxyList>"),
+            Err(ReadError::Missing("ProxyUsage".to_owned()))
+        );
+    }
+
+    #[test]
+    fn an_array_of_one_null_is_null() {
+        let rest = "<CertStoreLocation>0</CertStoreLocation><StoreName>MY</StoreName>";
+        let nil = format!("{rest}<CertHash xsi:nil='1'/>");
+        let values = arguments("SetClientCertificateById", &nil).expect("correct");
+        assert!(values.contains("CertHash") && values.value("CertHash").is_none());
+        let wrong = format!("{rest}<CertHash>256</CertHash>");
+        assert!(matches!(
+            arguments("SetClientCertificateById", &wrong),
+            Err(ReadError::Type { .. })
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_is_read_or_refused(text in "\\PC*", name in "[A-Za-z]{1,12}") {
+            let class = job();
+            let escaped = text.replace('&', "&amp;").replace('<', "&lt;");
+            for property in [name.as_str(), "Priority", "Files", "Description"] {
+                let text = format!("<i><{property}>{escaped}</{property}></i>");
+                let Ok(root) = parse(&text, &LIMITS) else {
+                    continue;
+                };
+                let _ = read_changes(&class, &root, None);
+                for method in &class.methods {
+                    let _ = read_arguments(method, Some(&root));
+                }
+            }
+        }
+    }
+}

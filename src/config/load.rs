@@ -71,10 +71,10 @@ impl Settings {
     fn parse(path: &Path, text: &str) -> Result<Self, Error> {
         let settings: Self = toml::from_str(text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start).min(text.len());
-            let before = text.as_bytes().get(..offset).unwrap_or_default();
+            let before = text.get(..offset).unwrap_or_default();
             Error::Parse {
                 path: path.to_owned(),
-                line: 1 + before.iter().filter(|octet| **octet == b'\n').count(),
+                line: 1 + before.matches('\n').count(),
                 reason: error.message().trim().replace('\n', "; "),
             }
         })?;

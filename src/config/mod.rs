@@ -63,6 +63,14 @@ pub struct ServiceSettings {
     pub stop_timeout_s: u64,
 }
 
+impl ServiceSettings {
+    /// Where the accounts are.
+    pub fn accounts(&self) -> PathBuf {
+        let default = || self.state_directory.join("users");
+        self.user_file.clone().unwrap_or_else(default)
+    }
+}
+
 /// The shape of log lines.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]

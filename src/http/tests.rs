@@ -59,7 +59,7 @@ impl Answering for Echo {
 }
 
 struct Server {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     address: SocketAddr,
     client: TlsConnector,
     stop: CancellationToken,
@@ -68,7 +68,7 @@ struct Server {
 }
 
 impl Server {
-    async fn start(wsman: WsmanSettings) -> Self {
+    fn start(wsman: &WsmanSettings) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let service = ServiceSettings {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
@@ -83,13 +83,13 @@ impl Server {
             users: vec!["alice".to_owned()],
             administrators: Vec::new(),
         };
-        let door = Arc::new(Door::new(users, &access, &wsman));
+        let door = Arc::new(Door::new(users, &access, wsman));
         let tls = net::Tls::load(&service).expect("a certificate");
-        let listener = net::bind(&service, &wsman, &tls).expect("bound");
+        let listener = net::bind(&service, wsman, &tls).expect("bound");
         let address = listener.addresses()[0];
         let is_healthy = Arc::new(AtomicBool::new(true));
         let health = Arc::clone(&is_healthy);
-        let router = routes(Arc::new(Echo), door, &wsman, move || {
+        let router = routes(Arc::new(Echo), door, wsman, move || {
             health.load(Ordering::Relaxed)
         });
         let stop = CancellationToken::new();
@@ -104,7 +104,7 @@ impl Server {
             .with_root_certificates(roots)
             .with_no_client_auth();
         Self {
-            _folder: folder,
+            folder,
             address,
             client: TlsConnector::from(Arc::new(client)),
             stop,
@@ -189,7 +189,7 @@ const SOAP: &str = "\r\nContent-Type: application/soap+xml;charset=UTF-8";
 
 #[tokio::test]
 async fn a_401_keeps_the_connection_and_has_read_the_body() {
-    let server = Server::start(WsmanSettings::default()).await;
+    let server = Server::start(&WsmanSettings::default());
     let mut client = server.connect().await;
     let body = vec![b'x'; 100_000];
     for head in [
@@ -222,7 +222,7 @@ async fn a_401_keeps_the_connection_and_has_read_the_body() {
 
 #[tokio::test]
 async fn every_route_but_health_and_identify_needs_a_logon() {
-    let server = Server::start(WsmanSettings::default()).await;
+    let server = Server::start(&WsmanSettings::default());
     let mut client = server.connect().await;
     let cases = [
         ("POST /wsman", 401),
@@ -248,7 +248,7 @@ async fn every_route_but_health_and_identify_needs_a_logon() {
 
 #[tokio::test]
 async fn identify_needs_no_logon_when_the_client_says_so() {
-    let server = Server::start(WsmanSettings::default()).await;
+    let server = Server::start(&WsmanSettings::default());
     let mut client = server.connect().await;
     let asked = format!("{NOBODY}\r\nWSMANIDENTIFY: unauthenticated{SOAP}");
     let reply = client.ask(&asked, b"identify").await;
@@ -267,7 +267,7 @@ async fn identify_needs_no_logon_when_the_client_says_so() {
 
 #[tokio::test]
 async fn answers_come_in_kind() {
-    let server = Server::start(WsmanSettings::default()).await;
+    let server = Server::start(&WsmanSettings::default());
     let mut client = server.connect().await;
     let reply = client.ask(ALICE, b"hello").await;
     assert_eq!(reply.text(), "alice: hello");
@@ -286,6 +286,8 @@ async fn answers_come_in_kind() {
     assert_eq!((reply.status(), reply.text()), (500, "undecodable"));
     let form = format!("{ALICE}\r\nContent-Type: text/plain");
     assert_eq!(client.ask(&form, b"hello").await.status(), 415);
+    let page = format!("{ALICE}\r\nOrigin: https://example.org");
+    assert_eq!(client.ask(&page, b"hello").await.status(), 415);
     let reply = client.ask(ALICE, b"fault").await;
     assert_eq!((reply.status(), reply.text()), (500, "alice: fault"));
     assert_eq!(client.ask(ALICE, b"nothing").await.body, b"");
@@ -293,7 +295,7 @@ async fn answers_come_in_kind() {
 
 #[tokio::test]
 async fn an_empty_body_only_logs_on() {
-    let server = Server::start(WsmanSettings::default()).await;
+    let server = Server::start(&WsmanSettings::default());
     let mut client = server.connect().await;
     let wide = "\r\nContent-Type: application/soap+xml;charset=UTF-16";
     for head in [ALICE.to_owned(), format!("{ALICE}{wide}"), EVE.to_owned()] {
@@ -305,7 +307,7 @@ async fn an_empty_body_only_logs_on() {
 
 #[tokio::test]
 async fn an_account_in_no_list_is_denied_by_a_fault() {
-    let server = Server::start(WsmanSettings::default()).await;
+    let server = Server::start(&WsmanSettings::default());
     let mut client = server.connect().await;
     let reply = client.ask(EVE, b"hello").await;
     assert_eq!((reply.status(), reply.text()), (500, "denied: hello"));
@@ -313,11 +315,10 @@ async fn an_account_in_no_list_is_denied_by_a_fault() {
 
 #[tokio::test]
 async fn a_body_beyond_the_limit_is_413_before_and_after_logon() {
-    let server = Server::start(WsmanSettings {
+    let server = Server::start(&WsmanSettings {
         max_envelope_size_kb: 32,
         ..WsmanSettings::default()
-    })
-    .await;
+    });
     let mut client = server.connect().await;
     let body = vec![b'x'; 32 * 1_024 + 1];
     assert_eq!(client.ask(NOBODY, &body).await.status(), 413);
@@ -339,7 +340,7 @@ async fn a_body_beyond_the_limit_is_413_before_and_after_logon() {
 
 #[tokio::test]
 async fn a_client_that_waits_for_100_continue_gets_it() {
-    let server = Server::start(WsmanSettings::default()).await;
+    let server = Server::start(&WsmanSettings::default());
     let mut client = server.connect().await;
     let head = format!("{ALICE}\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
     client.write(head.as_bytes()).await;
@@ -350,12 +351,11 @@ async fn a_client_that_waits_for_100_continue_gets_it() {
 
 #[tokio::test]
 async fn a_slow_body_is_cut_off() {
-    let server = Server::start(WsmanSettings {
+    let server = Server::start(&WsmanSettings {
         logon_timeout_s: 1,
         max_packet_retrieval_time_s: 1,
         ..WsmanSettings::default()
-    })
-    .await;
+    });
     for (head, status) in [(NOBODY, 408), (ALICE, 500)] {
         let mut client = server.connect().await;
         let head = format!("{head}\r\nHost: x\r\nContent-Length: 9\r\n\r\nx");
@@ -368,11 +368,10 @@ async fn a_slow_body_is_cut_off() {
 
 #[tokio::test]
 async fn a_connection_without_logon_ends_though_it_is_used() {
-    let server = Server::start(WsmanSettings {
+    let server = Server::start(&WsmanSettings {
         logon_timeout_s: 1,
         ..WsmanSettings::default()
-    })
-    .await;
+    });
     let mut named = server.connect().await;
     assert_eq!(named.ask(ALICE, b"hi").await.status(), 200);
     let mut client = server.connect().await;
@@ -393,12 +392,11 @@ async fn a_connection_without_logon_ends_though_it_is_used() {
 
 #[tokio::test]
 async fn half_open_connections_keep_nobody_out_who_waits() {
-    let server = Server::start(WsmanSettings {
+    let server = Server::start(&WsmanSettings {
         logon_timeout_s: 1,
         max_anonymous_connections_per_address: 2,
         ..WsmanSettings::default()
-    })
-    .await;
+    });
     let mut half_open = Vec::new();
     for _ in 0..2 {
         half_open.push(TcpStream::connect(server.address).await.expect("connected"));
@@ -413,7 +411,7 @@ async fn half_open_connections_keep_nobody_out_who_waits() {
 
 #[tokio::test]
 async fn many_clients_that_log_on_at_once_are_all_served() {
-    let server = Arc::new(Server::start(WsmanSettings::default()).await);
+    let server = Arc::new(Server::start(&WsmanSettings::default()));
     let mut clients = tokio::task::JoinSet::new();
     for _ in 0..64 {
         let server = Arc::clone(&server);
@@ -429,11 +427,10 @@ async fn many_clients_that_log_on_at_once_are_all_served() {
 
 #[tokio::test]
 async fn beyond_the_connections_with_a_principal_there_is_503() {
-    let server = Server::start(WsmanSettings {
+    let server = Server::start(&WsmanSettings {
         max_connections: 1,
         ..WsmanSettings::default()
-    })
-    .await;
+    });
     let (mut first, mut second) = (server.connect().await, server.connect().await);
     assert_eq!(first.ask(ALICE, b"hi").await.status(), 200);
     let reply = second.ask(ALICE, b"hi").await;
@@ -451,13 +448,10 @@ async fn beyond_the_connections_with_a_principal_there_is_503() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_of_checks_is_503() {
-    let server = Arc::new(
-        Server::start(WsmanSettings {
-            max_waiting_logons: 1,
-            ..WsmanSettings::default()
-        })
-        .await,
-    );
+    let server = Arc::new(Server::start(&WsmanSettings {
+        max_waiting_logons: 1,
+        ..WsmanSettings::default()
+    }));
     let mut clients = tokio::task::JoinSet::new();
     for number in 0..10 {
         let server = Arc::clone(&server);
@@ -477,8 +471,39 @@ async fn a_full_queue_of_checks_is_503() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_is_closed_though_somebody_has_logged_on() {
+    let server = Server::start(&WsmanSettings {
+        logon_timeout_s: 1,
+        idle_timeout_s: 2,
+        ..WsmanSettings::default()
+    });
+    let mut client = server.connect().await;
+    assert_eq!(client.ask(ALICE, b"hi").await.status(), 200);
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(client.ask(ALICE, b"hi").await.status(), 200);
+    let idle_since = tokio::time::Instant::now();
+    assert!(client.read().await.is_none());
+    assert!(idle_since.elapsed() > Duration::from_millis(1_900));
+}
+
+#[tokio::test]
+async fn a_head_has_its_limits() {
+    let server = Server::start(&WsmanSettings::default());
+    let many = "X: y\r\n".repeat(200);
+    let large = format!("X: {}\r\n", "y".repeat(100_000));
+    let fine = format!("X: {}\r\n", "y".repeat(80_000));
+    for (headers, status) in [(many, 431), (large, 431), (fine, 200)] {
+        let mut client = server.connect().await;
+        let reply = client
+            .ask(&format!("{ALICE}\r\n{headers}Y: z"), b"hi")
+            .await;
+        assert_eq!(reply.status(), status);
+    }
+}
+
+#[tokio::test]
 async fn health_says_whether_the_store_is_there() {
-    let server = Server::start(WsmanSettings::default()).await;
+    let server = Server::start(&WsmanSettings::default());
     let mut client = server.connect().await;
     let reply = client.ask("GET /health HTTP/1.1", b"").await;
     assert_eq!((reply.status(), reply.text()), (200, "ok\n"));
@@ -488,7 +513,7 @@ async fn health_says_whether_the_store_is_there() {
 
 #[tokio::test]
 async fn a_stop_ends_idle_connections_at_once_and_others_in_time() {
-    let server = Server::start(WsmanSettings::default()).await;
+    let server = Server::start(&WsmanSettings::default());
     let mut idle = server.connect().await;
     assert_eq!(idle.ask(ALICE, b"hi").await.status(), 200);
     let mut slow = server.connect().await;
@@ -507,10 +532,10 @@ async fn a_stop_ends_idle_connections_at_once_and_others_in_time() {
 
 #[tokio::test]
 async fn a_taken_port_is_named() {
-    let server = Server::start(WsmanSettings::default()).await;
+    let server = Server::start(&WsmanSettings::default());
     let service = ServiceSettings {
         listen: vec![server.address],
-        state_directory: server._folder.path().to_owned(),
+        state_directory: server.folder.path().to_owned(),
         ..ServiceSettings::default()
     };
     let tls = net::Tls::load(&service).expect("a certificate");

@@ -63,7 +63,7 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
             challenge(&mut answer, &token);
             body::finish(body, site.limits, answer).await
         }
-        Err(AuthError::Refused) => {
+        Err(AuthError::Refused | AuthError::Malformed) => {
             body::finish(body, site.limits, unauthorized(&site, connection)).await
         }
         Err(AuthError::Forbidden) => {
@@ -145,7 +145,13 @@ async fn in_kind<E: Answering>(
     if body.is_empty() {
         return bare(StatusCode::OK);
     }
-    match charset::decode(headers.get(header::CONTENT_TYPE), body) {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    // The one thing that a foreign page can have a browser send which looks
+    // like a client's: no type at all. Clients have no origin.
+    if content_type.is_none() && headers.contains_key(header::ORIGIN) {
+        return bare(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    match charset::decode(content_type, body) {
         Ok(message) => {
             let answer = match asking {
                 Asking::Principal(by) => {
@@ -193,12 +199,11 @@ fn unauthorized<E>(site: &Site<E>, connection: &Connection) -> Response {
 
 /// Adds a token of the log-on.
 fn challenge(answer: &mut Response, token: &str) {
-    match HeaderValue::from_str(token) {
-        Ok(token) => {
-            answer.headers_mut().insert(header::WWW_AUTHENTICATE, token);
-        }
-        Err(_) => error!("A log-on token is no header text"),
-    }
+    let Ok(token) = HeaderValue::from_str(token) else {
+        error!("A log-on token is no header text");
+        return;
+    };
+    answer.headers_mut().insert(header::WWW_AUTHENTICATE, token);
 }
 
 /// 503: the same again a little later may work.

@@ -11,7 +11,6 @@ mod listener;
 mod tls;
 
 pub(crate) use connection::Connection;
-pub(crate) use connection::Full;
 pub(crate) use listener::Error;
 pub(crate) use listener::Listener;
 pub(crate) use listener::bind;

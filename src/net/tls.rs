@@ -201,7 +201,12 @@ mod tests {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join(" ");
-        for name in ["localhost", "127.0.0.1", "bits.example.org", "192.0.2.7"] {
+        for name in [
+            "(localhost)",
+            "(7f:00:00:01)",
+            "(bits.example.org)",
+            "(c0:00:02:07)",
+        ] {
             assert!(names.contains(name), "{names}");
         }
         assert!(!parsed.is_ca());

@@ -27,6 +27,7 @@ use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::Owner;
 use crate::bits::State;
+use crate::bits::Timestamp;
 use crate::cim::Catalog;
 use crate::cim::Class;
 use crate::cim::Instance;
@@ -37,12 +38,10 @@ use crate::engine;
 use crate::engine::Caller;
 use crate::engine::Command;
 use crate::engine::Engine;
-use crate::transfer::Mover;
 
 /// The provider of jobs.
 pub(crate) struct BitsClientJob {
     engine: Engine,
-    mover: Mover,
     job_class: Arc<Class>,
     file_class: Arc<Class>,
 }
@@ -54,11 +53,7 @@ impl BitsClientJob {
     /// # Errors
     ///
     /// [`NotInSchema`] when the catalog lacks the class, or that of the files.
-    pub(crate) fn new(
-        engine: Engine,
-        mover: Mover,
-        catalog: &Catalog,
-    ) -> Result<Self, NotInSchema> {
+    pub(crate) fn new(engine: Engine, catalog: &Catalog) -> Result<Self, NotInSchema> {
         let class = |name: &str| {
             let class = catalog.class(NAMESPACE, name).cloned();
             class.ok_or_else(|| NotInSchema {
@@ -68,7 +63,6 @@ impl BitsClientJob {
         };
         Ok(Self {
             engine,
-            mover,
             job_class: class(CLASS)?,
             file_class: class(bits_client_file::CLASS)?,
         })
@@ -135,7 +129,6 @@ impl BitsClientJob {
         Ok(out)
     }
 
-    /// Sets the certificate after looking whether it is there.
     async fn set_certificate(
         &self,
         by: &Caller,
@@ -144,18 +137,6 @@ impl BitsClientJob {
     ) -> Result<(), Error> {
         // Who may not see the job learns nothing of certificates.
         self.engine.job(by, id)?;
-        let mover = self.mover.clone();
-        let certificate = tokio::task::spawn_blocking(move || {
-            mover
-                .check_client_certificate(&certificate)
-                .map(|()| certificate)
-        })
-        .await
-        .map_err(|_| Error::Unavailable)?
-        .map_err(|failure| Error::Failed {
-            code: failure.code,
-            detail: failure.detail,
-        })?;
         self.engine
             .set_client_certificate(by, id, Some(certificate))
             .await?;
@@ -324,7 +305,7 @@ fn without_files(class: &Arc<Class>, job: &Job) -> Result<Instance, NotInSchema>
     )?;
     set(
         "JobCompletionTime",
-        Value::Uint64(job.transferred_at.map_or(0, |at| at.ticks())),
+        Value::Uint64(job.transferred_at.map_or(0, Timestamp::ticks)),
     )?;
     set(
         "BytesTotal",
@@ -342,7 +323,7 @@ fn without_files(class: &Arc<Class>, job: &Job) -> Result<Instance, NotInSchema>
     Ok(instance)
 }
 
-/// What `GetError` answers: in ERROR and in TRANSIENT_ERROR, as the page of
+/// What `GetError` answers: in `ERROR` and in `TRANSIENT_ERROR`, as the page of
 /// the native method says. There is one language, whatever `LanguageId` asks.
 fn error_of(job: &Job) -> Result<Values, Error> {
     let failed = matches!(job.state, State::Error | State::TransientError);

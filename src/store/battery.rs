@@ -653,8 +653,8 @@ pub(crate) fn plain_job(number: u32) -> Job {
         display_name: format!("job {number}"),
         description: String::new(),
         priority: Priority::Normal,
-        minimum_retry_delay: Duration::from_secs(600),
-        no_progress_timeout: Duration::from_secs(1_209_600),
+        minimum_retry_delay: Duration::from_secs(601),
+        no_progress_timeout: Duration::from_secs(1_209_601),
         proxy: Proxy::Preconfig,
         client_certificate: None,
         state: State::Suspended,
@@ -708,7 +708,7 @@ fn rich_job(number: u32) -> Job {
     })
 }
 
-pub(crate) fn plain_file(index: u32, path: &str) -> File {
+fn plain_file(index: u32, path: &str) -> File {
     File::new(
         index,
         NewFile {
@@ -718,6 +718,11 @@ pub(crate) fn plain_file(index: u32, path: &str) -> File {
             userinfo: None,
         },
     )
+}
+
+/// A file with a path of its own.
+pub(crate) fn file_of(index: u32) -> File {
+    plain_file(index, &format!("/data/{index}"))
 }
 
 /// A file in which nothing is left at its default.

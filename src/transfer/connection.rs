@@ -137,6 +137,7 @@ impl Dialer {
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(MAX_BUFFER)
             .max_headers(MAX_HEADERS)
+            .max_header_size(MAX_HEAD)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| fault::classify(&error, &format!("connecting to {way}")))?;
@@ -449,7 +450,10 @@ impl AsyncWrite for Stream {
 /// Octets; the kernel takes twice that for its own bookkeeping.
 const RECEIVE_BUFFER: u32 = 1_024 * 1_024;
 
-/// hyper's read buffer, octets; also bounds the head of an answer.
+/// Octets of the head of an answer.
+const MAX_HEAD: usize = 64 * 1_024;
+
+/// hyper's read buffer, octets.
 const MAX_BUFFER: usize = 1_024 * 1_024;
 
 /// Headers of an answer.

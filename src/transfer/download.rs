@@ -23,7 +23,6 @@ use super::http_origin::HttpOrigin;
 use super::http_origin::Rest;
 use super::landing::Landing;
 use super::landing::Missing;
-use super::landing::Spot;
 use super::landing::temporary_name;
 use super::range::ContentRange;
 use super::settle;
@@ -31,6 +30,7 @@ use super::sink::ALIGNMENT;
 use super::sink::Progress;
 use super::sink::Sink;
 use super::sink::Target;
+use super::spot::Spot;
 use super::written::Entry;
 use super::written::Written;
 use crate::bits::ErrorContext;
@@ -94,7 +94,7 @@ impl<'a> Download<'a> {
         {
             // Whole, but the last report was lost.
             file.sync_all().map_err(failed)?;
-            here.spot.sync().map_err(|error| failed(error.into()))?;
+            here.spot.sync().map_err(failed)?;
             return self.report(FileReport::Done(here.octets)).await;
         }
         // A block is written anew as a whole.
@@ -134,9 +134,7 @@ impl<'a> Download<'a> {
             });
         }
         let name = temporary_name(self.order.job, file.index);
-        let temporary = spot
-            .open_temporary(&name)
-            .map_err(|error| failed(error.into()))?;
+        let temporary = spot.open_temporary(&name).map_err(failed)?;
         let Some(temporary) = temporary else {
             return Ok(Here {
                 spot,
@@ -299,8 +297,9 @@ impl<'a> Download<'a> {
                 Heard::Data(None) => break,
                 Heard::Data(Some(data)) => {
                     let data = data?;
-                    heard_at = Instant::now();
                     self.take(arrival, &data).await?;
+                    // Only now: a slow disk is no silent server.
+                    heard_at = Instant::now();
                 }
             }
         }
@@ -360,10 +359,8 @@ impl<'a> Download<'a> {
                 // INVARIANT: the slot goes before the file: its number may be
                 // given to the next one.
                 self.record.forget(job, index);
-                let file = spot
-                    .create_temporary(&name)
-                    .map_err(|error| failed(error.into()))?;
-                spot.sync().map_err(|error| failed(error.into()))?;
+                let file = spot.create_temporary(&name).map_err(failed)?;
+                spot.sync().map_err(failed)?;
                 file
             }
         };
@@ -425,7 +422,7 @@ impl<'a> Download<'a> {
         let octets = arrival.held;
         let length = octets.len() as u64;
         let in_memory = spot.is_in_memory();
-        let write = move || {
+        let write = move || -> std::io::Result<()> {
             let file = spot.create_temporary(&name)?;
             file.write_all_at(&octets, 0)?;
             if let Some(times) = times {
@@ -448,6 +445,10 @@ impl<'a> Download<'a> {
 
     /// Keeps what came before a failure; the failure of that goes first.
     async fn keep(&mut self, mut arrival: Arrival, failure: Failure) -> Failure {
+        // A disk that fails takes no more; what it synced is reported.
+        if failure.context == ErrorContext::LocalFile {
+            return failure;
+        }
         if !arrival.held.is_empty()
             && let Err(other) = self.spill(&mut arrival).await
         {
@@ -558,8 +559,8 @@ fn validator_of(answer: &Answer<'_>) -> Validator {
     )
 }
 
-fn failed(error: std::io::Error) -> Failure {
-    Failure::from_local_error("writing the temporary file", &error)
+fn failed(error: impl Into<std::io::Error>) -> Failure {
+    Failure::from_local_error("writing the temporary file", &error.into())
 }
 
 /// Octets that are held in memory before a file is opened for them: what a

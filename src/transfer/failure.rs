@@ -80,8 +80,8 @@ impl Failure {
             Some(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::XDEV | Errno::LOOP) => {
                 (Hresult::E_ACCESSDENIED, true)
             }
-            Some(Errno::NOENT | Errno::NOTDIR) => (Hresult::ERROR_PATH_NOT_FOUND, true),
-            Some(Errno::NAMETOOLONG) => (Hresult::ERROR_INVALID_NAME, true),
+            Some(Errno::NOENT) => (Hresult::ERROR_PATH_NOT_FOUND, true),
+            Some(Errno::NOTDIR | Errno::NAMETOOLONG) => (Hresult::ERROR_INVALID_NAME, true),
             Some(Errno::FBIG) => (Hresult::BG_E_TOO_LARGE, true),
             Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::BUSY | Errno::AGAIN) => {
                 (Hresult::ERROR_SHARING_VIOLATION, false)

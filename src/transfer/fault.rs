@@ -85,13 +85,9 @@ pub(super) fn from_status(status: u16, retry_after: Option<Duration>, doing: &st
         ErrorContext::RemoteFile
     };
     let detail = format!("{doing}: HTTP status {status}");
-    let fatal = match status {
-        300..=305 | 307 | 308 | 501 | 505 => true,
-        // 429 is younger than the table, and says "later" by its name.
-        408 | 409 | 429 => false,
-        400..=499 => true,
-        _ => false,
-    };
+    // 429 is younger than the table, and says "later" by its name.
+    let is_later = matches!(status, 408 | 409 | 429);
+    let fatal = matches!(status, 300..=305 | 307 | 308 | 400..=499 | 501 | 505) && !is_later;
     if fatal {
         Failure::fatal(context, code, detail)
     } else {

@@ -62,11 +62,12 @@ fn embedded(address: IpAddr) -> Option<Ipv4Addr> {
     match (s0, s1, s2, s3, s4, s5) {
         // `::` and `::1` are IPv6 addresses of their own.
         (0, 0, 0, 0, 0, 0) if s6 == 0 && s7 <= 1 => None,
-        (0, 0, 0, 0, 0, 0 | 0xFFFF) | (0, 0, 0, 0, 0xFFFF, 0) => Some(joined(s6, s7)),
-        (0x0064, 0xFF9B, 0 | 1, ..) => Some(joined(s6, s7)),
+        (0, 0, 0, 0, 0, 0 | 0xFFFF)
+        | (0, 0, 0, 0, 0xFFFF, 0)
+        | (0x0064, 0xFF9B, 0 | 1, ..)
+        | (_, _, _, _, 0 | 0x0200, 0x5EFE) => Some(joined(s6, s7)),
         (0x2002, high, low, ..) => Some(joined(high, low)),
         (0x2001, 0, ..) => Some(joined(!s6, !s7)),
-        (_, _, _, _, 0 | 0x0200, 0x5EFE) => Some(joined(s6, s7)),
         _ => None,
     }
 }
@@ -90,10 +91,8 @@ fn kind_v4(address: Ipv4Addr) -> Option<&'static str> {
         Some("link-local")
     } else if address.is_multicast() {
         Some("multicast")
-    } else if address.is_broadcast() {
-        Some("broadcast")
     } else if address.octets()[0] >= 240 {
-        Some("reserved")
+        Some("broadcast or reserved")
     } else {
         None
     }

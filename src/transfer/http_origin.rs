@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::header;
 use hyper::header::HeaderName;
 use hyper::header::HeaderValue;
+use tracing::debug;
 use url::Url;
 
 use super::Failure;
@@ -68,6 +69,8 @@ pub(super) struct Answer<'a> {
     way: Way,
     connection: Connection,
     body: Incoming,
+    /// The body was read to its end.
+    ended: bool,
 }
 
 impl HttpOrigin {
@@ -262,6 +265,7 @@ impl HttpOrigin {
                             format!("{doing}: the server speaks no HTTP/1.1"),
                         ));
                     }
+                    debug!(url = %shown, status = head.status.as_u16(), "Answer begins");
                     return Ok(Answer {
                         status: head.status,
                         headers: head.headers,
@@ -269,6 +273,7 @@ impl HttpOrigin {
                         origin: self,
                         way: way.clone(),
                         connection,
+                        ended: body.is_end_stream(),
                         body,
                     });
                 }
@@ -335,14 +340,17 @@ impl Answer<'_> {
     ///
     /// [`Failure`] when the body is cut off.
     pub(super) async fn data(&mut self) -> Option<Result<Bytes, Failure>> {
-        let data = self.connection.data(&mut self.body).await?;
+        let Some(data) = self.connection.data(&mut self.body).await else {
+            self.ended = true;
+            return None;
+        };
         Some(data.map_err(|error| fault::classify(&error, &format!("reading {}", self.shown))))
     }
 
     /// Ends an answer whose body was read to its end; the connection serves
     /// others.
     pub(super) fn finish(self) {
-        if self.body.is_end_stream() {
+        if self.ended {
             self.origin.pool.put(self.way, self.connection);
         }
     }

@@ -12,25 +12,22 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::fs;
-use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
 use std::path::Component;
 use std::path::Path;
 use std::path::PathBuf;
 
-use rustix::fs::AtFlags;
-use rustix::fs::FileType;
 use rustix::fs::Gid;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::fs::ResolveFlags;
-use rustix::fs::Stat;
 use rustix::fs::Uid;
 use rustix::io::Errno;
 
 use super::Failure;
 use super::account;
+use super::spot::Spot;
 use super::windows_path;
 use crate::bits::Hresult;
 use crate::bits::JobId;
@@ -46,15 +43,6 @@ pub(super) struct Landing {
     pub(super) group: Option<Gid>,
     pub(super) mode: Mode,
     directory_mode: Mode,
-}
-
-/// A name in an open folder below a write root.
-#[derive(Debug)]
-pub(super) struct Spot {
-    /// The folder.
-    pub(super) folder: OwnedFd,
-    /// The destination's name in it.
-    pub(super) name: OsString,
 }
 
 /// What to do about folders that are not there.
@@ -184,9 +172,14 @@ impl Landing {
         let folder = match beneath(&opened, parent) {
             Ok(folder) => folder,
             Err(Errno::NOENT) if missing == Missing::Create => self
-                .create(opened, parent, &failed)?
+                .create(&opened, parent, &failed)?
                 .ok_or_else(|| denied("belongs to the service itself"))?,
-            Err(error) => return Err(failed("opening the folder", error)),
+            Err(error) => {
+                if error == Errno::NOENT && self.would_be_protected(&opened, parent) {
+                    return Err(denied("belongs to the service itself"));
+                }
+                return Err(failed("opening the folder", error));
+            }
         };
         let spot = Spot {
             folder,
@@ -202,12 +195,12 @@ impl Landing {
     /// when they would lie in what is protected.
     fn create(
         &self,
-        root: OwnedFd,
+        root: &OwnedFd,
         parent: &Path,
         failed: &dyn Fn(&str, Errno) -> Failure,
     ) -> Result<Option<OwnedFd>, Failure> {
         let mut at = PathBuf::new();
-        let mut folder = beneath(&root, Path::new(""))
+        let mut folder = beneath(root, Path::new(""))
             .map_err(|error| failed("opening the write root", error))?;
         for component in parent.components() {
             let Component::Normal(name) = component else {
@@ -217,7 +210,7 @@ impl Landing {
                 return Ok(None);
             }
             at.push(name);
-            let next = match beneath(&root, &at) {
+            let next = match beneath(root, &at) {
                 Err(Errno::NOENT) => {
                     match rustix::fs::mkdirat(&folder, name, Mode::RWXU) {
                         Ok(()) => {
@@ -233,13 +226,25 @@ impl Landing {
                         Err(Errno::EXIST) => {}
                         Err(error) => return Err(failed("making the folder", error)),
                     }
-                    beneath(&root, &at)
+                    beneath(root, &at)
                 }
                 other => other,
             };
             folder = next.map_err(|error| failed("opening the folder", error))?;
         }
         Ok(Some(folder))
+    }
+
+    /// Would folders of `below` that are missing lie in what is protected?
+    fn would_be_protected(&self, root: &OwnedFd, below: &Path) -> bool {
+        below
+            .ancestors()
+            .zip(below.ancestors().skip(1))
+            .find_map(|(missing, parent)| Some((missing, beneath(root, parent).ok()?)))
+            .is_some_and(|(missing, folder)| {
+                let name = missing.file_name().unwrap_or_default();
+                self.holds_protected(&folder, name)
+            })
     }
 
     /// Gives a new folder its owner and mode.
@@ -262,121 +267,6 @@ impl Landing {
         }
         fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd()))
             .map_or(true, |real| self.is_protected(&real.join(name)))
-    }
-}
-
-impl Spot {
-    /// The state of the destination; `None` when nothing is there. A link is
-    /// not followed.
-    pub(super) fn stat(&self, name: &OsStr) -> Result<Option<Stat>, Errno> {
-        match rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(stat)),
-            Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Checks that what is at the destination may be replaced: nothing, a
-    /// regular file, or a link (which is replaced, not followed).
-    ///
-    /// # Errors
-    ///
-    /// [`Failure`] with `E_ACCESSDENIED` for anything else.
-    pub(super) fn check_replaceable(&self) -> Result<(), Failure> {
-        let refused = |what: &str| {
-            Err(Failure::local(
-                Hresult::E_ACCESSDENIED,
-                format!("the destination {} is {what}", self.name.display()),
-            ))
-        };
-        let stat = self
-            .stat(&self.name)
-            .map_err(|error| Failure::from_local_error("reading the destination", &error.into()))?;
-        match stat.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
-            None | Some(FileType::RegularFile | FileType::Symlink) => Ok(()),
-            Some(FileType::Directory) => refused("a folder"),
-            Some(_) => refused("neither a file nor a folder"),
-        }
-    }
-
-    /// Opens the temporary file `name` if it is there and is ours: a regular
-    /// file of this account with this one name.
-    ///
-    /// # Errors
-    ///
-    /// Of the operating system.
-    pub(super) fn open_temporary(&self, name: &OsStr) -> Result<Option<fs::File>, Errno> {
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let opened = match rustix::fs::openat(&self.folder, name, flags, Mode::empty()) {
-            Ok(opened) => opened,
-            Err(Errno::NOENT | Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let stat = rustix::fs::fstat(&opened)?;
-        let ours = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-            && stat.st_uid == rustix::process::geteuid().as_raw()
-            && stat.st_nlink == 1;
-        Ok(ours.then(|| opened.into()))
-    }
-
-    /// Makes the temporary file `name` anew.
-    ///
-    /// # Errors
-    ///
-    /// Of the operating system.
-    pub(super) fn create_temporary(&self, name: &OsStr) -> Result<fs::File, Errno> {
-        let flags =
-            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let create = || rustix::fs::openat(&self.folder, name, flags, Mode::RUSR | Mode::WUSR);
-        match create() {
-            Err(Errno::EXIST) => {
-                self.remove(name)?;
-                create()
-            }
-            other => other,
-        }
-        .map(fs::File::from)
-    }
-
-    /// Opens the temporary file again, past the page cache; `None` where the
-    /// file system has no such way.
-    pub(super) fn open_direct(&self, name: &OsStr, same_as: &fs::File) -> Option<fs::File> {
-        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::DIRECT | OFlags::CLOEXEC;
-        let direct = rustix::fs::openat(&self.folder, name, flags, Mode::empty()).ok()?;
-        let (own, other) = (
-            rustix::fs::fstat(&direct).ok()?,
-            rustix::fs::fstat(same_as).ok()?,
-        );
-        let same = own.st_ino == other.st_ino && own.st_dev == other.st_dev;
-        same.then(|| direct.into())
-    }
-
-    /// Removes `name`, if it is there; says whether it was.
-    ///
-    /// # Errors
-    ///
-    /// Of the operating system.
-    pub(super) fn remove(&self, name: &OsStr) -> Result<bool, Errno> {
-        match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
-            Ok(()) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Makes names in the folder outlive a power cut.
-    ///
-    /// # Errors
-    ///
-    /// Of the operating system.
-    pub(super) fn sync(&self) -> Result<(), Errno> {
-        rustix::fs::fsync(&self.folder)
-    }
-
-    /// Lies the folder in memory (tmpfs, ramfs)? There a write is a copy.
-    pub(super) fn is_in_memory(&self) -> bool {
-        rustix::fs::fstatfs(&self.folder)
-            .is_ok_and(|stat| IN_MEMORY.contains(&i64::from(stat.f_type)))
     }
 }
 
@@ -443,7 +333,7 @@ fn open_folder_at(folder: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
 
 /// Opens the folder `below` of `root`, wherever its links lead as long as
 /// that is inside.
-fn beneath(root: impl AsFd, below: &Path) -> Result<OwnedFd, Errno> {
+fn beneath(root: &OwnedFd, below: &Path) -> Result<OwnedFd, Errno> {
     let below = if below.as_os_str().is_empty() {
         Path::new(".")
     } else {
@@ -453,7 +343,7 @@ fn beneath(root: impl AsFd, below: &Path) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     for _ in 1..RACES {
         // The kernel asks for another try when a rename came in between.
-        match rustix::fs::openat2(root.as_fd(), below, flags, Mode::empty(), resolve) {
+        match rustix::fs::openat2(root, below, flags, Mode::empty(), resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}
             other => return other,
         }
@@ -472,13 +362,291 @@ fn mode(key: &str, text: &str) -> Result<Mode, Failure> {
 const PREFIX: &str = ".bitsd-";
 const SUFFIX: &str = ".tmp";
 
-/// Octets; leaves room for the temporary name below PATH_MAX.
+/// Octets; leaves room for the temporary name below `PATH_MAX`.
 const MAX_PATH: usize = 4_000;
-/// Octets; NAME_MAX of the common file systems.
+/// Octets; `NAME_MAX` of the common file systems.
 const MAX_NAME: usize = 255;
 
 /// Tries at a path under which others rename.
 const RACES: u32 = 32;
 
-/// `statfs` types of tmpfs and ramfs.
-const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58F6];
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use proptest::prelude::*;
+    use rustix::fs::FileType;
+
+    use super::*;
+
+    /// Two roots with a drive, an outside, and a protected folder inside.
+    struct Ground {
+        folder: tempfile::TempDir,
+        landing: Landing,
+    }
+
+    fn ground() -> Ground {
+        let folder = tempfile::tempdir().expect("folder");
+        let at = |name: &str| folder.path().join(name);
+        for name in ["root", "root/c", "root/state", "outside"] {
+            fs::create_dir(at(name)).expect("made");
+        }
+        fs::write(at("root/config.toml"), "").expect("written");
+        let settings = FilesSettings {
+            write_roots: vec![at("root")],
+            drives: BTreeMap::from([('C', at("root/c"))]),
+            ..FilesSettings::default()
+        };
+        let protected = [at("root/state"), at("root/config.toml")];
+        let landing = Landing::new(&settings, &protected).expect("usable");
+        Ground { folder, landing }
+    }
+
+    impl Ground {
+        fn at(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn destination(&self, name: &str) -> Result<PathBuf, Failure> {
+            self.landing
+                .destination(&self.at(name).display().to_string())
+        }
+    }
+
+    #[test]
+    fn destinations_lie_below_a_root() {
+        let ground = ground();
+        assert_eq!(
+            ground.landing.destination("c:\\new\\file").expect("inside"),
+            ground.at("root/c/new/file")
+        );
+        assert_eq!(
+            ground.destination("root/new//file").expect("inside"),
+            ground.at("root/new/file")
+        );
+        for name in [
+            "outside/file",
+            "root",
+            "root/",
+            "root/../outside/file",
+            "root/./file",
+            "root/c",
+            "root/c/",
+            "rooted/file",
+            "root/a\0b",
+            "root/a\nb",
+            "root/.bitsd-0-0.tmp",
+        ] {
+            assert!(ground.destination(name).is_err(), "{name}");
+        }
+        for text in [
+            "",
+            "file",
+            "./file",
+            "//server/share/x",
+            "D:\\x",
+            "C:x",
+            "/etc/passwd",
+        ] {
+            assert!(ground.landing.destination(text).is_err(), "{text}");
+        }
+        let long = format!("root/{}", "x".repeat(300));
+        assert!(ground.destination(&long).is_err());
+        let deep = format!("root/{}x", "x/".repeat(3_000));
+        assert!(ground.destination(&deep).is_err());
+    }
+
+    #[test]
+    fn only_nothing_files_and_links_are_replaced() {
+        let ground = ground();
+        fs::write(ground.at("root/file"), "old").expect("written");
+        symlink("/etc/passwd", ground.at("root/link")).expect("linked");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            ground.at("root/pipe"),
+            FileType::Fifo,
+            Mode::RUSR,
+            0,
+        )
+        .expect("made");
+        assert!(ground.destination("root/file").is_ok());
+        assert!(ground.destination("root/link").is_ok());
+        assert!(ground.destination("root/pipe").is_err());
+        assert!(ground.destination("root/c").is_err());
+        assert!(ground.destination("root/file/below").is_err());
+    }
+
+    #[test]
+    fn what_belongs_to_the_service_is_refused_by_any_way() {
+        let ground = ground();
+        symlink("state", ground.at("root/alias")).expect("linked");
+        for name in [
+            "root/state",
+            "root/state/jobs",
+            "root/state/new/file",
+            "root/alias/jobs",
+            "root/alias/new/file",
+            "root/config.toml",
+        ] {
+            assert!(ground.destination(name).is_err(), "{name}");
+            let spot = ground.landing.spot(&ground.at(name), Missing::Create);
+            assert!(spot.is_err(), "{name}");
+        }
+        assert!(!ground.at("root/state/new").exists());
+    }
+
+    #[test]
+    fn links_are_followed_inside_and_refused_outside() {
+        let ground = ground();
+        symlink("c", ground.at("root/inside")).expect("linked");
+        symlink("../outside", ground.at("root/out")).expect("linked");
+        symlink(ground.at("outside"), ground.at("root/absolute")).expect("linked");
+        symlink("loop", ground.at("root/loop")).expect("linked");
+        assert!(
+            ground
+                .landing
+                .spot(&ground.at("root/inside/file"), Missing::Create)
+                .is_ok()
+        );
+        for name in [
+            "root/out/file",
+            "root/out/new/file",
+            "root/absolute/file",
+            "root/absolute/new/file",
+            "root/loop/file",
+        ] {
+            let failure = ground
+                .landing
+                .spot(&ground.at(name), Missing::Create)
+                .expect_err(name);
+            assert_eq!(failure.code, Hresult::E_ACCESSDENIED, "{name}");
+        }
+        assert_eq!(
+            fs::read_dir(ground.at("outside")).expect("there").count(),
+            0
+        );
+    }
+
+    #[test]
+    fn a_race_does_not_lead_out() {
+        let ground = ground();
+        fs::create_dir(ground.at("root/turn")).expect("made");
+        symlink("../outside", ground.at("root/link")).expect("linked");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    rustix::fs::renameat_with(
+                        rustix::fs::CWD,
+                        ground.at("root/turn"),
+                        rustix::fs::CWD,
+                        ground.at("root/link"),
+                        rustix::fs::RenameFlags::EXCHANGE,
+                    )
+                    .expect("exchanged");
+                }
+            });
+            for index in 0..2_000 {
+                let path = ground.at(&format!("root/turn/new{index}/file"));
+                if let Ok(spot) = ground.landing.spot(&path, Missing::Create) {
+                    let name = temporary_name(JobId::new(), index);
+                    spot.create_temporary(&name).expect("made");
+                }
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert_eq!(
+            fs::read_dir(ground.at("outside")).expect("there").count(),
+            0
+        );
+    }
+
+    #[test]
+    fn a_temporary_file_is_ours_or_not_used() {
+        let ground = ground();
+        let spot = ground
+            .landing
+            .spot(&ground.at("root/file"), Missing::Create)
+            .expect("inside");
+        let name = OsStr::new("temporary");
+        assert!(spot.open_temporary(name).expect("read").is_none());
+        fs::write(ground.at("outside/secret"), "secret").expect("written");
+        symlink("../outside/secret", ground.at("root/temporary")).expect("linked");
+        assert!(spot.open_temporary(name).expect("read").is_none());
+        spot.create_temporary(name).expect("made anew");
+        assert!(spot.open_temporary(name).expect("read").is_some());
+        fs::hard_link(ground.at("root/temporary"), ground.at("root/second")).expect("linked");
+        assert!(spot.open_temporary(name).expect("read").is_none());
+        assert_eq!(
+            fs::read_to_string(ground.at("outside/secret")).expect("there"),
+            "secret"
+        );
+    }
+
+    #[test]
+    fn settings_that_cannot_be_used_are_named() {
+        let folder = tempfile::tempdir().expect("folder");
+        let root = folder.path().to_owned();
+        let good = FilesSettings {
+            write_roots: vec![root],
+            ..FilesSettings::default()
+        };
+        let rows = [
+            (
+                "files.write_roots",
+                FilesSettings {
+                    write_roots: vec!["/no/such/folder".into()],
+                    ..good.clone()
+                },
+            ),
+            (
+                "files.write_roots",
+                FilesSettings {
+                    write_roots: vec!["relative".into()],
+                    ..good.clone()
+                },
+            ),
+            (
+                "files.drives.C",
+                FilesSettings {
+                    drives: BTreeMap::from([('C', "/elsewhere".into())]),
+                    ..good.clone()
+                },
+            ),
+            (
+                "files.mode",
+                FilesSettings {
+                    mode: "4755".to_owned(),
+                    ..good.clone()
+                },
+            ),
+            (
+                "files.owner",
+                FilesSettings {
+                    owner: Some("no such account".to_owned()),
+                    ..good.clone()
+                },
+            ),
+        ];
+        for (key, settings) in rows {
+            let failure = Landing::new(&settings, &[]).expect_err(key);
+            assert!(failure.detail.contains(key), "{failure}");
+        }
+        assert!(Landing::new(&good, &[]).is_ok());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_text_leads_out_of_the_root(text in "([Cc]:|/)?[\\\\/.a-cA-Z:* ]{0,30}") {
+            let ground = ground();
+            let inside = format!("{}{text}", ground.at("root").display());
+            for text in [text, inside] {
+                if let Ok(path) = ground.landing.destination(&text) {
+                    prop_assert!(path.starts_with(ground.at("root")));
+                    prop_assert!(path.components().all(|part| part != Component::ParentDir));
+                }
+            }
+        }
+    }
+}

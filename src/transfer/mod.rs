@@ -23,6 +23,7 @@ mod range;
 mod remote;
 mod settle;
 mod sink;
+mod spot;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -235,13 +236,15 @@ impl Mover {
         let proxies = match &access.proxy {
             Proxy::Preconfig => parts.proxies.clone(),
             Proxy::None => Proxies::default(),
-            Proxy::Override { list, bypass } => Proxies::parse(list, bypass).map_err(|why| {
-                Failure::fatal(
-                    ErrorContext::GeneralTransport,
-                    Hresult::BG_E_INVALID_PROXY_INFO,
-                    format!("reading the proxy list: {why}"),
-                )
-            })?,
+            Proxy::Override { list, bypass } => Proxies::parse(list, bypass)
+                .and_then(Proxies::if_any)
+                .map_err(|why| {
+                    Failure::fatal(
+                        ErrorContext::GeneralTransport,
+                        Hresult::BG_E_INVALID_PROXY_INFO,
+                        format!("reading the proxy list: {why}"),
+                    )
+                })?,
         };
         let tls = match &access.client_certificate {
             None => parts.trust.plain(),

@@ -63,6 +63,19 @@ impl Proxies {
         })
     }
 
+    /// These, unless there are none: a job that is to go through a proxy does
+    /// not go without.
+    ///
+    /// # Errors
+    ///
+    /// That there are none.
+    pub(super) fn if_any(self) -> Result<Self, String> {
+        if self.list.is_empty() {
+            return Err("the list is empty".to_owned());
+        }
+        Ok(self)
+    }
+
     /// The proxies to try for `url`, in order; none: go direct.
     pub(super) fn for_url(&self, url: &Url) -> Vec<ProxyEndpoint> {
         let host = url.host_str().unwrap_or("").to_ascii_lowercase();

@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use super::Failure;
 use super::landing::Landing;
 use super::landing::Missing;
-use super::landing::Spot;
 use super::landing::temporary_name;
+use super::spot::Spot;
 use super::written::Written;
 use crate::bits::File;
 use crate::bits::Hresult;
@@ -137,8 +137,13 @@ impl Landing {
     fn discard_one(&self, job: JobId, file: &File) -> Result<Option<Spot>, Failure> {
         let spot = match self.spot(&file.path, Missing::Report) {
             Ok(spot) => spot,
-            // Without its folder the file is gone too.
-            Err(failure) if failure.code == Hresult::ERROR_PATH_NOT_FOUND => return Ok(None),
+            // Without its folder (or with a file in its place) it is gone too.
+            Err(failure)
+                if [Hresult::ERROR_PATH_NOT_FOUND, Hresult::ERROR_INVALID_NAME]
+                    .contains(&failure.code) =>
+            {
+                return Ok(None);
+            }
             Err(failure) => return Err(failure),
         };
         let removed = spot

@@ -63,7 +63,8 @@ enum Way {
         buffer: Option<Buffer>,
         commands: mpsc::Sender<Command>,
         free: mpsc::Receiver<Buffer>,
-        thread: JoinHandle<io::Result<()>>,
+        /// `None` once its end is known.
+        thread: Option<JoinHandle<io::Result<()>>>,
     },
 }
 
@@ -128,7 +129,7 @@ impl Sink {
                 buffer: None,
                 commands,
                 free,
-                thread: tokio::task::spawn_blocking(move || writer.run(inbox)),
+                thread: Some(tokio::task::spawn_blocking(move || writer.run(inbox))),
             }
         };
         Ok(Self {
@@ -314,7 +315,7 @@ impl Sink {
         let Way::Thread { thread, .. } = &mut self.way else {
             return failed(&io::ErrorKind::Other.into());
         };
-        match join(thread).await {
+        match join(thread.take()).await {
             Ok(()) => failed(&io::ErrorKind::BrokenPipe.into()),
             Err(failure) => failure,
         }
@@ -436,9 +437,10 @@ impl Buffer {
     }
 }
 
-async fn join(
-    thread: impl Future<Output = Result<io::Result<()>, tokio::task::JoinError>>,
-) -> Result<(), Failure> {
+async fn join(thread: Option<JoinHandle<io::Result<()>>>) -> Result<(), Failure> {
+    let Some(thread) = thread else {
+        return Err(failed(&io::ErrorKind::BrokenPipe.into()));
+    };
     match thread.await {
         Ok(ended) => ended.map_err(|error| failed(&error)),
         Err(error) => Err(failed(&io::Error::other(error))),

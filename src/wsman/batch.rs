@@ -1,4 +1,4 @@
-//! The items of one EnumerateResponse or PullResponse (DSP0226 8).
+//! The items of one `EnumerateResponse` or `PullResponse` (DSP0226 8).
 
 use crate::auth::Principal;
 use crate::cim::Instance;

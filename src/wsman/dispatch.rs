@@ -74,10 +74,11 @@ impl Service {
 
     /// What an envelope may cost.
     pub(super) fn xml_limits(&self) -> Limits {
+        let octets = super::request::max_octets(&self.settings);
         Limits {
-            octets: super::request::max_octets(&self.settings),
+            octets,
             depth: MAX_DEPTH,
-            elements: MAX_ELEMENTS,
+            elements: octets / OCTETS_PER_ELEMENT,
             attributes: MAX_ATTRIBUTES,
         }
     }
@@ -189,8 +190,9 @@ const DUPLEX: &str = "http://schemas.microsoft.com/wbem/wsman/1/wsman/";
 /// Elements within one another: real requests stay below 12.
 const MAX_DEPTH: usize = 32;
 
-/// Elements of a request: a Put repeats every file of its job.
-const MAX_ELEMENTS: usize = 50_000;
+/// A request may be one element for so many octets: a Put repeats every file
+/// of its job, at six elements and more than 200 octets a file.
+const OCTETS_PER_ELEMENT: usize = 32;
 
 /// Attributes of one element: pywinrm declares 13 prefixes on the envelope.
 const MAX_ATTRIBUTES: usize = 64;

@@ -118,7 +118,7 @@ pub(super) enum Error {
     #[error("the parameters are not valid: {0}")]
     Arguments(ReadError),
 
-    /// The fragment is addressed in another language than XPath.
+    /// The fragment is addressed in another language than `XPath`.
     #[error("fragments are addressed by XPath 1.0 only")]
     FragmentDialect,
     /// The expression is more than names and positions.

@@ -19,7 +19,7 @@ use super::error::Error;
 /// The fault of `error`. `machine` is the host as the client addressed it.
 pub(super) fn fault(error: &Error, machine: &str) -> Fault {
     let row = row(error);
-    let reason = sentence(&error.to_string());
+    let reason = reason(error);
     let (prefix, namespace, action) = row.family.names();
     let subcode = prefix.map(|prefix| Subcode::new(prefix, namespace, row.subcode));
     let mut fault = Fault::new(row.code, subcode, reason);
@@ -28,7 +28,23 @@ pub(super) fn fault(error: &Error, machine: &str) -> Fault {
     fault.wsman_code = Some(row.number);
     machine.clone_into(&mut fault.machine);
     fault.provider = provider_part(error, row.number, machine);
+    if matches!(error, Error::FragmentDialect) {
+        fault.extra = Some(FRAGMENT_DIALECT.to_owned());
+    }
     fault
+}
+
+/// The sentence of the fault.
+fn reason(error: &Error) -> String {
+    // Already a sentence, which may begin with a path or an address.
+    if let Error::Provider {
+        source: provider::Error::Failed { detail, .. },
+        ..
+    } = error
+    {
+        return detail.clone();
+    }
+    sentence(&error.to_string())
 }
 
 /// What a fault is made of.
@@ -196,11 +212,11 @@ fn row(error: &Error) -> Row {
         }
         Error::Representation(
             ReadError::Type { .. } | ReadError::Twice(_) | ReadError::Missing(_),
-        ) => invalid_values(),
+        )
+        | Error::ReadOnly(_) => invalid_values(),
         Error::KeyChanged(_) => Transfer
             .sender("InvalidRepresentation", 2_150_858_989)
             .detail("InvalidValues"),
-        Error::ReadOnly(_) => invalid_values(),
         Error::Fragment(_) => Transfer
             .sender("InvalidRepresentation", 2_150_858_841)
             .detail("InvalidFragment"),
@@ -316,7 +332,7 @@ fn provider_part(error: &Error, number: u32, machine: &str) -> Option<ProviderFa
     let (code, message) = match source {
         provider::Error::Failed { code, detail } => {
             let number = format!("0x{:08X}", code.number());
-            let mut message = sentence(detail);
+            let mut message = detail.clone();
             if !message.contains(&number) {
                 let at = message.trim_end_matches('.').len();
                 message.insert_str(at, &[" (", &number, ")"].concat());
@@ -364,6 +380,10 @@ const WIN32_ACCESS_DENIED: u32 = 5;
 
 /// `ERROR_INVALID_PARAMETER`.
 const WIN32_INVALID_PARAMETER: u32 = 87;
+
+/// The dialects that fragments may be addressed in.
+const FRAGMENT_DIALECT: &str = "<wsman:FragmentDialect>\
+    http://www.w3.org/TR/1999/REC-xpath-19991116</wsman:FragmentDialect>";
 
 /// What `f:ProviderFault` names.
 const PROVIDER: &str = "bitsd";

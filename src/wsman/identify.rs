@@ -1,6 +1,7 @@
 //! Identify: who answers here (DSP0226 11, [MS-WSMV] 3.1.4.1.23).
 
 use crate::soap::Envelope;
+use crate::xml::Limits;
 use crate::xml::Writer;
 use crate::xml::ns;
 
@@ -48,6 +49,14 @@ pub(super) fn answer(to: To) -> Answer {
         envelope: Some(writer.finish()),
     }
 }
+
+/// What an envelope of somebody unknown may cost: it can ask for nothing else.
+pub(super) const LIMITS: Limits = Limits {
+    octets: 16 * 1_024,
+    depth: 8,
+    elements: 64,
+    attributes: 64,
+};
 
 const VENDOR: &str = "bitsd";
 

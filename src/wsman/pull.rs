@@ -71,9 +71,12 @@ pub(super) async fn answer(
         let batch = batch::collect(served, by, &enumeration, budget).await?;
         Ok((reply, batch))
     };
-    let (mut reply, batch) = match max_time {
-        Some(time) => within(time.min(LONGEST), work).await.map_err(late)?,
-        None => within(request.timeout, work).await?,
+    let (mut reply, batch) = if let Some(time) = max_time {
+        within(time.min(LONGEST), work).await.map_err(late)?
+    } else {
+        // A Pull may wait longer than `MaxTimeoutms`.
+        let time = request.wished_timeout.unwrap_or(request.timeout);
+        within(time.min(LONGEST), work).await?
     };
     if batch.is_stuck {
         return Err(Error::AnswerTooLarge);

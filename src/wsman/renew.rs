@@ -1,4 +1,4 @@
-//! Renew and GetStatus: how long an enumeration lives.
+//! Renew and `GetStatus`: how long an enumeration lives.
 
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ use super::pull;
 use super::reply::Reply;
 use super::request::Request;
 
-/// Answers a Renew or a GetStatus with what is left of the lifetime, if the
+/// Answers a Renew or a `GetStatus` with what is left of the lifetime, if the
 /// client ever asked for one. An enumeration that nobody pulls ends before.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 
 use uuid::Uuid;
 
+use crate::soap;
 use crate::soap::Fault;
 use crate::xml::Writer;
 use crate::xml::ns;
@@ -89,22 +90,19 @@ pub(super) fn fault_answer(error: &Error, origin: &Origin<'_>) -> Answer {
     let fault: Fault = fault::fault(error, origin.machine);
     let mut writer = Writer::with_capacity(CAPACITY);
     head(&mut writer, &fault.action, origin);
-    match error {
-        Error::NotUnderstood { namespace, local } => {
-            writer.start("s:NotUnderstood");
-            if namespace.is_empty() {
-                writer.attribute("qname", local);
-            } else {
-                writer.attribute("qname", &["q:", local].concat());
-                writer.attribute("xmlns:q", namespace);
-            }
-            writer.end();
+    if let Error::NotUnderstood { namespace, local } = error {
+        writer.start("s:NotUnderstood");
+        if namespace.is_empty() {
+            writer.attribute("qname", local);
+        } else {
+            writer.attribute("qname", &["q:", local].concat());
+            writer.attribute("xmlns:q", namespace);
         }
-        // SOAP 1.2 part 1, 5.4.7.
-        Error::Envelope(crate::soap::Error::VersionMismatch(_)) => writer.raw(
-            "<s:Upgrade><s:SupportedEnvelope qname=\"s:Envelope\"></s:SupportedEnvelope></s:Upgrade>",
-        ),
-        _ => {}
+        writer.end();
+    }
+    // SOAP 1.2 part 1, 5.4.7.
+    if matches!(error, Error::Envelope(soap::Error::VersionMismatch(_))) {
+        writer.raw("<s:Upgrade><s:SupportedEnvelope qname=\"s:Envelope\"/></s:Upgrade>");
     }
     writer.end();
     writer.start("s:Body");

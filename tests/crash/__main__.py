@@ -22,9 +22,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.checks import Checks
-from harness.daemon import Daemon
+from harness.daemon import Daemon, Failed
 from harness.origin import Origin, Source, content
-from harness.wsman import CANCEL, COMPLETE, ERROR, RESUME, SUSPENDED, TRANSFERRED, Client, Fault
+from harness.wsman import (
+    CANCEL,
+    COMPLETE,
+    ERROR,
+    RESUME,
+    SUSPENDED,
+    TRANSFERRED,
+    TRANSIENT_ERROR,
+    Client,
+    Fault,
+)
 
 MIB = 1024 * 1024
 RATE = 100_000_000
@@ -218,7 +228,7 @@ class Campaign:
             if seen.state == SUSPENDED:
                 self.broken.append(f"{job.name} was resumed and is suspended")
                 client.set_state(_id(job), RESUME)
-            if seen.state == 5:
+            if seen.state == TRANSIENT_ERROR:
                 # A cut connection of the kill before; do not wait ten minutes.
                 client.set_state(_id(job), RESUME)
             time.sleep(0.02)
@@ -363,7 +373,7 @@ def main() -> int:
     for name, kills, changing in (("same source", given.kills, False), ("changed source", given.changed_kills, True)):
         try:
             campaign(checks, name, given.seed, kills, changing)
-        except (AssertionError, OSError, http.client.HTTPException, RuntimeError) as error:
+        except (Failed, Fault, AssertionError, OSError, http.client.HTTPException) as error:
             checks.that(False, f"{name}: ran to its end (seed {given.seed})", repr(error))
     return checks.finish()
 

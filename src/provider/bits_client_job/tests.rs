@@ -7,66 +7,25 @@ use crate::bits::Input;
 use crate::bits::JobError;
 use crate::bits::NewFile;
 use crate::bits::NewJob;
-use crate::bits::Timestamp;
-use crate::cim::Property;
-use crate::cim::Type;
-
-/// A class with these properties, as the schema would have it.
-fn class(name: &str, properties: &[(&str, Type)]) -> Arc<Class> {
-    let property = |(name, kind): &(&str, Type)| Property {
-        name: (*name).to_owned(),
-        kind: kind.clone(),
-        is_array: *name == "Files",
-        is_key: *name == "JobId",
-        is_writable: false,
-        is_bulk: *name == "Files",
-        qualifiers: Vec::new(),
-    };
-    Arc::new(Class {
-        name: name.to_owned(),
-        namespace: "root/microsoft/bits".to_owned(),
-        qualifiers: Vec::new(),
-        properties: properties.iter().map(property).collect(),
-        methods: Vec::new(),
-    })
-}
+use crate::cim::Catalog;
+use crate::config::EngineSettings;
+use crate::config::FilesSettings;
+use crate::config::TransferSettings;
+use crate::store::Sqlite;
+use crate::store::Vault;
+use crate::transfer::Mover;
 
 fn job_class() -> Arc<Class> {
-    class(
-        "BitsClientJob",
-        &[
-            ("JobId", Type::String),
-            ("DisplayName", Type::String),
-            ("Description", Type::String),
-            ("Priority", Type::Uint32),
-            ("MinimumRetryDelay", Type::Uint32),
-            ("NoProgressTimeout", Type::Uint32),
-            ("Files", Type::Instance("BitsClientFile".to_owned())),
-            ("JobCreationTime", Type::Uint64),
-            ("JobLastModificationTime", Type::Uint64),
-            ("JobCompletionTime", Type::Uint64),
-            ("BytesTotal", Type::Uint64),
-            ("BytesTransferred", Type::Uint64),
-            ("FilesTotal", Type::Uint32),
-            ("FilesTransferred", Type::Uint32),
-            ("TransientErrorCount", Type::Uint32),
-            ("State", Type::Uint16),
-            ("Owner", Type::String),
-        ],
-    )
+    class("BitsClientJob")
 }
 
 fn file_class() -> Arc<Class> {
-    class(
-        "BitsClientFile",
-        &[
-            ("RemoteUrl", Type::String),
-            ("LocalFile", Type::String),
-            ("BytesTotal", Type::Uint64),
-            ("BytesTransferred", Type::Uint64),
-            ("Completed", Type::Boolean),
-        ],
-    )
+    class("BitsClientFile")
+}
+
+fn class(name: &str) -> Arc<Class> {
+    let catalog = Catalog::bundled().expect("the schemas fit");
+    Arc::clone(catalog.class("root/microsoft/bits", name).expect("a class"))
 }
 
 fn new_file() -> NewFile {
@@ -201,4 +160,262 @@ fn a_cursor_is_the_key_of_the_last_job() {
     let cursor = Cursor(id.to_octets().to_vec());
     assert_eq!(read_cursor(&cursor).expect("a cursor"), id);
     assert!(read_cursor(&Cursor(vec![1])).is_err());
+}
+
+/// A provider over an engine of its own.
+struct Bench {
+    provider: BitsClientJob,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (root, state) = (folder.path().join("root"), folder.path().join("state"));
+        std::fs::create_dir(&root).expect("made");
+        std::fs::create_dir(&state).expect("made");
+        let files = FilesSettings {
+            write_roots: vec![root],
+            ..FilesSettings::default()
+        };
+        let mover = Mover::new(&TransferSettings::default(), &files, &state, &[])
+            .unwrap_or_else(|failure| panic!("{}", failure.detail));
+        let store = Sqlite::open(&state.join("jobs"), Vault::for_test(1)).expect("a store");
+        let engine = Engine::start(EngineSettings::default(), Arc::new(store), mover)
+            .await
+            .expect("an engine");
+        Self {
+            provider: BitsClientJob::new(engine, &Catalog::bundled().expect("valid"))
+                .expect("defined"),
+            folder,
+        }
+    }
+
+    /// Creates a suspended job with one file; gives its key.
+    async fn create(&self, by: &Principal, name: &str) -> Keys {
+        let mut arguments = Values::new();
+        let local_file = self.local_file(name);
+        arguments.insert("DisplayName", Some(name.into()));
+        arguments.insert("RemoteUrl", Some("http://origin.test/a?sig=secret".into()));
+        arguments.insert("LocalFile", Some(Value::String(local_file)));
+        arguments.insert("Suspend", Some(Value::Boolean(true)));
+        let out = self
+            .provider
+            .invoke(by, &Keys::new(), "CreateJob", arguments)
+            .await
+            .expect("created");
+        match out.value("JobId") {
+            Some(Value::String(id)) => vec![("JobId".to_owned(), id.clone())],
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn local_file(&self, name: &str) -> String {
+        let path = self.folder.path().join("root").join(name);
+        path.to_string_lossy().into_owned()
+    }
+
+    async fn invoke(
+        &self,
+        by: &Principal,
+        keys: &Keys,
+        method: &str,
+        arguments: &[(&str, Value)],
+    ) -> Result<Values, Error> {
+        let mut values = Values::new();
+        for (name, value) in arguments {
+            values.insert(name, Some(value.clone()));
+        }
+        self.provider.invoke(by, keys, method, values).await
+    }
+}
+
+fn ann() -> Principal {
+    Principal::for_test("ann", Scope::Own)
+}
+
+fn bob() -> Principal {
+    Principal::for_test("bob", Scope::Own)
+}
+
+fn administrator() -> Principal {
+    Principal::for_test("root", Scope::All)
+}
+
+const WHOLE: View<'_> = View {
+    only: None,
+    room: 100_000,
+};
+
+fn first_url(job: &Instance) -> Option<Value> {
+    match job.value("Files") {
+        Some(Value::Array(files)) => match files.first() {
+            Some(Value::Instance(file)) => file.value("RemoteUrl").cloned(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_made_read_changed_listed_and_deleted() {
+    let bench = Bench::new().await;
+    let (ann, provider) = (ann(), &bench.provider);
+    let keys = bench.create(&ann, "one").await;
+    let job = provider.get(&ann, &keys, WHOLE).await.expect("read");
+    assert_eq!(job.value("State"), Some(&Value::Uint16(3)));
+    assert_eq!(job.value("FilesTotal"), Some(&Value::Uint32(1)));
+    assert_eq!(
+        first_url(&job),
+        Some("http://origin.test/a?sig=secret".into())
+    );
+    let arguments = [
+        ("remoteUrl", "http://origin.test/b".into()),
+        ("localFile", Value::String(bench.local_file("two"))),
+    ];
+    bench
+        .invoke(&ann, &keys, "AddFile", &arguments)
+        .await
+        .expect("added");
+    let mut put = Values::new();
+    put.insert("Priority", Some(Value::Uint32(0)));
+    provider.put(&ann, &keys, put).await.expect("set");
+    let job = provider.get(&ann, &keys, WHOLE).await.expect("read");
+    assert_eq!(job.value("Priority"), Some(&Value::Uint32(0)));
+    assert_eq!(job.value("FilesTotal"), Some(&Value::Uint32(2)));
+    assert_eq!(provider.count(&ann).await.expect("counted"), 1);
+    provider.delete(&ann, &keys).await.expect("deleted");
+    assert!(matches!(
+        provider.get(&ann, &keys, WHOLE).await,
+        Err(Error::NotFound)
+    ));
+    assert_eq!(provider.count(&ann).await.expect("counted"), 0);
+}
+
+#[tokio::test]
+async fn others_see_nothing_and_an_administrator_no_secrets() {
+    let bench = Bench::new().await;
+    let keys = bench.create(&ann(), "one").await;
+    let seen = bench.provider.get(&bob(), &keys, WHOLE).await;
+    assert!(matches!(seen, Err(Error::NotFound)));
+    assert_eq!(bench.provider.count(&bob()).await.expect("counted"), 0);
+    let job = bench
+        .provider
+        .get(&administrator(), &keys, WHOLE)
+        .await
+        .expect("read");
+    assert_eq!(first_url(&job), Some("http://origin.test/a".into()));
+}
+
+#[tokio::test]
+async fn files_that_do_not_fit_stay_null() {
+    let bench = Bench::new().await;
+    let (ann, keys) = (ann(), bench.create(&ann(), "one").await);
+    let files = |only, room| {
+        let (provider, ann, keys) = (&bench.provider, &ann, &keys);
+        async move {
+            let job = provider.get(ann, keys, View { only, room }).await;
+            job.expect("read").value("Files").cloned()
+        }
+    };
+    assert!(files(None, 100_000).await.is_some());
+    assert!(files(Some("Files"), 100_000).await.is_some());
+    assert!(files(None, 100).await.is_none());
+    // It passes the first look by count, not the second by length.
+    assert!(files(None, 210).await.is_none());
+    assert!(files(Some("State"), 100_000).await.is_none());
+}
+
+#[tokio::test]
+async fn pages_follow_each_other_and_end_where_the_room_does() {
+    let bench = Bench::new().await;
+    let ann = ann();
+    let mut made = Vec::new();
+    for name in ["a", "b", "c"] {
+        made.push(bench.create(&ann, name).await[0].1.clone());
+    }
+    for (limit, room) in [(2, 100_000), (10, 100_000), (10, 500), (1, 0)] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let view = View { only: None, room };
+            let page = bench
+                .provider
+                .page(&ann, after.take(), limit, view)
+                .await
+                .expect("a page");
+            assert!(!page.items.is_empty() && page.items.len() <= limit);
+            for (job, cursor) in page.items {
+                seen.push(job.value("JobId").cloned());
+                after = Some(cursor);
+            }
+            if page.is_last {
+                break;
+            }
+        }
+        let expected: Vec<_> = made.iter().map(|id| Some(id.as_str().into())).collect();
+        assert_eq!(seen, expected, "limit {limit}, room {room}");
+    }
+}
+
+#[tokio::test]
+async fn every_method_of_the_schema_is_in_force_and_no_other() {
+    let bench = Bench::new().await;
+    let keys = bench.create(&ann(), "one").await;
+    for method in &job_class().methods {
+        let outcome = bench.invoke(&ann(), &keys, &method.name, &[]).await;
+        assert!(
+            !matches!(outcome, Err(Error::NotSupported)),
+            "{}",
+            method.name
+        );
+    }
+    let outcome = bench.invoke(&ann(), &keys, "TakeOwnership", &[]).await;
+    assert!(matches!(outcome, Err(Error::NotSupported)));
+}
+
+#[tokio::test]
+async fn settings_of_a_job_are_kept_and_nothing_secret_is_shown() {
+    let bench = Bench::new().await;
+    let (ann, keys) = (ann(), bench.create(&ann(), "one").await);
+    let number = Value::Uint16;
+    for (method, arguments) in [
+        (
+            "SetCredentials",
+            vec![
+                ("Target", number(0)),
+                ("Scheme", number(0)),
+                ("UserName", "u".into()),
+                ("Password", "hunter2hunter2".into()),
+            ],
+        ),
+        (
+            "RemoveCredentials",
+            vec![("Target", number(0)), ("Scheme", number(0))],
+        ),
+        ("SetProxySettings", vec![("ProxyUsage", number(1))]),
+        ("RemoveClientCertificate", vec![]),
+        ("SetJobState", vec![("JobState", number(3))]),
+    ] {
+        bench
+            .invoke(&ann, &keys, method, &arguments)
+            .await
+            .unwrap_or_else(|error| panic!("{method}: {error}"));
+    }
+    let job = bench.provider.get(&ann, &keys, WHOLE).await.expect("read");
+    assert!(!format!("{job:?}").contains("hunter2"));
+    let certificate = [
+        ("CertStoreLocation", number(1)),
+        ("StoreName", "MY".into()),
+        ("SubjectName", "host".into()),
+    ];
+    // There is no folder of certificates.
+    let outcome = bench
+        .invoke(&ann, &keys, "SetClientCertificateByName", &certificate)
+        .await;
+    assert!(matches!(outcome, Err(Error::Failed { .. })), "{outcome:?}");
+    // Who may not see the job is not told.
+    let outcome = bench
+        .invoke(&bob(), &keys, "SetClientCertificateByName", &certificate)
+        .await;
+    assert!(matches!(outcome, Err(Error::NotFound)), "{outcome:?}");
 }

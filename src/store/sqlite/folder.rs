@@ -64,7 +64,22 @@ pub(super) fn make_private_file(path: &Path) -> Result<(), Error> {
         .mode(0o600)
         .open(path)
         .and_then(|_| make_private(path, 0o600))
+        .and_then(|()| sync_names(path))
         .map_err(|error| Error::Unavailable(format!("{}: {error}", path.display())))
+}
+
+/// Makes the names of the file and of its folder survive a power loss; the
+/// database syncs its content only.
+fn sync_names(path: &Path) -> io::Result<()> {
+    for folder in path.ancestors().skip(1).take(2) {
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
+        fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }
 
 fn make_private(path: &Path, mode: u32) -> io::Result<()> {

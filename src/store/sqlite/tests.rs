@@ -147,6 +147,19 @@ fn a_copy_taken_while_it_is_open_has_every_commit_and_is_checked() {
 }
 
 #[test]
+fn a_closed_store_is_whole_in_one_file() {
+    let folder = Folder::new();
+    let store = folder.open();
+    commit(&*store, vec![Change::Job(plain_job(1))]).expect("kept");
+    drop(store);
+    let copy = Folder::new();
+    let (from, to) = (folder.0.path().join("store"), copy.0.path().join("store"));
+    fs::create_dir(&to).expect("made");
+    fs::copy(from.join(DATABASE), to.join(DATABASE)).expect("copied");
+    assert_eq!(copy.open().count(None).expect("read"), 1);
+}
+
+#[test]
 fn a_damaged_database_is_a_refused_start_after_an_unclean_stop() {
     let folder = Folder::new();
     let store = folder.open();
@@ -205,8 +218,7 @@ fn a_large_job_is_gone_at_once_and_its_files_soon() {
     let store = folder.open();
     let (job, files) = (plain_job(1), 5_000);
     let fill = || {
-        let file = |at| battery::plain_file(at, &format!("/data/{at}"));
-        let files = (0..files).map(|at| Change::File(job.id, file(at)));
+        let files = (0..files).map(|at| Change::File(job.id, battery::file_of(at)));
         [Change::Job(job.clone())]
             .into_iter()
             .chain(files)
@@ -226,7 +238,7 @@ fn a_large_job_is_gone_at_once_and_its_files_soon() {
     // The key again: nothing of the old job shows through.
     let again = vec![
         Change::Job(job.clone()),
-        Change::File(job.id, battery::plain_file(7, "/data/again")),
+        Change::File(job.id, battery::file_of(7)),
     ];
     commit(&*store, again).expect("kept");
     assert_eq!(store.files(job.id, 0, 10).expect("read").len(), 1);

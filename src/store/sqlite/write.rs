@@ -60,13 +60,17 @@ pub(super) fn run(connection: Connection, queue: &mpsc::Receiver<Request>, vault
             });
         }
     }
-    let closed = connection
-        .execute("DELETE FROM meta WHERE name = ?1", [super::OPEN_MARK])
-        .map_err(Error::from)
-        .and_then(|_| connection.close().map_err(|(_, error)| error.into()));
-    if let Err(error) = closed {
+    if let Err(error) = close(connection) {
         tracing::warn!(%error, "Job store closed uncleanly: the next start checks it");
     }
+}
+
+/// Marks the database as cleanly stopped, and leaves all of it in one file: an
+/// operator may copy it then.
+fn close(connection: Connection) -> Result<(), Error> {
+    connection.execute("DELETE FROM meta WHERE name = ?1", [super::OPEN_MARK])?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    connection.close().map_err(|(_, error)| error.into())
 }
 
 /// All commits that wait, up to a bound.
@@ -331,3 +335,53 @@ const MAX_GROUP_CHANGES: usize = 8_192;
 
 /// Events that the store keeps.
 const KEPT_EVENTS: i64 = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::battery::file_of;
+    use crate::store::battery::plain_job;
+
+    /// A database that cannot grow past `pages`.
+    fn small_disk(pages: u32) -> Connection {
+        let connection = Connection::open_in_memory().expect("opened");
+        connection
+            .execute_batch(include_str!("0001.sql"))
+            .expect("tables");
+        connection
+            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+            .expect("bounded");
+        connection
+    }
+
+    #[test]
+    fn a_commit_that_does_not_fit_on_the_disk_fails_alone() {
+        let connection = small_disk(60);
+        let large = (0..5_000).map(|at| Change::File(plain_job(2).id, file_of(at)));
+        let mut waiting = Vec::new();
+        let group = [
+            vec![Change::Job(plain_job(1))],
+            [Change::Job(plain_job(2))]
+                .into_iter()
+                .chain(large)
+                .collect(),
+            vec![Change::Job(plain_job(3))],
+        ]
+        .map(|changes| {
+            let (done, outcome) = oneshot::channel();
+            waiting.push(outcome);
+            Request { changes, done }
+        });
+        write_group(&connection, &Vault::for_test(1), Vec::from(group));
+        let kept: Vec<bool> = waiting
+            .into_iter()
+            .map(|mut outcome| outcome.try_recv().expect("told").is_ok())
+            .collect();
+        assert_eq!(kept, [true, false, true]);
+        assert!(connection.is_autocommit());
+        let jobs: u32 = connection
+            .query_row("SELECT count(*) FROM job", [], |row| row.get(0))
+            .expect("counted");
+        assert_eq!(jobs, 2);
+    }
+}

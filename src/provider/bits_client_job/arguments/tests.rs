@@ -10,8 +10,8 @@ fn values(pairs: &[(&str, Value)]) -> Values {
 
 /// The HRESULT of a refusal; none for another error.
 fn code<T>(outcome: Result<T, Error>) -> Option<Hresult> {
-    match outcome {
-        Err(Error::Failed { code, .. }) => Some(code),
+    match outcome.err() {
+        Some(Error::Failed { code, .. }) => Some(code),
         _ => None,
     }
 }

@@ -1,1 +1,0 @@
-//! The endpoint as clients see it.
