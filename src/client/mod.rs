@@ -25,11 +25,9 @@ use crate::xml::ns;
 use connection::Connector;
 
 pub(crate) use connection::Address;
-pub(crate) use connection::NotAnAddress;
 pub(crate) use item::Item;
 pub(crate) use message::Argument;
 pub(crate) use message::Resource;
-pub(crate) use trust::NotAPin;
 pub(crate) use trust::Pin;
 pub(crate) use trust::Trust;
 pub(crate) use trust::TrustError;
