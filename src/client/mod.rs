@@ -225,6 +225,10 @@ impl Client {
     /// # Errors
     ///
     /// [`Error`].
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "an operation that no command needs yet")
+    )]
     pub(crate) async fn put_fragment(
         &self,
         resource: &Resource,
@@ -299,6 +303,10 @@ impl Client {
     /// # Errors
     ///
     /// [`Error`].
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "an operation that no command needs yet")
+    )]
     pub(crate) async fn delete(&self, resource: &Resource) -> Result<(), Error> {
         let text = self.exchange(message::delete(self.to(), resource)).await?;
         read(&text).map(|_| ())
