@@ -57,6 +57,9 @@ impl Failure {
             }
             cause = error.source();
         }
+        if matches!(self, Self::Request(client::Error::Trust { .. })) {
+            line.push_str(" (--ca FILE or --pin SHA256 say which one to trust)");
+        }
         line
     }
 

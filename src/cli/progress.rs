@@ -94,16 +94,13 @@ impl Lines {
 fn plain(state: &str, transferred: u64, total: Option<u64>, rate: u64) -> String {
     let done = HumanBytes(transferred);
     let Some(total) = total else {
-        return format!("{state}: {done} / UNKNOWN, {}/s", HumanBytes(rate));
+        return with_rate(format!("{state}: {done} / UNKNOWN"), rate);
     };
     let percent = (u128::from(transferred) * 100)
         .checked_div(u128::from(total))
         .unwrap_or(100);
-    let mut line = format!(
-        "{state}: {percent} %, {done} / {}, {}/s",
-        HumanBytes(total),
-        HumanBytes(rate)
-    );
+    let line = format!("{state}: {percent} %, {done} / {}", HumanBytes(total));
+    let mut line = with_rate(line, rate);
     if let Some(left) = total.saturating_sub(transferred).checked_div(rate)
         && left > 0
     {
@@ -112,6 +109,14 @@ fn plain(state: &str, transferred: u64, total: Option<u64>, rate: u64) -> String
         let _ = write!(line, ", {left} left");
     }
     line
+}
+
+/// The first line has no rate to tell.
+fn with_rate(line: String, rate: u64) -> String {
+    match rate {
+        0 => line,
+        _ => format!("{line}, {}/s", HumanBytes(rate)),
+    }
 }
 
 /// Octets a second.
@@ -141,13 +146,10 @@ mod tests {
             plain("Transferring", 10 * mib, Some(40 * mib), 10 * mib),
             "Transferring: 25 %, 10.00 MiB / 40.00 MiB, 10.00 MiB/s, 3 seconds left"
         );
-        assert_eq!(
-            plain("Connecting", 0, None, 0),
-            "Connecting: 0 B / UNKNOWN, 0 B/s"
-        );
+        assert_eq!(plain("Connecting", 0, None, 0), "Connecting: 0 B / UNKNOWN");
         assert_eq!(
             plain("Transferred", 0, Some(0), 0),
-            "Transferred: 100 %, 0 B / 0 B, 0 B/s"
+            "Transferred: 100 %, 0 B / 0 B"
         );
         assert_eq!(rate(1_000, Duration::ZERO), 1_000_000);
     }

@@ -19,6 +19,8 @@ use hyper::client::conn::http1::SendRequest;
 use hyper::header;
 use hyper::header::HeaderValue;
 use hyper_util::rt::TokioIo;
+use rustls::CertificateError;
+use rustls::OtherError;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
@@ -212,9 +214,12 @@ impl Connector {
             // The certificate's fault, or the network's.
             let tls = e.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
             match tls {
-                Some(tls @ rustls::Error::InvalidCertificate(_)) => Error::Trust {
+                Some(tls @ rustls::Error::InvalidCertificate(reason)) => Error::Trust {
                     address: address(),
-                    source: tls.clone(),
+                    source: match reason {
+                        CertificateError::Other(OtherError(own)) => Arc::clone(own) as _,
+                        _ => Arc::new(tls.clone()),
+                    },
                 },
                 _ => unreachable(e),
             }

@@ -239,6 +239,7 @@ mod tests {
     use super::*;
     use crate::soap::Addressing;
     use crate::soap::Envelope;
+    use crate::xml::Element;
     use crate::xml::Limits;
 
     const LIMITS: Limits = Limits {
@@ -266,7 +267,7 @@ mod tests {
         assert_eq!(set.children()[0].attribute("", "Name"), Some("JobId"));
         let input = envelope.payload().expect("an input");
         assert!(input.is("urn:x/Job", "AddFile_INPUT"));
-        let values: Vec<_> = input.children().iter().map(|c| c.text()).collect();
+        let values: Vec<_> = input.children().iter().map(Element::text).collect();
         assert_eq!(values, ["http://h/?a&b", "1", "255"]);
     }
 

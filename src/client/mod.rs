@@ -11,6 +11,7 @@ mod item;
 mod message;
 mod trust;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bits::Secret;
@@ -24,11 +25,9 @@ use crate::xml::ns;
 use connection::Connector;
 
 pub(crate) use connection::Address;
-pub(crate) use connection::NotAnAddress;
 pub(crate) use item::Item;
 pub(crate) use message::Argument;
 pub(crate) use message::Resource;
-pub(crate) use trust::NotAPin;
 pub(crate) use trust::Pin;
 pub(crate) use trust::Trust;
 pub(crate) use trust::TrustError;
@@ -75,7 +74,7 @@ pub(crate) enum Error {
         address: String,
         /// What was wrong with it.
         #[source]
-        source: rustls::Error,
+        source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The connection broke after the request was sent.
     #[error("the connection broke")]
@@ -226,6 +225,10 @@ impl Client {
     /// # Errors
     ///
     /// [`Error`].
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "an operation that no command needs yet")
+    )]
     pub(crate) async fn put_fragment(
         &self,
         resource: &Resource,
@@ -300,6 +303,10 @@ impl Client {
     /// # Errors
     ///
     /// [`Error`].
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "an operation that no command needs yet")
+    )]
     pub(crate) async fn delete(&self, resource: &Resource) -> Result<(), Error> {
         let text = self.exchange(message::delete(self.to(), resource)).await?;
         read(&text).map(|_| ())
@@ -380,6 +387,8 @@ fn sentence(fault: &Fault) -> String {
     let code = fault.provider.as_ref().map(|p| p.code).or(fault.wsman_code);
     let subcode = fault.subcode.as_ref().map_or("fault", |s| &s.local);
     match code {
+        // Some services have it in their sentence already.
+        Some(code) if message.contains(&format!("0x{code:08X}")) => message.to_owned(),
         Some(code) if code >= 0x8000_0000 => format!("{message} (0x{code:08X}, {subcode})"),
         Some(code) => format!("{message} ({code}, {subcode})"),
         None => format!("{message} ({subcode})"),

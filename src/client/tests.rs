@@ -96,3 +96,13 @@ async fn only_the_pinned_or_known_certificate_is_trusted() {
     let known = client(&endpoint, Trust::File(path));
     assert_eq!(known.get(&job(), LARGE).await.expect("trusted").name, "a");
 }
+
+#[tokio::test]
+async fn one_property_is_put_by_itself() {
+    let endpoint = endpoint(vec![(200, envelope(""))], true).await;
+    let client = pinned(&endpoint);
+    let put = client.put_fragment(&job(), "Priority", "0").await;
+    assert!(put.is_ok(), "{put:?}");
+    let seen = endpoint.seen.lock().expect("lock");
+    assert!(seen[0].contains("XmlFragment") && seen[0].contains("<p:Priority>0<"));
+}

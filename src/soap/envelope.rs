@@ -79,6 +79,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// The first header block of that name.
+    #[cfg(test)]
     pub(crate) fn header(&self, ns: &str, local: &str) -> Option<&Element<'a>> {
         self.headers().iter().find(|h| h.is(ns, local))
     }

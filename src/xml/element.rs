@@ -22,13 +22,6 @@ impl<'a> Element<'a> {
         &self.ns
     }
 
-    /// The prefix as it was written, empty when there was none.
-    pub(crate) fn prefix(&self) -> &'a str {
-        self.qname
-            .get(..self.local_at.saturating_sub(1))
-            .unwrap_or_default()
-    }
-
     /// The name without its prefix.
     pub(crate) fn local(&self) -> &'a str {
         self.qname.get(self.local_at..).unwrap_or_default()
@@ -46,11 +39,6 @@ impl<'a> Element<'a> {
             .iter()
             .find(|a| a.local == local && a.ns == ns)
             .map(|a| a.value.as_ref())
-    }
-
-    /// The attributes in order, declarations of namespaces apart.
-    pub(crate) fn attributes(&self) -> &[Attribute<'a>] {
-        &self.attributes
     }
 
     /// What this element itself declares `prefix` to be (`""`: the default).
@@ -86,21 +74,4 @@ pub(crate) struct Attribute<'a> {
     pub(super) ns: Cow<'a, str>,
     pub(super) local: &'a str,
     pub(super) value: Cow<'a, str>,
-}
-
-impl<'a> Attribute<'a> {
-    /// The namespace; empty without a prefix, and with an undeclared one.
-    pub(crate) fn ns(&self) -> &str {
-        &self.ns
-    }
-
-    /// The name without its prefix; with it where the prefix is undeclared.
-    pub(crate) fn local(&self) -> &'a str {
-        self.local
-    }
-
-    /// The value, entities decoded and white space normalised (XML 1.0, 3.3.3).
-    pub(crate) fn value(&self) -> &str {
-        &self.value
-    }
 }

@@ -17,10 +17,8 @@ mod escape;
 mod reader;
 mod writer;
 
-pub(crate) use element::Attribute;
 pub(crate) use element::Element;
 pub(crate) use reader::Error;
 pub(crate) use reader::Limits;
 pub(crate) use reader::parse;
-pub(crate) use writer::Mark;
 pub(crate) use writer::Writer;

@@ -4,6 +4,7 @@
 /// SOAP 1.2, the only envelope that WS-Management speaks.
 pub(crate) const SOAP: &str = "http://www.w3.org/2003/05/soap-envelope";
 /// SOAP 1.1, answered by a version mismatch.
+#[cfg(test)]
 pub(crate) const SOAP11: &str = "http://schemas.xmlsoap.org/soap/envelope/";
 /// WS-Addressing of August 2004.
 pub(crate) const ADDRESSING: &str = "http://schemas.xmlsoap.org/ws/2004/08/addressing";
@@ -20,6 +21,7 @@ pub(crate) const WSMAN: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd";
 /// Identify.
 pub(crate) const WSMID: &str = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd";
 /// The CIM binding (DSP0227).
+#[cfg(test)]
 pub(crate) const CIMBINDING: &str = "http://schemas.dmtf.org/wbem/wsman/1/cimbinding.xsd";
 /// WS-CIM common types (DSP0230).
 pub(crate) const CIM: &str = "http://schemas.dmtf.org/wbem/wscim/1/common";
@@ -27,18 +29,10 @@ pub(crate) const CIM: &str = "http://schemas.dmtf.org/wbem/wscim/1/common";
 pub(crate) const MS: &str = "http://schemas.microsoft.com/wbem/wsman/1/wsman.xsd";
 /// `WSManFault` and `ProviderFault`.
 pub(crate) const WSMANFAULT: &str = "http://schemas.microsoft.com/wbem/wsman/1/wsmanfault";
-/// Configuration documents of the service.
-pub(crate) const CONFIG: &str = "http://schemas.microsoft.com/wbem/wsman/1/config";
-/// `MachineID`, a header block of event forwarding.
-pub(crate) const MACHINEID: &str = "http://schemas.microsoft.com/wbem/wsman/1/machineid";
 /// XML Schema instance: `xsi:nil`, `xsi:type`.
 pub(crate) const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
-/// XML Schema.
-pub(crate) const XS: &str = "http://www.w3.org/2001/XMLSchema";
 /// What the prefix `xml` is always bound to.
 pub(crate) const XML: &str = "http://www.w3.org/XML/1998/namespace";
-/// What the prefix `xmlns` is always bound to.
-pub(crate) const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 /// The anonymous address: the answer goes back the way the request came.
 pub(crate) const ANONYMOUS: &str =
     "http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous";

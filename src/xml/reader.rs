@@ -350,7 +350,6 @@ mod tests {
         )
         .expect("well-formed");
         assert!(root.is("urn:s", "a"));
-        assert_eq!(root.prefix(), "s");
         assert_eq!(root.attribute("urn:s", "x"), Some("1"));
         assert_eq!(root.attribute("", "y"), Some("2"));
         assert_eq!(root.attribute("", "z:t"), Some("3"));

@@ -106,7 +106,9 @@ async fn demonstrate(
         _ => generated(args.size, place).await?,
     };
     walk::walk(&client, &task).await?;
-    commands::print(endpoint, &task);
+    if !args.exit {
+        commands::print(endpoint, &task);
+    }
     Ok(())
 }
 

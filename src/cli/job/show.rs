@@ -183,7 +183,7 @@ fn print_error(error: &Item) {
 
 /// The code of an error, and what it means.
 pub(in crate::cli) fn error_line(error: &Item) -> String {
-    let code = error.number("ErrorCode").unwrap_or(0);
+    let code: u32 = error.number("ErrorCode").unwrap_or(0);
     let words = printable(error.text("ErrorDescription").unwrap_or_default());
     format!("0x{code:08X} - {words}")
 }
@@ -253,6 +253,15 @@ mod tests {
         ]);
         assert_eq!(summary(&job), "{1} 'a?b' TransientError 1 / 2 10 / UNKNOWN");
         assert!(left_out(&job));
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_code() {
+        let error = item(&[
+            ("ErrorCode", Some("2149122452")),
+            ("ErrorDescription", Some("not there")),
+        ]);
+        assert_eq!(error_line(&error), "0x80190194 - not there");
     }
 
     #[test]
