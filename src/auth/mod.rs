@@ -1,6 +1,195 @@
 //! Who is this, and what may he do?
+//!
+//! A log-on mechanism is an [`Acceptor`]: one attempt on one connection, fed
+//! with the tokens of its legs until it has proved an account. [`Door`] picks
+//! the mechanism by the scheme of the `Authorization` header, keeps what a
+//! connection has reached in its [`ConnectionAuth`], and turns the account into
+//! a [`Principal`] by the lists in the settings. What protects messages after
+//! the log-on is a [`Seal`].
+//!
+//! In force: `Basic` over TLS (RFC 7617). Sockets and HTTP are left to `net`
+//! and `http`.
 
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+mod access;
+mod basic;
+mod connection;
+mod credentials;
+mod door;
 mod principal;
+mod secret_file;
+mod users;
 
+pub(crate) use connection::ConnectionAuth;
+pub(crate) use door::Admission;
+pub(crate) use door::Door;
 pub(crate) use principal::Principal;
 pub(crate) use principal::Scope;
+pub(crate) use secret_file::Ownership;
+pub(crate) use secret_file::SecretFileError;
+pub(crate) use secret_file::read_secret;
+pub(crate) use secret_file::replace_file;
+pub(crate) use users::Change;
+pub(crate) use users::Users;
+pub(crate) use users::UsersError;
+
+/// One attempt to log on, bound to one connection: several legs for the
+/// mechanisms that need them. It dies with the connection.
+pub(crate) trait Acceptor: Send {
+    /// Takes what the client sent after the scheme, as text of the header.
+    ///
+    /// Dropping the future half-way ends the attempt: the connection is gone.
+    fn step<'a>(&'a mut self, token: &'a str) -> Stepping<'a>;
+
+    /// The account that the client says he is, for the audit log, once a step
+    /// has failed. Only one that exists: people type passwords where names
+    /// belong.
+    fn claimed(&self) -> Option<&str>;
+}
+
+/// What [`Acceptor::step`] gives.
+pub(crate) type Stepping<'a> = Pin<Box<dyn Future<Output = Result<Step, AuthError>> + Send + 'a>>;
+
+/// What a leg of a log-on came to.
+pub(crate) enum Step {
+    /// The client must send another leg, in answer to this token.
+    Continue(String),
+    /// The client has proved who he is.
+    Done(LoggedOn),
+}
+
+/// A proved account.
+pub(crate) struct LoggedOn {
+    /// Its name, as the lists of the settings have it.
+    pub(crate) account: Arc<str>,
+    /// What the client still needs to trust us.
+    pub(crate) token: Option<String>,
+    /// For what the proof holds.
+    pub(crate) holds: Holds,
+    /// Was it proved now, or remembered?
+    pub(crate) proof: Proof,
+}
+
+/// For what a proof holds.
+pub(crate) enum Holds {
+    /// For the request that carried it.
+    Request,
+    /// For the connection, whose messages the seal protects, if there is one.
+    Connection(Option<Box<dyn Seal>>),
+}
+
+/// Where a proof comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Proof {
+    /// The mechanism has just checked it.
+    Fresh,
+    /// It was checked a short time ago.
+    Remembered,
+}
+
+/// What protects the messages of a connection after log-on: the security
+/// context's own encryption, in the framing of `multipart/encrypted`.
+pub(crate) trait Seal: Send {
+    /// Protects `plain`.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`]: the context is of no more use.
+    fn seal(&mut self, plain: &[u8]) -> Result<Sealed, SealError>;
+
+    /// Takes the protection off and checks it.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`]: the context is of no more use.
+    fn open(&mut self, sealed: &Sealed) -> Result<Vec<u8>, SealError>;
+}
+
+/// A protected message.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Sealed {
+    /// The signature or header of the mechanism.
+    pub(crate) signature: Vec<u8>,
+    /// The encrypted message.
+    pub(crate) octets: Vec<u8>,
+}
+
+/// A message was not protected by the peer's context.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the message is not sealed by this connection's security context")]
+pub(crate) struct SealError;
+
+/// A log-on mechanism: under which scheme it is offered, and how an attempt
+/// begins.
+pub(crate) struct Mechanism {
+    /// The scheme: `Basic`.
+    scheme: &'static str,
+    /// What a 401 offers: `Basic realm="WSMAN"`.
+    challenge: &'static str,
+    /// On which connections.
+    offered: Offered,
+    start: Start,
+}
+
+/// Begins an attempt on the connection of a peer.
+type Start = Box<dyn Fn(&Peer) -> Box<dyn Acceptor> + Send + Sync>;
+
+/// On which connections a mechanism is offered and accepted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Offered {
+    /// Only where TLS protects what it sends.
+    OverTls,
+    /// Everywhere.
+    Always,
+}
+
+/// The other end of a connection, as far as a log-on may ask.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Peer {
+    /// Where he connects from.
+    pub(crate) address: SocketAddr,
+    /// What the octets go through.
+    pub(crate) channel: Channel,
+}
+
+/// What the octets of a connection go through.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Channel {
+    /// Nothing that protects them.
+    Plain,
+    /// TLS.
+    Tls,
+}
+
+/// Why somebody is not let in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum AuthError {
+    /// He has not logged on, or not proved who he is: 401.
+    #[error("the log-on failed")]
+    Refused,
+    /// What he sent cannot be a log-on: 401.
+    #[error("what follows the scheme is no log-on")]
+    Malformed,
+    /// He has logged on, but is in no list of the settings: `AccessDenied`.
+    #[error("the account is allowed nothing")]
+    Forbidden,
+    /// Too many password checks wait: 503.
+    #[error("too many log-ons are waiting")]
+    Busy,
+    /// The accounts cannot be read, the log has the cause: 503.
+    #[error("the accounts are not available")]
+    Unavailable,
+}
+
+impl fmt::Debug for Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mechanism")
+            .field("scheme", &self.scheme)
+            .finish_non_exhaustive()
+    }
+}

@@ -3,12 +3,18 @@
 //! Defaults stand in `Default`; an unknown key or a bad value stops the start
 //! and names the file, the key and what is allowed. Units stand in the keys.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+
+mod load;
+
+pub use load::DEFAULT_PATH;
+pub use load::Error;
 
 /// Everything that the administrator decides.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -55,6 +61,14 @@ pub struct ServiceSettings {
     pub log_format: LogFormat,
     /// How long a stop waits for requests and transfers to end cleanly.
     pub stop_timeout_s: u64,
+}
+
+impl ServiceSettings {
+    /// Where the accounts are.
+    pub fn accounts(&self) -> PathBuf {
+        let default = || self.state_directory.join("users");
+        self.user_file.clone().unwrap_or_else(default)
+    }
 }
 
 /// The shape of log lines.
@@ -168,7 +182,7 @@ pub struct FilesSettings {
     pub write_roots: Vec<PathBuf>,
     /// Windows drives and the folders, below a write root or equal to one,
     /// that stand for them: `C = "/srv/c"`.
-    pub drives: std::collections::BTreeMap<char, PathBuf>,
+    pub drives: BTreeMap<char, PathBuf>,
     /// Account or number that finished files belong to; absent: the service's.
     pub owner: Option<String>,
     /// Group or number; absent: the service's.
@@ -300,7 +314,7 @@ impl Default for FilesSettings {
     fn default() -> Self {
         Self {
             write_roots: Vec::new(),
-            drives: std::collections::BTreeMap::new(),
+            drives: BTreeMap::new(),
             owner: None,
             group: None,
             mode: "0640".to_owned(),

@@ -10,6 +10,11 @@ use crate::cim::Instance;
 use crate::cim::Value;
 use crate::cim::Values;
 
+mod bits_client_file;
+mod bits_client_job;
+
+pub(crate) use bits_client_job::BitsClientJob;
+
 /// Answers for one class. `wsman` checks names and types against the schema
 /// before it asks, and finds the provider by [`Provider::class`].
 pub(crate) trait Provider: Send + Sync {

@@ -15,6 +15,14 @@ use crate::bits::JobId;
 use crate::bits::Owner;
 use crate::bits::Timestamp;
 
+#[cfg(test)]
+mod battery;
+mod sqlite;
+mod vault;
+
+pub(crate) use sqlite::Sqlite;
+pub(crate) use vault::Vault;
+
 /// A place that keeps jobs. Readers never wait for a writer, and may be called
 /// from a task: they answer within microseconds from what is in memory.
 pub(crate) trait Store: Send + Sync + 'static {

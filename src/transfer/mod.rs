@@ -5,6 +5,32 @@
 //! told to the caller through [`Reports`], in the order in which it became
 //! true on disk.
 
+mod account;
+mod client_certificate;
+mod connection;
+mod credentials;
+mod download;
+mod failure;
+mod fault;
+#[cfg(test)]
+mod faulty_origin;
+mod fence;
+mod http_origin;
+mod landing;
+mod pool;
+mod proxy;
+mod range;
+mod remote;
+mod settle;
+mod sink;
+mod spot;
+#[cfg(test)]
+mod tests;
+mod trust;
+mod validator;
+mod windows_path;
+mod written;
+
 use std::future::Future;
 use std::path::Path;
 use std::path::PathBuf;
@@ -25,11 +51,32 @@ use crate::bits::JobId;
 use crate::bits::Proxy;
 use crate::config::FilesSettings;
 use crate::config::TransferSettings;
+use connection::Dialer;
+use credentials::Wallet;
+use download::Download;
+use fence::Fence;
+use http_origin::HttpOrigin;
+use landing::Landing;
+use pool::Pool;
+use proxy::Proxies;
+use trust::Trust;
+use written::Written;
 
 /// The one mover of the service: fences, trust, folders, the record of what
 /// was written. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Mover;
+pub(crate) struct Mover(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    settings: TransferSettings,
+    landing: Landing,
+    record: Written,
+    fence: Arc<Fence>,
+    trust: Trust,
+    /// For jobs with proxy usage 0.
+    proxies: Proxies,
+}
 
 /// A remote address that a client gave, checked and taken apart.
 #[derive(Clone, Debug)]
@@ -53,7 +100,10 @@ pub(crate) struct Access {
 
 /// The connections of one running job.
 #[derive(Clone, Debug)]
-pub(crate) struct Session;
+pub(crate) struct Session {
+    mover: Mover,
+    origin: Arc<HttpOrigin>,
+}
 
 /// A file to fetch.
 #[derive(Clone, Debug)]
@@ -123,8 +173,22 @@ impl Mover {
         state_directory: &Path,
         protected: &[PathBuf],
     ) -> Result<Self, Failure> {
-        let _ = (transfer, files, state_directory, protected);
-        todo!()
+        let landing = Landing::new(files, protected)?;
+        let record = Written::open(&state_directory.join("written"))
+            .map_err(|error| Failure::setting("service.state_directory", error))?;
+        let proxies = Proxies::parse(&transfer.proxy_list, &transfer.proxy_bypass_list)
+            .map_err(|why| Failure::setting("transfer.proxy_list", why))?;
+        Ok(Self(Arc::new(Parts {
+            landing,
+            record,
+            fence: Arc::new(Fence::new(
+                &transfer.allow_addresses,
+                &transfer.deny_addresses,
+            )),
+            trust: Trust::new(transfer.ca_certificates.as_deref())?,
+            proxies,
+            settings: transfer.clone(),
+        })))
     }
 
     /// Checks an address that a client gave.
@@ -133,8 +197,7 @@ impl Mover {
     ///
     /// [`Failure`] when it is no absolute `http` or `https` URL or too long.
     pub(crate) fn remote(&self, url: &str) -> Result<RemoteUrl, Failure> {
-        let _ = url;
-        todo!()
+        remote::parse(url)
     }
 
     /// Maps a destination that a client gave (`C:\dir\file`, `/srv/data/file`)
@@ -145,8 +208,7 @@ impl Mover {
     /// [`Failure`] when it lies outside the write roots, names a device, a
     /// stream, a folder and so on.
     pub(crate) fn destination(&self, local_file: &str) -> Result<PathBuf, Failure> {
-        let _ = local_file;
-        todo!()
+        self.0.landing.destination(local_file)
     }
 
     /// Holds a client certificate with this choice in its folder?
@@ -159,8 +221,8 @@ impl Mover {
         &self,
         certificate: &ClientCertificate,
     ) -> Result<(), Failure> {
-        let _ = certificate;
-        todo!()
+        let folder = self.0.settings.client_certificates.as_deref();
+        client_certificate::find(folder, certificate).map(|_| ())
     }
 
     /// Opens the way for one job.
@@ -169,8 +231,46 @@ impl Mover {
     ///
     /// [`Failure`] when the certificate or the proxy list cannot be used.
     pub(crate) fn session(&self, access: Access) -> Result<Session, Failure> {
-        let _ = access;
-        todo!()
+        let parts = &self.0;
+        let settings = &parts.settings;
+        let proxies = match &access.proxy {
+            Proxy::Preconfig => parts.proxies.clone(),
+            Proxy::None => Proxies::default(),
+            Proxy::Override { list, bypass } => Proxies::parse(list, bypass)
+                .and_then(Proxies::if_any)
+                .map_err(|why| {
+                    Failure::fatal(
+                        ErrorContext::GeneralTransport,
+                        Hresult::BG_E_INVALID_PROXY_INFO,
+                        format!("reading the proxy list: {why}"),
+                    )
+                })?,
+        };
+        let tls = match &access.client_certificate {
+            None => parts.trust.plain(),
+            Some(wanted) => {
+                let folder = settings.client_certificates.as_deref();
+                let (chain, key) = client_certificate::find(folder, wanted)?;
+                parts.trust.with_certificate(chain, key)?
+            }
+        };
+        let dialer = Dialer {
+            fence: Arc::clone(&parts.fence),
+            timeout: Duration::from_secs(settings.connect_timeout_s),
+            tls,
+            wallet: Arc::new(Wallet::new(access.credentials)),
+            user_agent: settings.user_agent.clone(),
+        };
+        Ok(Session {
+            mover: self.clone(),
+            origin: Arc::new(HttpOrigin {
+                dialer,
+                proxies,
+                pool: Pool::default(),
+                idle_timeout: Duration::from_secs(settings.idle_timeout_s),
+                max_redirects: settings.max_redirects,
+            }),
+        })
     }
 
     /// Puts transferred files in their places, in order: renames, sets owner,
@@ -182,8 +282,7 @@ impl Mover {
     /// The place in `files` of the first that could not be put; those before
     /// it are in their places, synced.
     pub(crate) fn place(&self, job: JobId, files: &[File]) -> Result<(), (usize, Failure)> {
-        let _ = (job, files);
-        todo!()
+        self.0.landing.place(job, files, &self.0.record)
     }
 
     /// Removes the temporary files of `files` and forgets what was written.
@@ -193,8 +292,7 @@ impl Mover {
     ///
     /// The first that could not be removed; the others are gone.
     pub(crate) fn discard(&self, job: JobId, files: &[File]) -> Result<(), (usize, Failure)> {
-        let _ = (job, files);
-        todo!()
+        self.0.landing.discard(job, files, &self.0.record)
     }
 }
 
@@ -211,7 +309,16 @@ impl Session {
         order: Order,
         reports: &dyn Reports,
     ) -> Result<(), Failure> {
-        let _ = (order, reports);
-        todo!()
+        let parts = &self.mover.0;
+        let download = Download {
+            origin: &self.origin,
+            landing: &parts.landing,
+            record: &parts.record,
+            checkpoint_interval: Duration::from_millis(parts.settings.checkpoint_interval_ms),
+            checkpoint_octets: parts.settings.checkpoint_octets,
+            order,
+            reports,
+        };
+        download.run().await
     }
 }

@@ -134,6 +134,13 @@ impl Endpoint {
         identify::is_asked(&envelope).then(|| identify::answer(identify::To::Anybody))
     }
 
+    /// The fault for somebody who has logged on, but whom no list in the
+    /// settings allows anything: `wsman:AccessDenied` in answer to `envelope`.
+    pub(crate) fn denied(&self, envelope: &str) -> Answer {
+        let _ = envelope;
+        todo!()
+    }
+
     /// The fault for a body that is no text in a supported encoding.
     #[expect(clippy::unused_self, reason = "it is the endpoint that answers")]
     pub(crate) fn undecodable(&self) -> Answer {

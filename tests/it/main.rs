@@ -1,1 +1,3 @@
-fn main() {}
+//! Tests of the whole, in one binary.
+
+mod layers;

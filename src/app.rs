@@ -1,0 +1,310 @@
+//! Puts the parts together: the order of start and of shutdown.
+//!
+//! Start: settings → accounts → TLS → sockets → store → mover → engine →
+//! endpoint → requests. What can be refused is refused before the first
+//! transfer runs. Shutdown goes the other way: no more requests, then no more
+//! transfers, then the store.
+
+use std::error::Error;
+use std::fmt;
+use std::fmt::Write as _;
+use std::fs;
+use std::fs::DirBuilder;
+use std::io;
+use std::io::BufRead as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use tracing::warn;
+use zeroize::Zeroizing;
+
+use crate::auth;
+use crate::auth::Door;
+use crate::auth::Users;
+use crate::cim::Catalog;
+use crate::cli;
+use crate::cli::Command;
+use crate::cli::UserCommand;
+use crate::config;
+use crate::config::Settings;
+use crate::engine::Engine;
+use crate::http;
+use crate::net;
+use crate::net::Tls;
+use crate::provider::BitsClientJob;
+use crate::store::Sqlite;
+use crate::store::Store;
+use crate::store::Vault;
+use crate::telemetry;
+use crate::transfer::Mover;
+use crate::wsman::Endpoint;
+
+/// Does what the command line says.
+pub fn run() -> ExitCode {
+    let command = cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(&error),
+    };
+    let done = match command {
+        Command::Serve(args) => runtime.block_on(serve(args.config.as_deref())),
+        Command::User(command) => user(command),
+        Command::Job(args) => return runtime.block_on(cli::job::run(args)),
+        Command::Demo(args) => return runtime.block_on(cli::demo::run(args)),
+    };
+    // Blocking work that nobody waits for does not hold up the end.
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(error.as_ref()),
+    }
+}
+
+/// Runs the service until it is told to stop.
+async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
+    let settings = Settings::load(config)?;
+    telemetry::start(settings.service.log_format)?;
+    make_private_folder(&settings.service.state_directory)?;
+    let places = Places::of(&settings);
+    let users = Arc::new(Users::open(&places.users)?);
+    let tls = Tls::load(&settings.service)?;
+    let listener = net::bind(&settings.service, &settings.wsman, &tls)?;
+
+    let store: Arc<dyn Store> = Arc::new(open_store(&settings, &places)?);
+    let protected = places.protected(&settings, config);
+    let mover = Mover::new(
+        &settings.transfer,
+        &settings.files,
+        &settings.service.state_directory,
+        &protected,
+    )
+    .map_err(|failure| Refusal(failure.detail))?;
+    let engine = Engine::start(settings.engine.clone(), Arc::clone(&store), mover).await?;
+
+    let jobs = BitsClientJob::new(engine.clone(), &Catalog::bundled()?)?;
+    let endpoint = Endpoint::new(&settings.wsman, vec![Arc::new(jobs)]).map_err(Refusal)?;
+    let door = Arc::new(Door::new(users, &settings.access, &settings.wsman));
+    let is_healthy = move || store.count(None).is_ok();
+    let router = http::router(Arc::new(endpoint), door, &settings.wsman, is_healthy);
+
+    warn_of_nobody(&settings);
+    for address in listener.addresses() {
+        info!(%address, sha256 = tls.fingerprint(), "Listening for WS-Management over HTTPS");
+    }
+    let stop = CancellationToken::new();
+    let signals = tokio::spawn(stop_on_signal(stop.clone())?);
+    tell_manager(NotifyState::Ready);
+    listener.serve(router, stop).await;
+    signals.abort();
+    engine.stop().await;
+    info!("Stopped");
+    Ok(())
+}
+
+/// Manages the accounts.
+fn user(command: UserCommand) -> Result<(), Box<dyn Error>> {
+    let open = |config: Option<PathBuf>| -> Result<(Users, Settings), Box<dyn Error>> {
+        let settings = Settings::load(config.as_deref())?;
+        make_private_folder(&settings.service.state_directory)?;
+        Ok((Users::open(&Places::of(&settings).users)?, settings))
+    };
+    match command {
+        UserCommand::Add {
+            name,
+            password_file,
+            config,
+        } => {
+            let (users, settings) = open(config)?;
+            let password = match password_file {
+                Some(path) => first_line(&path)?,
+                None => ask_password(&name)?,
+            };
+            let change = users.add(&name, &password)?;
+            match change {
+                auth::Change::Added => println!("Added {name}."),
+                auth::Change::Replaced => println!("Changed the password of {name}."),
+            }
+            let access = &settings.access;
+            if !access.users.contains(&name) && !access.administrators.contains(&name) {
+                println!(
+                    "{name} may do nothing yet: add the name to access.users in the configuration."
+                );
+            }
+        }
+        UserCommand::List { config } => {
+            for name in open(config)?.0.names()? {
+                println!("{name}");
+            }
+        }
+        UserCommand::Remove { name, config } => {
+            open(config)?.0.remove(&name)?;
+            println!("Removed {name}.");
+        }
+    }
+    Ok(())
+}
+
+/// Files of the service that the settings name or leave to it.
+struct Places {
+    users: PathBuf,
+    /// Where the key of the secrets lies; made there if it is our own folder.
+    key: Key,
+}
+
+enum Key {
+    /// Somebody else puts it there.
+    Given(PathBuf),
+    /// Made on first start.
+    Ours(PathBuf),
+}
+
+impl Places {
+    fn of(settings: &Settings) -> Self {
+        let state = &settings.service.state_directory;
+        let users = settings.service.user_file.clone();
+        let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
+            .map(|folder| Path::new(&folder).join(KEY_CREDENTIAL))
+            .filter(|path| path.exists());
+        let key = match settings.service.secret_key_file.clone().or(credential) {
+            Some(path) => Key::Given(path),
+            None => Key::Ours(state.join(KEY_FILE)),
+        };
+        Self {
+            users: users.unwrap_or_else(|| state.join(USER_FILE)),
+            key,
+        }
+    }
+
+    fn key_path(&self) -> &Path {
+        match &self.key {
+            Key::Given(path) | Key::Ours(path) => path,
+        }
+    }
+
+    /// What no transfer may touch.
+    fn protected(&self, settings: &Settings, config: Option<&Path>) -> Vec<PathBuf> {
+        let service = &settings.service;
+        let mut paths = vec![
+            service.state_directory.clone(),
+            self.users.clone(),
+            self.key_path().to_owned(),
+            config.unwrap_or(Path::new(config::DEFAULT_PATH)).to_owned(),
+        ];
+        paths.extend(service.certificate.clone());
+        paths.extend(service.private_key.clone());
+        paths.extend(settings.transfer.client_certificates.clone());
+        paths.extend(settings.transfer.ca_certificates.clone());
+        paths
+    }
+}
+
+fn open_store(settings: &Settings, places: &Places) -> Result<Sqlite, crate::store::Error> {
+    let folder = settings.service.state_directory.join(STORE_FOLDER);
+    let vault = match &places.key {
+        Key::Given(path) => Vault::open(path)?,
+        Key::Ours(path) => Vault::create_or_open(path, &folder)?,
+    };
+    Sqlite::open(&folder, vault)
+}
+
+fn make_private_folder(path: &Path) -> Result<(), Refusal> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| {
+        Refusal(format!(
+            "service.state_directory: cannot make {}: {error}",
+            path.display()
+        ))
+    })
+}
+
+fn warn_of_nobody(settings: &Settings) {
+    if settings.access.users.is_empty() && settings.access.administrators.is_empty() {
+        warn!("Nobody may do anything: access.users and access.administrators are empty");
+    }
+    if settings.files.write_roots.is_empty() {
+        warn!("No download can land: files.write_roots is empty");
+    }
+}
+
+/// Waits for SIGTERM or SIGINT, then says stop.
+fn stop_on_signal(stop: CancellationToken) -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("Stopping");
+        tell_manager(NotifyState::Stopping);
+        stop.cancel();
+    })
+}
+
+fn tell_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        warn!(%error, "Service manager could not be told");
+    }
+}
+
+fn first_line(path: &Path) -> Result<Zeroizing<String>, Refusal> {
+    let refused = |error: io::Error| Refusal(format!("cannot read {}: {error}", path.display()));
+    let mut line = Zeroizing::new(String::new());
+    io::BufReader::new(fs::File::open(path).map_err(refused)?)
+        .read_line(&mut line)
+        .map_err(refused)?;
+    let end = line.trim_end_matches(['\r', '\n']).len();
+    line.truncate(end);
+    Ok(line)
+}
+
+fn ask_password(name: &str) -> Result<Zeroizing<String>, Box<dyn Error>> {
+    let first = Zeroizing::new(rpassword::prompt_password(format!("Password of {name}: "))?);
+    let again = Zeroizing::new(rpassword::prompt_password("Once more: ")?);
+    if first != again {
+        return Err(Box::new(Refusal("the two passwords differ".to_owned())));
+    }
+    Ok(first)
+}
+
+/// One sentence with its causes, on standard error.
+fn refuse(error: &dyn Error) -> ExitCode {
+    let mut sentence = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        // Writing to a string does not fail.
+        let _ = write!(sentence, ": {inner}");
+        cause = inner.source();
+    }
+    eprintln!("bitsd: {sentence}");
+    ExitCode::FAILURE
+}
+
+/// A start that was refused, in one sentence.
+#[derive(Debug)]
+struct Refusal(String);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Refusal {}
+
+const STORE_FOLDER: &str = "jobs";
+
+const USER_FILE: &str = "users";
+
+const KEY_FILE: &str = "secret.key";
+
+/// Name of the systemd credential that holds the key.
+const KEY_CREDENTIAL: &str = "bitsd.key";

@@ -1,0 +1,461 @@
+//! The user file: a line an account, `name:hash`, the hash as argon2id PHC
+//! string. Blank lines and lines that begin with `#` stay as they are.
+//!
+//! The file is replaced whole, so a reader finds the old accounts or the new
+//! ones; it is read again when it is another file than the one last read.
+
+use std::collections::HashMap;
+use std::fs::DirBuilder;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use argon2::Argon2;
+use argon2::PasswordHasher as _;
+use argon2::password_hash::phc::PasswordHash;
+
+use super::secret_file::Ownership;
+use super::secret_file::SecretFileError;
+use super::secret_file::read_secret;
+use super::secret_file::replace_file;
+
+/// The accounts in a user file.
+#[derive(Debug)]
+pub(crate) struct Users {
+    path: PathBuf,
+    known: Mutex<Known>,
+}
+
+/// What was last read.
+#[derive(Debug)]
+struct Known {
+    stamp: Option<Stamp>,
+    accounts: Arc<Accounts>,
+}
+
+/// Name and hash of each account at one moment.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    hashes: HashMap<String, Arc<str>>,
+}
+
+/// What tells one state of the file from another.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// What [`Users::add`] did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Change {
+    /// There is a new account.
+    Added,
+    /// The account has another password.
+    Replaced,
+}
+
+/// Why the accounts cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UsersError {
+    /// The file is not as it must be.
+    #[error(transparent)]
+    File(#[from] SecretFileError),
+    /// A line is no account.
+    #[error("{path}, line {line}: {reason}")]
+    Line {
+        /// The user file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The name is not allowed.
+    #[error(
+        "{0:?} is no account name: 1 to {MAX_NAME} letters, digits or any of . _ - @ \\, \
+         the first one a letter or a digit"
+    )]
+    Name(String),
+    /// The password is empty or too long.
+    #[error("a password has 1 to {MAX_PASSWORD} octets")]
+    Password,
+    /// There is no such account.
+    #[error("there is no account {0:?}")]
+    NoAccount(String),
+    /// The password could not be hashed.
+    #[error("the password cannot be hashed: {0}")]
+    Hash(argon2::password_hash::Error),
+    /// The new file cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// The user file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Users {
+    /// Opens the user file at `path`; a file that does not exist has no
+    /// accounts.
+    ///
+    /// # Errors
+    ///
+    /// [`UsersError`] when others may read it, or a line is no account.
+    pub(crate) fn open(path: &Path) -> Result<Self, UsersError> {
+        let users = Self {
+            path: path.to_owned(),
+            known: Mutex::new(Known {
+                stamp: None,
+                accounts: Arc::default(),
+            }),
+        };
+        users.accounts()?;
+        Ok(users)
+    }
+
+    /// The accounts as they are now: one question to the file system, and
+    /// another reading when the file has changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Users::open`]; nobody can log on then.
+    pub(super) fn accounts(&self) -> Result<Arc<Accounts>, UsersError> {
+        let stamp = match std::fs::metadata(&self.path) {
+            Ok(metadata) => Some(Stamp::of(&metadata)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => {
+                return Err(SecretFileError::Read {
+                    path: self.path.clone(),
+                    source,
+                }
+                .into());
+            }
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.stamp == stamp {
+            return Ok(Arc::clone(&known.accounts));
+        }
+        let Some((lines, stamp)) = self.read()? else {
+            known.stamp = None;
+            known.accounts = Arc::default();
+            return Ok(Arc::clone(&known.accounts));
+        };
+        let mut accounts = Accounts::default();
+        for line in lines {
+            if let Line::Account { name, hash } = line {
+                accounts.hashes.insert(name, Arc::from(hash));
+            }
+        }
+        known.accounts = Arc::new(accounts);
+        known.stamp = Some(stamp);
+        Ok(Arc::clone(&known.accounts))
+    }
+
+    /// The names of all accounts, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Users::open`].
+    pub(crate) fn names(&self) -> Result<Vec<String>, UsersError> {
+        let mut names: Vec<String> = self.accounts()?.hashes.keys().cloned().collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Adds an account, or gives it another password. Takes some tenths of a
+    /// second.
+    ///
+    /// # Errors
+    ///
+    /// [`UsersError`]; the file is then as it was.
+    pub(crate) fn add(&self, name: &str, password: &str) -> Result<Change, UsersError> {
+        if !is_name(name) {
+            return Err(UsersError::Name(name.to_owned()));
+        }
+        if !(1..=MAX_PASSWORD).contains(&password.len()) {
+            return Err(UsersError::Password);
+        }
+        let hash: PasswordHash = Argon2::default()
+            .hash_password(password.as_bytes())
+            .map_err(UsersError::Hash)?;
+        let hash = hash.to_string();
+        self.rewrite(|lines| {
+            let own = lines
+                .iter_mut()
+                .find(|line| matches!(line, Line::Account { name: own, .. } if own == name));
+            let new = Line::Account {
+                name: name.to_owned(),
+                hash,
+            };
+            if let Some(line) = own {
+                *line = new;
+                return Ok(Change::Replaced);
+            }
+            lines.push(new);
+            Ok(Change::Added)
+        })
+    }
+
+    /// Removes an account; whoever is logged on with it is not any more.
+    ///
+    /// # Errors
+    ///
+    /// [`UsersError`]; the file is then as it was.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), UsersError> {
+        self.rewrite(|lines| {
+            let before = lines.len();
+            lines.retain(|line| !matches!(line, Line::Account { name: own, .. } if own == name));
+            if lines.len() == before {
+                return Err(UsersError::NoAccount(name.to_owned()));
+            }
+            Ok(())
+        })
+    }
+
+    /// The lines of the file and what tells its state, if it exists.
+    fn read(&self) -> Result<Option<(Vec<Line>, Stamp)>, UsersError> {
+        let (octets, metadata) = match read_secret(&self.path, MAX_FILE) {
+            Ok(read) => read,
+            Err(SecretFileError::Read { source, .. })
+                if source.kind() == io::ErrorKind::NotFound =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let wrong = |line, reason| UsersError::Line {
+            path: self.path.clone(),
+            line,
+            reason,
+        };
+        let text = String::from_utf8(octets).map_err(|_| wrong(1, "the file is no UTF-8"))?;
+        let mut names = std::collections::HashSet::new();
+        let lines = text
+            .lines()
+            .enumerate()
+            .map(|(index, text)| {
+                let line = Line::parse(text).map_err(|reason| wrong(index + 1, reason))?;
+                match &line {
+                    Line::Account { name, .. } if !names.insert(name.clone()) => {
+                        Err(wrong(index + 1, "the account stands there twice"))
+                    }
+                    Line::Account { .. } | Line::Other(_) => Ok(line),
+                }
+            })
+            .collect::<Result<_, UsersError>>()?;
+        Ok(Some((lines, Stamp::of(&metadata))))
+    }
+
+    /// Replaces the file by what `change` makes of its lines. Two processes
+    /// that do so at once wait for each other.
+    fn rewrite<T>(
+        &self,
+        change: impl FnOnce(&mut Vec<Line>) -> Result<T, UsersError>,
+    ) -> Result<T, UsersError> {
+        let failed = |source| UsersError::Write {
+            path: self.path.clone(),
+            source,
+        };
+        let folder = match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            Some(_) | None => Path::new("."),
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(folder)
+            .map_err(failed)?;
+        let handle = File::open(folder).map_err(failed)?;
+        rustix::fs::flock(&handle, rustix::fs::FlockOperation::LockExclusive)
+            .map_err(|error| failed(error.into()))?;
+
+        let mut lines = self.read()?.map(|(lines, _)| lines).unwrap_or_default();
+        let done = change(&mut lines)?;
+        let text: String = lines.iter().map(Line::to_string).collect();
+        // The file belongs to whom the old one, else the folder, belongs to:
+        // who adds an account is not the account of the service.
+        let old = std::fs::metadata(&self.path).ok();
+        let mode = old.as_ref().map_or(0o600, |old| old.mode() & 0o640);
+        let like = old.map_or_else(|| handle.metadata(), Ok).map_err(failed)?;
+        let ownership = Ownership {
+            mode,
+            owner: Some((like.uid(), like.gid())),
+        };
+        replace_file(&self.path, text.as_bytes(), ownership).map_err(failed)?;
+        Ok(done)
+    }
+}
+
+impl Accounts {
+    /// The hash of an account's password.
+    pub(super) fn hash(&self, name: &str) -> Option<&Arc<str>> {
+        self.hashes.get(name)
+    }
+}
+
+impl Stamp {
+    fn of(metadata: &std::fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// A line of the user file.
+enum Line {
+    Account { name: String, hash: String },
+    Other(String),
+}
+
+impl Line {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.trim().is_empty() || text.starts_with('#') {
+            return Ok(Self::Other(text.to_owned()));
+        }
+        let (name, hash) = text
+            .split_once(':')
+            .ok_or("an account is written name:hash")?;
+        if !is_name(name) {
+            return Err("the name is no account name");
+        }
+        let parsed = PasswordHash::new(hash).map_err(|_| "the hash is no PHC string")?;
+        let is_whole = parsed.salt.is_some() && parsed.hash.is_some();
+        if parsed.algorithm.as_str() != "argon2id" || !is_whole {
+            return Err("the hash is no argon2id hash with salt");
+        }
+        Ok(Self::Account {
+            name: name.to_owned(),
+            hash: hash.to_owned(),
+        })
+    }
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Account { name, hash } => writeln!(f, "{name}:{hash}"),
+            Self::Other(text) => writeln!(f, "{text}"),
+        }
+    }
+}
+
+/// Holds when `name` may be the name of an account.
+pub(super) fn is_name(name: &str) -> bool {
+    name.chars().count() <= MAX_NAME
+        && name.chars().next().is_some_and(char::is_alphanumeric)
+        && name
+            .chars()
+            .all(|char| char.is_alphanumeric() || "._-@\\".contains(char))
+}
+
+/// Characters of a name.
+const MAX_NAME: usize = 64;
+
+/// Octets of a password.
+pub(super) const MAX_PASSWORD: usize = 1_024;
+
+/// Octets of the user file: some hundred thousand accounts.
+const MAX_FILE: u64 = 32 * 1_024 * 1_024;
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn users() -> (tempfile::TempDir, Users) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let users = Users::open(&folder.path().join("state/users")).expect("no file is no error");
+        (folder, users)
+    }
+
+    #[test]
+    fn an_account_is_added_replaced_and_removed() {
+        let (_folder, users) = users();
+        assert_eq!(users.add("bob", "one").expect("added"), Change::Added);
+        assert_eq!(users.add("alice", "x").expect("added"), Change::Added);
+        let before = users.accounts().expect("read").hash("bob").cloned();
+        assert_eq!(users.add("bob", "two").expect("replaced"), Change::Replaced);
+        assert_ne!(users.accounts().expect("read").hash("bob").cloned(), before);
+        assert_eq!(users.names().expect("read"), ["alice", "bob"]);
+        users.remove("bob").expect("removed");
+        assert_eq!(users.names().expect("read"), ["alice"]);
+        assert!(matches!(users.remove("bob"), Err(UsersError::NoAccount(_))));
+        let mode = std::fs::metadata(&users.path)
+            .expect("a file")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn comments_stay_and_no_second_file_is_left() {
+        let (_folder, users) = users();
+        users.add("bob", "one").expect("added");
+        let text = std::fs::read_to_string(&users.path).expect("read");
+        std::fs::write(&users.path, format!("# ours\n\n{text}")).expect("written");
+        users.add("alice", "x").expect("added");
+        let text = std::fs::read_to_string(&users.path).expect("read");
+        assert!(text.starts_with("# ours\n\nbob:$argon2id$"), "{text}");
+        let folder = users.path.parent().expect("a folder");
+        assert_eq!(std::fs::read_dir(folder).expect("read").count(), 1);
+    }
+
+    #[test]
+    fn a_world_readable_file_is_refused() {
+        let (_folder, users) = users();
+        users.add("bob", "one").expect("added");
+        std::fs::set_permissions(&users.path, Permissions::from_mode(0o644)).expect("a mode");
+        let error = Users::open(&users.path).expect_err("open to all");
+        assert!(error.to_string().contains("mode 0644"), "{error}");
+        assert!(users.accounts().is_err(), "the change of mode is seen");
+        assert!(users.add("eve", "x").is_err());
+    }
+
+    #[test]
+    fn a_line_that_is_no_account_is_named() {
+        let (_folder, users) = users();
+        users.add("bob", "one").expect("added");
+        std::fs::write(&users.path, "# x\nbob\n").expect("written");
+        let error = Users::open(&users.path).expect_err("no account");
+        assert!(
+            error.to_string().contains("users, line 2: an account is"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn names_and_passwords_are_held_to_their_form() {
+        let (_folder, users) = users();
+        for name in ["", "a:b", "a b", "-x", "a\nb", "#a", &"x".repeat(65)] {
+            assert!(
+                matches!(users.add(name, "x"), Err(UsersError::Name(_))),
+                "{name:?}"
+            );
+        }
+        for password in ["", &"x".repeat(1_025)] {
+            assert!(matches!(
+                users.add("bob", password),
+                Err(UsersError::Password)
+            ));
+        }
+        assert!(is_name("DOMAIN\\jürgen.k@example.org"));
+    }
+}

@@ -1,0 +1,514 @@
+//! Reading the settings file, and the checks that a type cannot make.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use super::FilesSettings;
+use super::Settings;
+
+/// Why there are no settings. Every text names the file, and the key or the
+/// line.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is no TOML, or a key is unknown or of another type.
+    #[error("{path}, line {line}: {reason}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What is wrong, and what is allowed.
+        reason: String,
+    },
+    /// A value does not fit.
+    #[error("{path}: {key}: {reason}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// Section and key: `wsman.max_batch_items`.
+        key: String,
+        /// What is allowed.
+        reason: String,
+    },
+}
+
+/// Where the settings are read from when nobody says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/bitsd/bitsd.toml";
+
+impl Settings {
+    /// Reads the settings from `path`; from [`DEFAULT_PATH`] when there is
+    /// none, and then it is no error that the file does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub fn load(path: Option<&Path>) -> Result<Self, Error> {
+        let file = path.unwrap_or(Path::new(DEFAULT_PATH));
+        match std::fs::read_to_string(file) {
+            Ok(text) => Self::parse(file, &text),
+            Err(error) if path.is_none() && error.kind() == io::ErrorKind::NotFound => {
+                Ok(Self::default())
+            }
+            Err(source) => Err(Error::Read {
+                path: file.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// Reads the settings from the text of `path`.
+    fn parse(path: &Path, text: &str) -> Result<Self, Error> {
+        let settings: Self = toml::from_str(text).map_err(|error| {
+            let offset = error.span().map_or(0, |span| span.start).min(text.len());
+            let before = text.get(..offset).unwrap_or_default();
+            Error::Parse {
+                path: path.to_owned(),
+                line: 1 + before.matches('\n').count(),
+                reason: error.message().trim().replace('\n', "; "),
+            }
+        })?;
+        settings.check().map_err(|(key, reason)| Error::Value {
+            path: path.to_owned(),
+            key: key.to_owned(),
+            reason,
+        })?;
+        Ok(settings)
+    }
+
+    /// Checks ranges, and what must go together.
+    ///
+    /// # Errors
+    ///
+    /// The key, and what is allowed.
+    pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
+        self.check_service()?;
+        self.check_access()?;
+        self.check_wsman()?;
+        self.check_engine_and_transfer()?;
+        check_files(&self.files)
+    }
+
+    fn check_service(&self) -> Result<(), (&'static str, String)> {
+        let service = &self.service;
+        if service.listen.is_empty() {
+            return Err((
+                "service.listen",
+                "at least one address with port, such as \"127.0.0.1:5986\"".to_owned(),
+            ));
+        }
+        for (index, address) in service.listen.iter().enumerate() {
+            if address.port() != 0 && service.listen[..index].contains(address) {
+                return Err(("service.listen", format!("{address} stands there twice")));
+            }
+        }
+        absolute("service.state_directory", Some(&service.state_directory))?;
+        absolute("service.certificate", service.certificate.as_ref())?;
+        absolute("service.private_key", service.private_key.as_ref())?;
+        absolute("service.secret_key_file", service.secret_key_file.as_ref())?;
+        absolute("service.user_file", service.user_file.as_ref())?;
+        match (&service.certificate, &service.private_key) {
+            (Some(_), None) => Err((
+                "service.private_key",
+                "must be given together with service.certificate".to_owned(),
+            )),
+            (None, Some(_)) => Err((
+                "service.certificate",
+                "must be given together with service.private_key".to_owned(),
+            )),
+            (Some(_), Some(_)) | (None, None) => Ok(()),
+        }?;
+        for name in &service.certificate_names {
+            let fits = !name.is_empty()
+                && name.len() <= 253
+                && name
+                    .bytes()
+                    .all(|octet| octet.is_ascii_alphanumeric() || b".-:_*".contains(&octet));
+            if !fits {
+                return Err((
+                    "service.certificate_names",
+                    format!("{name:?} is no host name and no address"),
+                ));
+            }
+        }
+        within("service.stop_timeout_s", service.stop_timeout_s, 1, 3_600)
+    }
+
+    fn check_access(&self) -> Result<(), (&'static str, String)> {
+        let lists = [
+            ("access.users", &self.access.users),
+            ("access.administrators", &self.access.administrators),
+        ];
+        for (key, list) in lists {
+            if let Some(name) = list.iter().find(|name| {
+                name.is_empty()
+                    || name.trim() != name.as_str()
+                    || name.chars().any(char::is_control)
+            }) {
+                return Err((key, format!("{name:?} is no account name")));
+            }
+        }
+        if let Some(name) = self
+            .access
+            .users
+            .iter()
+            .find(|name| self.access.administrators.contains(name))
+        {
+            return Err((
+                "access.users",
+                format!("{name:?} stands in access.administrators already, which includes it"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_wsman(&self) -> Result<(), (&'static str, String)> {
+        let wsman = &self.wsman;
+        let size = u64::from(wsman.max_envelope_size_kb);
+        within("wsman.max_envelope_size_kb", size, 32, 8_192)?;
+        within(
+            "wsman.max_timeout_ms",
+            wsman.max_timeout_ms,
+            500,
+            2_147_483_647,
+        )?;
+        within(
+            "wsman.max_batch_items",
+            wsman.max_batch_items.into(),
+            1,
+            1_000_000,
+        )?;
+        within(
+            "wsman.enumeration_timeout_ms",
+            wsman.enumeration_timeout_ms,
+            1_000,
+            2_147_483_647,
+        )?;
+        let some = [
+            (
+                "wsman.max_enumerations_per_user",
+                wsman.max_enumerations_per_user,
+            ),
+            (
+                "wsman.max_concurrent_operations_per_user",
+                wsman.max_concurrent_operations_per_user,
+            ),
+            ("wsman.max_connections", wsman.max_connections),
+            (
+                "wsman.max_anonymous_connections",
+                wsman.max_anonymous_connections,
+            ),
+            (
+                "wsman.max_anonymous_connections_per_address",
+                wsman.max_anonymous_connections_per_address,
+            ),
+            ("wsman.max_waiting_logons", wsman.max_waiting_logons),
+        ];
+        for (key, value) in some {
+            within(key, value.into(), 1, 1_000_000)?;
+        }
+        if wsman.max_anonymous_connections_per_address > wsman.max_anonymous_connections {
+            return Err((
+                "wsman.max_anonymous_connections_per_address",
+                format!(
+                    "at most wsman.max_anonymous_connections, which is {}",
+                    wsman.max_anonymous_connections
+                ),
+            ));
+        }
+        let times = [
+            (
+                "wsman.max_packet_retrieval_time_s",
+                wsman.max_packet_retrieval_time_s,
+            ),
+            ("wsman.logon_timeout_s", wsman.logon_timeout_s),
+            ("wsman.idle_timeout_s", wsman.idle_timeout_s),
+        ];
+        for (key, value) in times {
+            within(key, value, 1, 86_400)?;
+        }
+        Ok(())
+    }
+
+    fn check_engine_and_transfer(&self) -> Result<(), (&'static str, String)> {
+        let (engine, transfer) = (&self.engine, &self.transfer);
+        let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        within("engine.running_jobs", count(engine.running_jobs), 1, 1_000)?;
+        within(
+            "engine.files_per_job",
+            count(engine.files_per_job),
+            1,
+            1_000,
+        )?;
+        within("engine.time_slice_s", engine.time_slice_s, 1, 86_400)?;
+        within(
+            "transfer.connect_timeout_s",
+            transfer.connect_timeout_s,
+            1,
+            3_600,
+        )?;
+        within("transfer.idle_timeout_s", transfer.idle_timeout_s, 1, 3_600)?;
+        within(
+            "transfer.checkpoint_interval_ms",
+            transfer.checkpoint_interval_ms,
+            50,
+            60_000,
+        )?;
+        within(
+            "transfer.checkpoint_octets",
+            transfer.checkpoint_octets,
+            64 * 1_024,
+            1 << 40,
+        )?;
+        within(
+            "transfer.max_redirects",
+            transfer.max_redirects.into(),
+            0,
+            50,
+        )?;
+        absolute(
+            "transfer.client_certificates",
+            transfer.client_certificates.as_ref(),
+        )?;
+        absolute(
+            "transfer.ca_certificates",
+            transfer.ca_certificates.as_ref(),
+        )?;
+        let agent = &transfer.user_agent;
+        if agent.is_empty() || !agent.bytes().all(|octet| (0x20..0x7f).contains(&octet)) {
+            return Err((
+                "transfer.user_agent",
+                "one or more printable ASCII characters".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn check_files(files: &FilesSettings) -> Result<(), (&'static str, String)> {
+    for root in &files.write_roots {
+        absolute("files.write_roots", Some(root))?;
+    }
+    check_drives(&files.drives, &files.write_roots)?;
+    mode("files.mode", &files.mode)?;
+    mode("files.directory_mode", &files.directory_mode)?;
+    let accounts = [("files.owner", &files.owner), ("files.group", &files.group)];
+    for (key, name) in accounts {
+        if name.as_ref().is_some_and(String::is_empty) {
+            return Err((key, "an account name or a number".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn check_drives(
+    drives: &BTreeMap<char, PathBuf>,
+    roots: &[PathBuf],
+) -> Result<(), (&'static str, String)> {
+    for (letter, folder) in drives {
+        if !letter.is_ascii_alphabetic() {
+            return Err((
+                "files.drives",
+                format!("{letter:?} is no letter from A to Z"),
+            ));
+        }
+        if letter.is_ascii_lowercase() && drives.contains_key(&letter.to_ascii_uppercase()) {
+            return Err((
+                "files.drives",
+                format!("the drive {letter} stands there in both cases"),
+            ));
+        }
+        absolute("files.drives", Some(folder))?;
+        if !roots.iter().any(|root| folder.starts_with(root)) {
+            return Err((
+                "files.drives",
+                format!(
+                    "{} lies under no folder of files.write_roots",
+                    folder.display()
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// An absolute path without `..`, or none.
+fn absolute(key: &'static str, path: Option<&PathBuf>) -> Result<(), (&'static str, String)> {
+    let Some(path) = path else { return Ok(()) };
+    let climbs = path
+        .components()
+        .any(|part| matches!(part, std::path::Component::ParentDir));
+    if path.is_absolute() && !climbs {
+        return Ok(());
+    }
+    Err((
+        key,
+        format!(
+            "{:?} is no absolute path without `..`",
+            path.display().to_string()
+        ),
+    ))
+}
+
+/// An octal mode of permission bits only.
+fn mode(key: &'static str, text: &str) -> Result<(), (&'static str, String)> {
+    let digits = matches!(text.len(), 3..=4) && text.bytes().all(|octet| octet.is_ascii_digit());
+    match u32::from_str_radix(text, 8) {
+        Ok(bits) if digits && bits <= 0o777 && bits & 0o600 == 0o600 => Ok(()),
+        Ok(_) | Err(_) => Err((
+            key,
+            format!(
+                "{text:?} is no octal mode such as \"0640\" that lets the owner read and write"
+            ),
+        )),
+    }
+}
+
+/// A number from `least` to `most`.
+fn within(
+    key: &'static str,
+    value: u64,
+    least: u64,
+    most: u64,
+) -> Result<(), (&'static str, String)> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err((key, format!("{value} is not from {least} to {most}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Settings, String> {
+        Settings::parse(Path::new("bitsd.toml"), text).map_err(|error| error.to_string())
+    }
+
+    /// The keys of a section, from what serde allows there.
+    fn keys(section: &str) -> Vec<String> {
+        let error =
+            parse(&format!("[{section}]\nno_such_key = 1\n")).expect_err("the key is unknown");
+        let (_, expected) = error.split_once("expected one of ").unwrap_or(("", &error));
+        let keys: Vec<String> = expected
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .filter(|key| key != "no_such_key")
+            .collect();
+        assert!(!keys.is_empty(), "{error}");
+        keys
+    }
+
+    const SAMPLE: &str = include_str!("../../deploy/bitsd.toml");
+
+    #[test]
+    fn the_sample_holds_the_defaults() {
+        assert_eq!(parse(SAMPLE), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn the_sample_parses_with_every_example_in_force() {
+        let text: String = SAMPLE
+            .lines()
+            .map(|line| line.strip_prefix("#= ").unwrap_or(line))
+            .collect::<Vec<_>>()
+            .join("\n");
+        let text = text.replace("write_roots = []\n", "");
+        parse(&text).expect("the examples are right");
+    }
+
+    #[test]
+    fn every_key_stands_in_the_sample() {
+        let mut section = String::new();
+        let mut found = Vec::new();
+        for line in SAMPLE.lines() {
+            let line = line.strip_prefix("#= ").unwrap_or(line);
+            if let Some(name) = line.strip_prefix('[') {
+                section = name.trim_end_matches(']').to_owned();
+            } else if let Some((key, _)) = line.split_once(" = ") {
+                found.push(format!("{section}.{key}"));
+            }
+        }
+        for section in ["service", "access", "wsman", "engine", "transfer", "files"] {
+            for key in keys(section) {
+                let table = found.iter().any(|key| key.starts_with("files.drives."));
+                let name = format!("{section}.{key}");
+                assert!(
+                    found.contains(&name) || (name == "files.drives" && table),
+                    "{name} is missing"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_names_file_line_and_what_is_allowed() {
+        let error = parse("[service]\n\nlisten_on = []\n").expect_err("no such key");
+        assert!(error.starts_with("bitsd.toml, line 3: "), "{error}");
+        assert!(
+            error.contains("listen_on") && error.contains("`listen`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_bad_value_names_its_key_and_the_range() {
+        let cases = [
+            (
+                "[wsman]\nmax_envelope_size_kb = 1\n",
+                "wsman.max_envelope_size_kb: 1 is not from 32",
+            ),
+            (
+                "[service]\ncertificate = \"/a\"\n",
+                "service.private_key: must be given",
+            ),
+            ("[service]\nlisten = []\n", "service.listen: at least one"),
+            (
+                "[service]\nstate_directory = \"x\"\n",
+                "service.state_directory: \"x\" is no abs",
+            ),
+            (
+                "[files]\nmode = \"888\"\n",
+                "files.mode: \"888\" is no octal",
+            ),
+            (
+                "[files]\ndrives = { C = \"/srv\" }\n",
+                "files.drives: /srv lies under no",
+            ),
+            (
+                "[access]\nusers = [\"\"]\n",
+                "access.users: \"\" is no account",
+            ),
+            (
+                "[wsman]\nlogon_timeout_s = 0\n",
+                "wsman.logon_timeout_s: 0 is not from 1",
+            ),
+        ];
+        for (text, part) in cases {
+            let error = parse(text).expect_err(text);
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_named_file_must_exist() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("none.toml");
+        assert!(matches!(
+            Settings::load(Some(&path)),
+            Err(Error::Read { .. })
+        ));
+    }
+}

@@ -1,0 +1,447 @@
+//! Runs one job that has a slot: fetches its missing files, several at a time,
+//! and keeps what the transfers report.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+use tracing::warn;
+
+use super::Core;
+use super::Error;
+use super::clock;
+use super::events;
+use crate::bits::Effect;
+use crate::bits::ErrorContext;
+use crate::bits::File;
+use crate::bits::FileReport;
+use crate::bits::Hresult;
+use crate::bits::Input;
+use crate::bits::Job;
+use crate::bits::JobError;
+use crate::bits::JobId;
+use crate::bits::State;
+use crate::store::Change;
+use crate::transfer::Access;
+use crate::transfer::Failure;
+use crate::transfer::FailureKind;
+use crate::transfer::Order;
+use crate::transfer::Reports;
+use crate::transfer::Session;
+use crate::transfer::Stopped;
+
+/// What is known of a running job beside the store: how far its open files
+/// have come since their last checkpoint.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    /// Ends every transfer of the job.
+    pub(super) stop: CancellationToken,
+    open: Mutex<HashMap<u32, Open>>,
+    /// The largest count that anybody was shown, so that it never goes back.
+    shown: AtomicU64,
+}
+
+/// A file that is being fetched.
+#[derive(Clone, Debug)]
+struct Open {
+    written: Arc<AtomicU64>,
+    durable: u64,
+}
+
+impl Run {
+    /// `job` as the store has it, with the octets that came since.
+    pub(super) fn overlay(&self, job: &Job) -> u64 {
+        let fresh: u64 = self
+            .open()
+            .values()
+            .map(|file| {
+                file.written
+                    .load(Ordering::Relaxed)
+                    .saturating_sub(file.durable)
+            })
+            .sum();
+        let octets = job.bytes_transferred.saturating_add(fresh);
+        let octets = job.bytes_total().map_or(octets, |total| octets.min(total));
+        self.shown
+            .fetch_max(octets, Ordering::Relaxed)
+            .max(octets)
+            .min(job.bytes_total().unwrap_or(u64::MAX))
+    }
+
+    /// Octets of a file that is being fetched.
+    pub(super) fn written(&self, index: u32) -> Option<u64> {
+        self.open()
+            .get(&index)
+            .map(|file| file.written.load(Ordering::Relaxed))
+    }
+
+    fn open(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs the job until nothing is missing, something fails, or it is stopped.
+/// The job is in CONNECTING, committed, when this begins.
+pub(super) async fn run(core: Arc<Core>, id: JobId, run: Arc<Run>) {
+    loop {
+        let (sender, receiver) = mpsc::channel(REPORTS);
+        let recorder = tokio::spawn(record(Arc::clone(&core), id, Arc::clone(&run), receiver));
+        let fetched = fetch(&core, id, &run, sender).await;
+        let recorded = match recorder.await {
+            Ok(recorded) => recorded,
+            Err(panicked) => Err(Error::internal(&panicked)),
+        };
+        let input = match (fetched, recorded) {
+            (Ok(Ended::Stopped), Ok(())) => return,
+            (Ok(Ended::Done), Ok(())) => Input::Transferred,
+            (Err(failed), Ok(())) => failed.into_input(),
+            (_, Err(error)) => Failed::from(error).into_input(),
+        };
+        let is_done = matches!(input, Input::Transferred);
+        match keep_outcome(&core, id, input).await {
+            // A file was added after the last one was seen.
+            Some(Effect::Unchanged) if is_done && core.has_work_to_run(id) => {}
+            Some(_) | None => return,
+        }
+    }
+}
+
+/// Keeps how a run ended, as soon as the store can; a start after a stop finds
+/// the job as interrupted.
+async fn keep_outcome(core: &Core, id: JobId, outcome: Input) -> Option<Effect> {
+    loop {
+        match core.advance(id, outcome.clone()).await {
+            Ok(effect) => return Some(effect),
+            Err(error) => warn!(job = %id, %error, "Outcome of a job could not be kept yet"),
+        }
+        tokio::select! {
+            () = core.stop.cancelled() => return None,
+            () = tokio::time::sleep(super::STORE_PAUSE) => {}
+        }
+    }
+}
+
+/// How fetching ended without a failure.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ended {
+    Done,
+    Stopped,
+}
+
+/// A failure and the file that it happened to.
+#[derive(Debug)]
+struct Failed {
+    file: Option<u32>,
+    failure: Failure,
+}
+
+impl Failed {
+    fn into_input(self) -> Input {
+        let error = JobError {
+            context: self.failure.context,
+            code: self.failure.code,
+            file: self.file,
+            detail: self.failure.detail,
+        };
+        match self.failure.kind {
+            FailureKind::Fatal => Input::Failed(error),
+            FailureKind::ForNow(retry_after) => Input::FailedForNow { error, retry_after },
+            FailureKind::Stopped => Input::Preempt,
+        }
+    }
+
+    fn is_worse_than(&self, other: &Self) -> bool {
+        self.failure.kind == FailureKind::Fatal && other.failure.kind != FailureKind::Fatal
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self {
+            file: None,
+            failure: Failure {
+                kind: FailureKind::ForNow(None),
+                context: ErrorContext::GeneralQueueManager,
+                code: Hresult::E_FAIL,
+                detail: error.to_string(),
+            },
+        }
+    }
+}
+
+/// Fetches every missing file, in order, at most `files_per_job` at a time.
+async fn fetch(
+    core: &Arc<Core>,
+    id: JobId,
+    run: &Arc<Run>,
+    reports: mpsc::Sender<Report>,
+) -> Result<Ended, Failed> {
+    let session = open_session(core, id)?;
+    let mut missing = Missing::default();
+    let mut transfers: JoinSet<Result<(), Failed>> = JoinSet::new();
+    let mut failed: Option<Failed> = None;
+    loop {
+        while transfers.len() < core.settings.files_per_job.max(1) && !run.stop.is_cancelled() {
+            let Some(file) = missing.next(core, id)? else {
+                break;
+            };
+            let order = open_file(id, run, file);
+            let transfer = transfer(session.clone(), order, reports.clone(), Arc::clone(run));
+            transfers.spawn(transfer);
+        }
+        let Some(ended) = transfers.join_next().await else {
+            break;
+        };
+        let failure = match ended {
+            Ok(Ok(())) => continue,
+            Ok(Err(failure)) => failure,
+            Err(panicked) => Failed::from(Error::internal(&panicked)),
+        };
+        // One failing file stops the job (bits.md 2.3); the others end at a
+        // point from which they go on.
+        run.stop.cancel();
+        if failure.failure.kind == FailureKind::Stopped {
+            continue;
+        }
+        if failed
+            .as_ref()
+            .is_none_or(|worst| failure.is_worse_than(worst))
+        {
+            failed = Some(failure);
+        }
+    }
+    match failed {
+        Some(failed) => Err(failed),
+        None if run.stop.is_cancelled() => Ok(Ended::Stopped),
+        None => Ok(Ended::Done),
+    }
+}
+
+fn open_session(core: &Core, id: JobId) -> Result<Session, Failed> {
+    let job = core.stored(id)?;
+    let access = Access {
+        credentials: core.store.credentials(id).map_err(Error::from)?,
+        client_certificate: job.client_certificate.clone(),
+        proxy: job.proxy.clone(),
+    };
+    core.mover.session(access).map_err(|failure| Failed {
+        file: None,
+        failure,
+    })
+}
+
+fn open_file(job: JobId, run: &Run, file: File) -> Order {
+    let written = Arc::new(AtomicU64::new(file.durable));
+    run.open().insert(
+        file.index,
+        Open {
+            written: Arc::clone(&written),
+            durable: file.durable,
+        },
+    );
+    Order {
+        job,
+        file,
+        written,
+        stop: run.stop.child_token(),
+    }
+}
+
+async fn transfer(
+    session: Session,
+    order: Order,
+    reports: mpsc::Sender<Report>,
+    run: Arc<Run>,
+) -> Result<(), Failed> {
+    let index = order.file.index;
+    let desk = ToRecorder {
+        file: Mutex::new(Some(order.file.clone())),
+        index,
+        reports,
+    };
+    let result = session.download(order, &desk).await;
+    if result.is_err() {
+        run.open().remove(&index);
+    }
+    result.map_err(|failure| Failed {
+        file: Some(index),
+        failure,
+    })
+}
+
+/// The files that are not here yet, a page at a time.
+#[derive(Debug, Default)]
+struct Missing {
+    page: std::vec::IntoIter<File>,
+    from: u32,
+}
+
+impl Missing {
+    fn next(&mut self, core: &Core, id: JobId) -> Result<Option<File>, Error> {
+        if let Some(file) = self.page.next() {
+            return Ok(Some(file));
+        }
+        let page = core.store.missing_files(id, self.from, FILES_PAGE)?;
+        if let Some(last) = page.last() {
+            self.from = last.index + 1;
+        }
+        self.page = page.into_iter();
+        Ok(self.page.next())
+    }
+}
+
+/// Something that a transfer says, on its way to the recorder.
+#[derive(Debug)]
+struct Report {
+    index: u32,
+    /// With the first report of a file: the file as the store has it.
+    file: Option<File>,
+    report: FileReport,
+    /// Told once the report is kept for good.
+    kept: Option<oneshot::Sender<()>>,
+}
+
+#[derive(Debug)]
+struct ToRecorder {
+    index: u32,
+    file: Mutex<Option<File>>,
+    reports: mpsc::Sender<Report>,
+}
+
+impl Reports for ToRecorder {
+    fn report(
+        &self,
+        report: FileReport,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Stopped>> + Send + '_>> {
+        Box::pin(async move {
+            let file = self
+                .file
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            let (kept, wait) = match report {
+                FileReport::Began { .. } => {
+                    let (kept, wait) = oneshot::channel();
+                    (Some(kept), Some(wait))
+                }
+                FileReport::Durable(_) | FileReport::Done(_) => (None, None),
+            };
+            let report = Report {
+                index: self.index,
+                file,
+                report,
+                kept,
+            };
+            self.reports.send(report).await.map_err(|_| Stopped)?;
+            match wait {
+                Some(wait) => wait.await.map_err(|_| Stopped),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+/// Takes reports in, as many at a time as have come, and commits them.
+async fn record(
+    core: Arc<Core>,
+    id: JobId,
+    run: Arc<Run>,
+    mut reports: mpsc::Receiver<Report>,
+) -> Result<(), Error> {
+    let mut files: HashMap<u32, File> = HashMap::new();
+    let mut batch = Vec::with_capacity(REPORTS);
+    while reports.recv_many(&mut batch, REPORTS).await > 0 {
+        let result = record_batch(&core, id, &run, &mut files, &mut batch).await;
+        if let Err(error) = result {
+            // What was not kept will be fetched again; nobody may go on as if
+            // it had been.
+            run.stop.cancel();
+            reports.close();
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+async fn record_batch(
+    core: &Core,
+    id: JobId,
+    run: &Run,
+    files: &mut HashMap<u32, File>,
+    batch: &mut Vec<Report>,
+) -> Result<(), Error> {
+    let hold = core.desk.hold(id).await;
+    let now = clock::now();
+    let mut job = core.stored(id)?;
+    let mut changes = Vec::with_capacity(batch.len() + 2);
+    let mut touched: Vec<u32> = Vec::with_capacity(batch.len());
+    let mut waiting = Vec::new();
+    if job.state == State::Connecting && job.apply(Input::Connected, now)? == Effect::Changed {
+        changes.push(events::entered(&job, None, now));
+    }
+    for report in batch.drain(..) {
+        if let Some(file) = report.file {
+            files.insert(report.index, file);
+        }
+        waiting.extend(report.kept);
+        let Some(file) = files.get_mut(&report.index) else {
+            debug!(job = %id, file = report.index, "Report on an unknown file");
+            continue;
+        };
+        if matches!(
+            report.report,
+            FileReport::Began {
+                restarted: true,
+                ..
+            }
+        ) {
+            run.shown.store(0, Ordering::Relaxed);
+        }
+        job.report(file, report.report, now);
+        if !touched.contains(&report.index) {
+            touched.push(report.index);
+        }
+    }
+    for index in &touched {
+        if let Some(file) = files.get(index) {
+            changes.push(Change::File(id, file.clone()));
+        }
+    }
+    changes.push(Change::Job(job));
+    core.store.commit(changes).await?;
+    drop(hold);
+    let mut open = run.open();
+    for index in touched {
+        let Some(file) = files.get(&index) else {
+            continue;
+        };
+        if file.transferred {
+            open.remove(&index);
+            files.remove(&index);
+        } else if let Some(open) = open.get_mut(&index) {
+            open.durable = file.durable;
+        }
+    }
+    drop(open);
+    for kept in waiting {
+        // A transfer that was stopped meanwhile does not wait any more.
+        let _ = kept.send(());
+    }
+    Ok(())
+}
+
+/// Reports that wait to be kept; a few for each file that is fetched.
+const REPORTS: usize = 256;
+
+/// Files that are read from the store at a time.
+const FILES_PAGE: usize = 256;

@@ -1,0 +1,178 @@
+//! Routes: where an envelope comes in and goes out.
+//!
+//! The body of a request is always read, within a limit and a deadline, before
+//! it is answered, a 401 included: with an unread body the connection closes,
+//! and the next leg of a log-on is lost with it. Before log-on bodies are read
+//! and thrown away. What an envelope says, and every fault, is left to `wsman`.
+//!
+//! `POST /wsman` (with or without slash, whatever the query) and `POST
+//! /wsman-anon/identify`; `GET /health` for load balancers. [MS-WSMV] 3.1.5.2,
+//! 3.1.4.1.20.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::Method;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::Response;
+use axum::routing::any;
+
+use crate::auth::Door;
+use crate::auth::Principal;
+use crate::config::WsmanSettings;
+use crate::wsman::Answer;
+use crate::wsman::Encoding;
+use crate::wsman::Endpoint;
+
+mod body;
+mod charset;
+mod wsman;
+
+/// The routes, for [`crate::net::Listener::serve`]. `is_healthy` says whether
+/// jobs can be kept: it is asked for each `/health`, and must not block.
+pub(crate) fn router(
+    endpoint: Arc<Endpoint>,
+    door: Arc<Door>,
+    settings: &WsmanSettings,
+    is_healthy: impl Fn() -> bool + Send + Sync + 'static,
+) -> Router {
+    routes(endpoint, door, settings, is_healthy)
+}
+
+/// What stands behind `/wsman`: the endpoint, or what a test puts in its
+/// place.
+trait Answering: Send + Sync + 'static {
+    /// See [`Endpoint::answer`].
+    fn answer(
+        &self,
+        by: &Principal,
+        envelope: &str,
+        encoding: Encoding,
+    ) -> impl Future<Output = Answer> + Send;
+
+    /// See [`Endpoint::answer_anonymous`].
+    fn answer_anonymous(&self, envelope: &str) -> Option<Answer>;
+
+    /// See [`Endpoint::denied`].
+    fn denied(&self, envelope: &str) -> Answer;
+
+    /// See [`Endpoint::undecodable`].
+    fn undecodable(&self) -> Answer;
+}
+
+impl Answering for Endpoint {
+    fn answer(
+        &self,
+        by: &Principal,
+        envelope: &str,
+        encoding: Encoding,
+    ) -> impl Future<Output = Answer> + Send {
+        Self::answer(self, by, envelope, encoding)
+    }
+
+    fn answer_anonymous(&self, envelope: &str) -> Option<Answer> {
+        Self::answer_anonymous(self, envelope)
+    }
+
+    fn denied(&self, envelope: &str) -> Answer {
+        Self::denied(self, envelope)
+    }
+
+    fn undecodable(&self) -> Answer {
+        Self::undecodable(self)
+    }
+}
+
+/// What the routes share.
+struct Site<E> {
+    endpoint: Arc<E>,
+    door: Arc<Door>,
+    limits: Limits,
+}
+
+/// How much of a request is read, and for how long.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Octets of a body.
+    envelope: usize,
+    /// Until the body is there, after log-on.
+    request: Duration,
+    /// The same before log-on.
+    logon: Duration,
+}
+
+fn routes<E: Answering>(
+    endpoint: Arc<E>,
+    door: Arc<Door>,
+    settings: &WsmanSettings,
+    is_healthy: impl Fn() -> bool + Send + Sync + 'static,
+) -> Router {
+    let limits = Limits {
+        envelope: usize::try_from(u64::from(settings.max_envelope_size_kb) * 1_024)
+            .unwrap_or(usize::MAX),
+        request: Duration::from_secs(settings.max_packet_retrieval_time_s),
+        logon: Duration::from_secs(settings.logon_timeout_s),
+    };
+    let site = Arc::new(Site {
+        endpoint,
+        door,
+        limits,
+    });
+    let is_healthy = Arc::new(is_healthy);
+    let with_logon = {
+        let site = Arc::clone(&site);
+        any(move |request| wsman::answer(Arc::clone(&site), request))
+    };
+    let anonymous = any(move |request| wsman::identify(Arc::clone(&site), request));
+    let health = any(move |request| health(Arc::clone(&is_healthy), limits, request));
+    Router::new()
+        .route("/wsman", with_logon.clone())
+        .route("/wsman/", with_logon)
+        .route("/wsman-anon/identify", anonymous)
+        .route("/health", health)
+        .fallback(move |request: Request| async move {
+            body::finish(request.into_body(), limits, bare(StatusCode::NOT_FOUND)).await
+        })
+}
+
+/// Says whether the service can do its work; to anybody, so it says no more.
+async fn health<F: Fn() -> bool>(is_healthy: Arc<F>, limits: Limits, request: Request) -> Response {
+    let answer = match *request.method() {
+        Method::GET | Method::HEAD if is_healthy() => text(StatusCode::OK, "ok\n"),
+        Method::GET | Method::HEAD => text(StatusCode::SERVICE_UNAVAILABLE, "store unavailable\n"),
+        _ => not_allowed("GET, HEAD"),
+    };
+    body::finish(request.into_body(), limits, answer).await
+}
+
+/// An answer without a body.
+fn bare(status: StatusCode) -> Response {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = status;
+    answer
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response {
+    let mut answer = Response::new(Body::from(text));
+    *answer.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(header::CONTENT_TYPE, plain);
+    answer
+}
+
+fn not_allowed(methods: &'static str) -> Response {
+    let mut answer = bare(StatusCode::METHOD_NOT_ALLOWED);
+    answer
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(methods));
+    answer
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! One connection: what is known of it, and when it ends.
+
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::budget::AnonymousPlace;
+use super::budget::NamedPlace;
+use crate::auth::ConnectionAuth;
+
+/// A connection, as a request's extensions hold it.
+pub(crate) struct Connection {
+    /// Who has logged on.
+    pub(crate) auth: ConnectionAuth,
+    begun_at: Instant,
+    /// Somebody has logged on: the place is in the other budget.
+    is_settled: AtomicBool,
+    place: Mutex<Place>,
+    phase: Mutex<Phase>,
+}
+
+/// All places for connections with a principal are taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Full;
+
+/// From which budget the connection lives.
+enum Place {
+    Anonymous {
+        /// Held, not read: the place is free when it is dropped.
+        place: AnonymousPlace,
+    },
+    Named {
+        /// The same.
+        _place: NamedPlace,
+    },
+}
+
+/// Is a request being answered?
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Idle { since: Instant },
+    Busy,
+}
+
+/// What is to be done with a connection whose time was thought to be up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Due {
+    /// It is.
+    Now,
+    /// Ask again then.
+    At(Instant),
+}
+
+impl Connection {
+    pub(super) fn new(auth: ConnectionAuth, place: AnonymousPlace, now: Instant) -> Self {
+        Self {
+            auth,
+            begun_at: now,
+            is_settled: AtomicBool::new(false),
+            place: Mutex::new(Place::Anonymous { place }),
+            phase: Mutex::new(Phase::Idle { since: now }),
+        }
+    }
+
+    /// Moves the connection, on which somebody has just logged on, to the
+    /// budget of those with a principal.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`]; it stays where it is.
+    pub(crate) fn settle(&self) -> Result<(), Full> {
+        if self.is_settled.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut own = lock(&self.place);
+        if let Place::Anonymous { place } = &*own {
+            let named = place.promote().ok_or(Full)?;
+            *own = Place::Named { _place: named };
+            self.is_settled.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// A request has come.
+    pub(super) fn begin(&self) {
+        *lock(&self.phase) = Phase::Busy;
+    }
+
+    /// Its answer goes out.
+    pub(super) fn end(&self, now: Instant) {
+        *lock(&self.phase) = Phase::Idle { since: now };
+    }
+
+    /// When the connection must be closed: without a principal, some time
+    /// after it began, whatever goes on between requests; with one, after
+    /// being idle. A request that is being answered has deadlines of its own.
+    pub(super) fn due(&self, logon: Duration, idle: Duration, now: Instant) -> Due {
+        let phase = *lock(&self.phase);
+        let limit = match phase {
+            Phase::Busy => return Due::At(now + RECHECK),
+            Phase::Idle { since } if self.is_settled.load(Ordering::Relaxed) => since + idle,
+            Phase::Idle { .. } => self.begun_at + logon,
+        };
+        if now >= limit {
+            return Due::Now;
+        }
+        Due::At(limit)
+    }
+}
+
+/// Each change is one assignment: a panic leaves it whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How soon a busy connection is asked again whether its time is up.
+const RECHECK: Duration = Duration::from_secs(2);

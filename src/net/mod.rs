@@ -1,0 +1,18 @@
+//! Sockets: listeners, TLS, and one task a connection.
+//!
+//! HTTP/1.1 only, since a security context belongs to one TCP connection.
+//! Routes and log-on are left to the router that is served; it finds the
+//! [`Connection`] among the extensions of a request.
+
+mod budget;
+mod certificate;
+mod connection;
+mod listener;
+mod tls;
+
+pub(crate) use connection::Connection;
+pub(crate) use listener::Error;
+pub(crate) use listener::Listener;
+pub(crate) use listener::bind;
+pub(crate) use tls::Tls;
+pub(crate) use tls::TlsError;

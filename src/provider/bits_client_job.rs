@@ -1,0 +1,408 @@
+//! `BitsClientJob`: transfer jobs as the BITS provider shows them.
+//!
+//! Follows the pages "`BitsClientJob` class" and those of its methods. What
+//! they leave open is decided here: `Description` is empty and
+//! `JobCompletionTime` 0 when unset, `Owner` is the account name, `JobId` is
+//! shown in braces and upper case, and `Files` is null where it cannot fit
+//! (`FilesTotal` still says how many there are).
+
+mod arguments;
+
+use std::sync::Arc;
+
+use super::Answer;
+use super::Cursor;
+use super::Error;
+use super::Keys;
+use super::Page;
+use super::Provider;
+use super::View;
+use super::bits_client_file;
+use super::bits_client_file::Onlooker;
+use crate::auth::Principal;
+use crate::auth::Scope;
+use crate::bits::ClientCertificate;
+use crate::bits::Hresult;
+use crate::bits::Job;
+use crate::bits::JobId;
+use crate::bits::Owner;
+use crate::bits::State;
+use crate::bits::Timestamp;
+use crate::cim::Catalog;
+use crate::cim::Class;
+use crate::cim::Instance;
+use crate::cim::NotInSchema;
+use crate::cim::Value;
+use crate::cim::Values;
+use crate::engine;
+use crate::engine::Caller;
+use crate::engine::Command;
+use crate::engine::Engine;
+
+/// The provider of jobs.
+pub(crate) struct BitsClientJob {
+    engine: Engine,
+    job_class: Arc<Class>,
+    file_class: Arc<Class>,
+}
+
+impl BitsClientJob {
+    /// Shows the jobs of `engine` as instances of the class that `catalog`
+    /// defines.
+    ///
+    /// # Errors
+    ///
+    /// [`NotInSchema`] when the catalog lacks the class, or that of the files.
+    pub(crate) fn new(engine: Engine, catalog: &Catalog) -> Result<Self, NotInSchema> {
+        let class = |name: &str| {
+            let class = catalog.class(NAMESPACE, name).cloned();
+            class.ok_or_else(|| NotInSchema {
+                class: name.to_owned(),
+                property: String::new(),
+            })
+        };
+        Ok(Self {
+            engine,
+            job_class: class(CLASS)?,
+            file_class: class(bits_client_file::CLASS)?,
+        })
+    }
+
+    /// The instance of `job`, and about how many octets it takes.
+    fn instance(&self, by: &Caller, job: &Job, view: View<'_>) -> Result<(Instance, usize), Error> {
+        let mut instance = without_files(&self.job_class, job)?;
+        let mut size = LEAST_SIZE;
+        if view
+            .only
+            .is_none_or(|only| only.eq_ignore_ascii_case(FILES))
+            && let Some((files, files_size)) = self.files(by, job, view.room)?
+        {
+            instance.set(FILES, Value::Array(files))?;
+            size += files_size;
+        }
+        Ok((instance, size))
+    }
+
+    /// The files of a job and about how many octets they take; none when that
+    /// is more than `room`.
+    fn files(
+        &self,
+        by: &Caller,
+        job: &Job,
+        room: usize,
+    ) -> Result<Option<(Vec<Value>, usize)>, Error> {
+        let total = usize::try_from(job.files_total).unwrap_or(usize::MAX);
+        if total.saturating_mul(bits_client_file::LEAST_SIZE) > room {
+            return Ok(None);
+        }
+        let onlooker = if by.owner == job.owner {
+            Onlooker::Owner
+        } else {
+            Onlooker::Other
+        };
+        let mut size = 0;
+        let mut values = Vec::with_capacity(total);
+        let mut from = 0;
+        loop {
+            let files = self.engine.files(by, job.id, from, FILES_PAGE)?;
+            let is_last = files.len() < FILES_PAGE;
+            for file in files {
+                from = file.index.saturating_add(1);
+                size +=
+                    bits_client_file::LEAST_SIZE + file.remote_url.len() + file.local_file.len();
+                let file = bits_client_file::instance(&self.file_class, file, onlooker)?;
+                values.push(Value::Instance(Box::new(file)));
+            }
+            if size > room {
+                return Ok(None);
+            }
+            if is_last {
+                return Ok(Some((values, size)));
+            }
+        }
+    }
+
+    async fn create(&self, by: &Caller, arguments: &Values) -> Result<Values, Error> {
+        let id = self.engine.create(by, arguments::wish(arguments)?).await?;
+        let mut out = Values::new();
+        out.insert("JobId", Some(Value::String(id.to_string())));
+        Ok(out)
+    }
+
+    async fn set_certificate(
+        &self,
+        by: &Caller,
+        id: JobId,
+        certificate: ClientCertificate,
+    ) -> Result<(), Error> {
+        // Who may not see the job learns nothing of certificates.
+        self.engine.job(by, id)?;
+        self.engine
+            .set_client_certificate(by, id, Some(certificate))
+            .await?;
+        Ok(())
+    }
+}
+
+impl Provider for BitsClientJob {
+    fn class(&self) -> &'static str {
+        CLASS
+    }
+
+    fn get<'a>(
+        &'a self,
+        by: &'a Principal,
+        keys: &'a Keys,
+        view: View<'a>,
+    ) -> Answer<'a, Instance> {
+        Box::pin(async move {
+            let by = caller(by);
+            let job = self.engine.job(&by, job_id(keys)?)?;
+            Ok(self.instance(&by, &job, view)?.0)
+        })
+    }
+
+    fn put<'a>(&'a self, by: &'a Principal, keys: &'a Keys, values: Values) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let (id, changes) = (job_id(keys)?, arguments::changes(&values)?);
+            Ok(self.engine.set(&caller(by), id, changes).await?)
+        })
+    }
+
+    fn delete<'a>(&'a self, by: &'a Principal, keys: &'a Keys) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let id = job_id(keys)?;
+            Ok(self
+                .engine
+                .command(&caller(by), id, Command::Cancel)
+                .await?)
+        })
+    }
+
+    fn invoke<'a>(
+        &'a self,
+        by: &'a Principal,
+        keys: &'a Keys,
+        method: &'a str,
+        arguments: Values,
+    ) -> Answer<'a, Values> {
+        Box::pin(async move {
+            let (by, arguments) = (caller(by), &arguments);
+            if method == "CreateJob" {
+                return self.create(&by, arguments).await;
+            }
+            let id = job_id(keys)?;
+            match method {
+                "AddFile" => {
+                    let (remote_url, local_file) = arguments::file(arguments)?;
+                    self.engine
+                        .add_file(&by, id, remote_url, local_file)
+                        .await?;
+                }
+                "SetJobState" => {
+                    let command = arguments::command(arguments)?;
+                    self.engine.command(&by, id, command).await?;
+                }
+                "GetError" => return error_of(&self.engine.job(&by, id)?),
+                "SetCredentials" => {
+                    let credentials = arguments::credentials(arguments)?;
+                    self.engine.set_credentials(&by, id, credentials).await?;
+                }
+                "RemoveCredentials" => {
+                    let (target, scheme) = arguments::target_and_scheme(arguments)?;
+                    self.engine
+                        .remove_credentials(&by, id, target, scheme)
+                        .await?;
+                }
+                "SetClientCertificateById" => {
+                    let certificate = arguments::certificate_by_hash(arguments)?;
+                    self.set_certificate(&by, id, certificate).await?;
+                }
+                "SetClientCertificateByName" => {
+                    let certificate = arguments::certificate_by_name(arguments)?;
+                    self.set_certificate(&by, id, certificate).await?;
+                }
+                "RemoveClientCertificate" => {
+                    self.engine.set_client_certificate(&by, id, None).await?;
+                }
+                "SetProxySettings" => {
+                    let proxy = arguments::proxy(arguments)?;
+                    self.engine.set_proxy(&by, id, proxy).await?;
+                }
+                _ => return Err(Error::NotSupported),
+            }
+            Ok(Values::new())
+        })
+    }
+
+    fn page<'a>(
+        &'a self,
+        by: &'a Principal,
+        after: Option<Cursor>,
+        limit: usize,
+        view: View<'a>,
+    ) -> Answer<'a, Page> {
+        Box::pin(async move {
+            let by = caller(by);
+            let after = after.map(|cursor| read_cursor(&cursor)).transpose()?;
+            let limit = limit.max(1);
+            // One more, to know whether it is the last page.
+            let jobs = self.engine.jobs(&by, after, limit.saturating_add(1))?;
+            let mut items = Vec::with_capacity(jobs.len().min(limit));
+            let mut used = 0;
+            for job in jobs.iter().take(limit) {
+                // What does not fit into this answer is the next one's.
+                if used > view.room {
+                    break;
+                }
+                let (instance, size) = self.instance(&by, job, view)?;
+                used += size;
+                items.push((instance, Cursor(job.id.to_octets().to_vec())));
+            }
+            let is_last = items.len() == jobs.len();
+            Ok(Page { items, is_last })
+        })
+    }
+
+    fn count<'a>(&'a self, by: &'a Principal) -> Answer<'a, u64> {
+        Box::pin(async move { Ok(self.engine.count(&caller(by))?) })
+    }
+}
+
+impl From<engine::Error> for Error {
+    fn from(error: engine::Error) -> Self {
+        match error {
+            engine::Error::NotFound => Self::NotFound,
+            engine::Error::Refused { code, detail } => Self::Failed { code, detail },
+            engine::Error::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+/// A schema that lacks what its provider fills is a fault of this program; a
+/// test holds the two together.
+impl From<NotInSchema> for Error {
+    fn from(error: NotInSchema) -> Self {
+        tracing::error!(%error, "Schema and provider differ");
+        Self::Unavailable
+    }
+}
+
+/// Every property of a job but its files.
+fn without_files(class: &Arc<Class>, job: &Job) -> Result<Instance, NotInSchema> {
+    let mut instance = Instance::new(class);
+    let mut set = |name, value| instance.set(name, value);
+    set("JobId", Value::String(job.id.to_string()))?;
+    set("DisplayName", Value::String(job.display_name.clone()))?;
+    set("Description", Value::String(job.description.clone()))?;
+    set("Priority", Value::Uint32(job.priority as u32))?;
+    set("MinimumRetryDelay", seconds(job.minimum_retry_delay))?;
+    set("NoProgressTimeout", seconds(job.no_progress_timeout))?;
+    set("JobCreationTime", Value::Uint64(job.created_at.ticks()))?;
+    set(
+        "JobLastModificationTime",
+        Value::Uint64(job.modified_at.ticks()),
+    )?;
+    set(
+        "JobCompletionTime",
+        Value::Uint64(job.transferred_at.map_or(0, Timestamp::ticks)),
+    )?;
+    set(
+        "BytesTotal",
+        Value::Uint64(job.bytes_total().unwrap_or(bits_client_file::UNKNOWN)),
+    )?;
+    set("BytesTransferred", Value::Uint64(job.bytes_transferred))?;
+    set("FilesTotal", Value::Uint32(job.files_total))?;
+    set("FilesTransferred", Value::Uint32(job.files_transferred))?;
+    set(
+        "TransientErrorCount",
+        Value::Uint32(job.transient_error_count),
+    )?;
+    set("State", Value::Uint16(job.state as u16))?;
+    set("Owner", Value::String(job.owner.as_str().to_owned()))?;
+    Ok(instance)
+}
+
+/// What `GetError` answers: in `ERROR` and in `TRANSIENT_ERROR`, as the page of
+/// the native method says. There is one language, whatever `LanguageId` asks.
+fn error_of(job: &Job) -> Result<Values, Error> {
+    let failed = matches!(job.state, State::Error | State::TransientError);
+    let Some(error) = job.error.as_ref().filter(|_| failed) else {
+        let code = Hresult::BG_E_ERROR_INFORMATION_UNAVAILABLE;
+        return Err(Error::Failed {
+            code,
+            detail: code.message().to_owned(),
+        });
+    };
+    let mut description = sentence(error.code.message());
+    if !error.detail.is_empty() {
+        description.push(' ');
+        description.push_str(&error.detail);
+    }
+    let mut out = Values::new();
+    out.insert("ErrorContext", Some(Value::Uint32(error.context as u32)));
+    out.insert("ErrorCode", Some(Value::Uint32(error.code.number())));
+    out.insert(
+        "ContextDescription",
+        Some(Value::String(sentence(error.context.message()))),
+    );
+    out.insert("ErrorDescription", Some(Value::String(description)));
+    Ok(out)
+}
+
+/// A lower-case fragment as a sentence.
+fn sentence(fragment: &str) -> String {
+    let mut rest = fragment.chars();
+    let first = rest.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(rest).chain(['.']).collect()
+}
+
+fn caller(by: &Principal) -> Caller {
+    Caller {
+        owner: Owner::new(by.name()),
+        is_administrator: by.scope() == Scope::All,
+    }
+}
+
+fn job_id(keys: &Keys) -> Result<JobId, Error> {
+    let bad = |value: &str| Error::BadKey {
+        name: KEY.to_owned(),
+        value: value.to_owned(),
+    };
+    let (_, value) = keys
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(KEY))
+        .ok_or_else(|| bad(""))?;
+    value.parse().map_err(|_| bad(value))
+}
+
+fn read_cursor(cursor: &Cursor) -> Result<JobId, Error> {
+    let octets = cursor.0.as_slice().try_into();
+    octets
+        .map(JobId::from_octets)
+        .map_err(|_| Error::Unavailable)
+}
+
+/// A span as the properties have it; longer than 2^32 seconds it is no
+/// different from for ever.
+fn seconds(span: std::time::Duration) -> Value {
+    Value::Uint32(u32::try_from(span.as_secs()).unwrap_or(u32::MAX))
+}
+
+const CLASS: &str = "BitsClientJob";
+
+/// Namespace of the classes of BITS.
+const NAMESPACE: &str = "root/microsoft/bits";
+
+const KEY: &str = "JobId";
+
+const FILES: &str = "Files";
+
+/// Files that are read at once.
+const FILES_PAGE: usize = 256;
+
+/// Octets that a job at least takes in an answer, beside its files.
+const LEAST_SIZE: usize = 800;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,786 @@
+//! What every store must hold: one battery of tests, run against each.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::Change;
+use super::Error;
+use super::Event;
+use super::Store;
+use crate::bits::AuthScheme;
+use crate::bits::AuthTarget;
+use crate::bits::CertificateChoice;
+use crate::bits::ClientCertificate;
+use crate::bits::Credentials;
+use crate::bits::ErrorContext;
+use crate::bits::File;
+use crate::bits::Hresult;
+use crate::bits::Intent;
+use crate::bits::Job;
+use crate::bits::JobError;
+use crate::bits::JobId;
+use crate::bits::JobParts;
+use crate::bits::NewFile;
+use crate::bits::Owner;
+use crate::bits::Priority;
+use crate::bits::Proxy;
+use crate::bits::Secret;
+use crate::bits::State;
+use crate::bits::Timestamp;
+use crate::bits::Validator;
+
+/// A place where a store lies between openings.
+pub(crate) trait Place {
+    /// Opens the store; the one opened before has been dropped.
+    fn open(&self) -> Box<dyn Store>;
+}
+
+/// Makes the tests of the battery for the place that `$place` gives.
+macro_rules! battery {
+    ($place:expr) => {
+        $crate::store::battery::battery!(@ $place,
+            what_was_committed_is_there_after_reopening
+            a_commit_with_a_change_that_fails_keeps_nothing
+            many_commits_at_once_are_all_kept
+            a_dropped_commit_is_kept
+            pages_follow_each_other_without_gap
+            counts_follow_the_jobs
+            queued_jobs_come_by_urgency_then_age
+            waiting_jobs_come_by_the_time_they_wake
+            interrupted_jobs_are_those_that_ran_or_have_an_intent
+            missing_files_are_those_not_yet_here
+            a_file_is_found_by_its_path_in_any_case
+            a_removed_job_leaves_its_events_only
+            credentials_replace_those_of_the_same_target_and_scheme
+            events_have_growing_sequences
+            random_changes_agree_with_a_model
+        );
+    };
+    (@ $place:expr, $($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $crate::store::battery::$name(&$place);
+            }
+        )*
+    };
+}
+
+pub(crate) use battery;
+
+pub(crate) fn what_was_committed_is_there_after_reopening(place: &impl Place) {
+    let (store, job) = (place.open(), rich_job(1));
+    let files = [rich_file(0), plain_file(1, "/data/b")];
+    commit(
+        &*store,
+        vec![
+            Change::Job(job.clone()),
+            Change::File(job.id, files[0].clone()),
+            Change::File(job.id, files[1].clone()),
+            Change::Credentials(job.id, credentials(AuthTarget::Server, "hush")),
+            Change::Event(event(job.id, "created")),
+        ],
+    )
+    .expect("kept");
+    drop(store);
+    let store = place.open();
+    assert_eq!(store.job(job.id).expect("read"), Some(job.clone()));
+    assert_eq!(store.files(job.id, 0, 10).expect("read"), files);
+    assert_eq!(store.files(job.id, 1, 10).expect("read"), files[1..]);
+    assert_eq!(store.files(job.id, 0, 1).expect("read"), files[..1]);
+    assert_eq!(
+        store.credentials(job.id).expect("read"),
+        [credentials(AuthTarget::Server, "hush")]
+    );
+    assert_eq!(store.events(0, 10).expect("read").len(), 1);
+    assert_eq!(store.job(JobId::new()).expect("read"), None);
+}
+
+pub(crate) fn a_commit_with_a_change_that_fails_keeps_nothing(place: &impl Place) {
+    let store = place.open();
+    let (good, bad) = (plain_job(1), plain_job(2));
+    let outcomes = in_runtime(async {
+        let first = store.commit(vec![Change::Job(good.clone())]);
+        let second = store.commit(vec![
+            Change::Job(bad.clone()),
+            Change::Event(event(bad.id, "created")),
+            Change::Event(event(bad.id, FAILS)),
+        ]);
+        let third = store.commit(vec![Change::Event(event(good.id, "created"))]);
+        [first.await, second.await, third.await]
+    });
+    assert!(outcomes[0].is_ok() && outcomes[2].is_ok(), "{outcomes:?}");
+    assert!(
+        matches!(outcomes[1], Err(Error::Unavailable(_))),
+        "{outcomes:?}"
+    );
+    assert_eq!(store.job(bad.id).expect("read"), None);
+    assert_eq!(store.count(None).expect("read"), 1);
+    assert_eq!(store.events(0, 10).expect("read").len(), 1);
+}
+
+pub(crate) fn many_commits_at_once_are_all_kept(place: &impl Place) {
+    let store = place.open();
+    let jobs: Vec<Job> = (0..500).map(plain_job).collect();
+    std::thread::scope(|scope| {
+        for share in jobs.chunks(100) {
+            let store = &store;
+            scope.spawn(move || {
+                in_runtime(async {
+                    let waiting: Vec<_> = share
+                        .iter()
+                        .map(|job| store.commit(vec![Change::Job(job.clone())]))
+                        .collect();
+                    for committed in waiting {
+                        committed.await.expect("kept");
+                    }
+                });
+            });
+        }
+    });
+    drop(store);
+    let store = place.open();
+    assert_eq!(store.count(None).expect("read"), 500);
+    for job in jobs {
+        assert_eq!(store.job(job.id).expect("read"), Some(job));
+    }
+}
+
+pub(crate) fn a_dropped_commit_is_kept(place: &impl Place) {
+    let (store, job) = (place.open(), plain_job(1));
+    drop(store.commit(vec![Change::Job(job.clone())]));
+    drop(store);
+    assert_eq!(place.open().job(job.id).expect("read"), Some(job));
+}
+
+pub(crate) fn pages_follow_each_other_without_gap(place: &impl Place) {
+    let store = place.open();
+    let jobs: Vec<Job> = (0..25).map(plain_job).collect();
+    commit(
+        &*store,
+        jobs.iter().rev().cloned().map(Change::Job).collect(),
+    )
+    .expect("kept");
+    for owner in [None, Some(Owner::new("owner 1"))] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.jobs(owner.as_ref(), after, 4).expect("read");
+            assert!(page.len() <= 4);
+            let Some(last) = page.last() else { break };
+            after = Some(last.id);
+            seen.extend(page);
+        }
+        let mut expected: Vec<Job> = jobs
+            .iter()
+            .filter(|job| owner.as_ref().is_none_or(|owner| job.owner == *owner))
+            .cloned()
+            .collect();
+        expected.sort_by_key(|job| job.id);
+        assert_eq!(seen, expected);
+    }
+}
+
+pub(crate) fn counts_follow_the_jobs(place: &impl Place) {
+    let store = place.open();
+    let count = |owner: &str| store.count(Some(&Owner::new(owner))).expect("read");
+    assert_eq!(store.count(None).expect("read"), 0);
+    let jobs: Vec<Job> = (0..6).map(plain_job).collect();
+    commit(&*store, jobs.iter().cloned().map(Change::Job).collect()).expect("kept");
+    // Committed again: still one job.
+    commit(&*store, vec![Change::Job(jobs[0].clone())]).expect("kept");
+    assert_eq!(store.count(None).expect("read"), 6);
+    assert_eq!((count("owner 0"), count("owner 1"), count("")), (2, 2, 0));
+    let moved = altered(&jobs[0], |parts| parts.owner = Owner::new("owner 1"));
+    commit(
+        &*store,
+        vec![Change::Job(moved), Change::Remove(jobs[1].id)],
+    )
+    .expect("kept");
+    commit(&*store, vec![Change::Remove(jobs[1].id)]).expect("kept");
+    assert_eq!(store.count(None).expect("read"), 5);
+    assert_eq!((count("owner 0"), count("owner 1")), (1, 2));
+}
+
+pub(crate) fn queued_jobs_come_by_urgency_then_age(place: &impl Place) {
+    let store = place.open();
+    let queued = |number, priority, queued_at, state, intent| {
+        altered(&plain_job(number), |parts| {
+            parts.priority = priority;
+            parts.queued_at = Timestamp::from_ticks(queued_at);
+            parts.state = state;
+            parts.intent = intent;
+        })
+    };
+    let jobs = [
+        queued(1, Priority::Normal, 5, State::Queued, None),
+        queued(2, Priority::Normal, 4, State::Queued, None),
+        queued(3, Priority::Foreground, 9, State::Queued, None),
+        queued(4, Priority::High, 1, State::Suspended, None),
+        queued(5, Priority::High, 1, State::Queued, Some(Intent::Cancel)),
+        queued(6, Priority::Normal, 4, State::Queued, None),
+    ];
+    commit(&*store, jobs.iter().cloned().map(Change::Job).collect()).expect("kept");
+    let order = |limit| ids(&store.queued(limit).expect("read"));
+    let expected = [jobs[2].id, jobs[1].id, jobs[5].id, jobs[0].id];
+    assert_eq!(order(10), expected);
+    assert_eq!(order(2), expected[..2]);
+    let started = altered(&jobs[2], |parts| parts.state = State::Connecting);
+    commit(&*store, vec![Change::Job(started)]).expect("kept");
+    assert_eq!(order(10), expected[1..]);
+}
+
+pub(crate) fn waiting_jobs_come_by_the_time_they_wake(place: &impl Place) {
+    let store = place.open();
+    let waiting = |number, wake_at, state, intent| {
+        altered(&plain_job(number), |parts| {
+            parts.wake_at = Some(Timestamp::from_ticks(wake_at));
+            parts.state = state;
+            parts.intent = intent;
+        })
+    };
+    let jobs = [
+        waiting(1, 30, State::TransientError, None),
+        waiting(2, 10, State::TransientError, None),
+        waiting(3, i64::MAX.cast_unsigned(), State::TransientError, None),
+        waiting(4, 1, State::Error, None),
+        waiting(5, 1, State::TransientError, Some(Intent::Complete)),
+    ];
+    commit(&*store, jobs.iter().cloned().map(Change::Job).collect()).expect("kept");
+    assert_eq!(
+        ids(&store.waiting(10).expect("read")),
+        [jobs[1].id, jobs[0].id, jobs[2].id]
+    );
+    assert_eq!(ids(&store.waiting(1).expect("read")), [jobs[1].id]);
+}
+
+pub(crate) fn interrupted_jobs_are_those_that_ran_or_have_an_intent(place: &impl Place) {
+    let store = place.open();
+    let mut expected = Vec::new();
+    for (number, state) in (0..).zip(State::ALL) {
+        for (half, intent) in (0..).zip([None, Some(Intent::Complete), Some(Intent::Cancel)]) {
+            let job = altered(&plain_job(number * 3 + half), |parts| {
+                parts.state = state;
+                parts.intent = intent;
+            });
+            if state.is_running() || intent.is_some() {
+                expected.push(job.id);
+            }
+            commit(&*store, vec![Change::Job(job)]).expect("kept");
+        }
+    }
+    expected.sort();
+    let first = ids(&store.interrupted(None, 7).expect("read"));
+    let rest = ids(&store.interrupted(first.last().copied(), 100).expect("read"));
+    assert_eq!([first, rest].concat(), expected);
+}
+
+pub(crate) fn missing_files_are_those_not_yet_here(place: &impl Place) {
+    let (store, job) = (place.open(), plain_job(1));
+    let mut files: Vec<File> = (0..6).map(|at| plain_file(at, "/data/x")).collect();
+    let changes = files.iter().map(|file| Change::File(job.id, file.clone()));
+    commit(
+        &*store,
+        [Change::Job(job.clone())]
+            .into_iter()
+            .chain(changes)
+            .collect(),
+    )
+    .expect("kept");
+    for at in [0, 1, 4] {
+        files[at].transferred = true;
+        files[at].size = Some(7);
+        commit(&*store, vec![Change::File(job.id, files[at].clone())]).expect("kept");
+    }
+    let missing = |from, limit| -> Vec<u32> {
+        let files = store.missing_files(job.id, from, limit).expect("read");
+        files.iter().map(|file| file.index).collect()
+    };
+    assert_eq!(missing(0, 10), [2, 3, 5]);
+    assert_eq!(missing(3, 1), [3]);
+    // A changed source: the file is to be fetched again.
+    files[1].transferred = false;
+    commit(&*store, vec![Change::File(job.id, files[1].clone())]).expect("kept");
+    assert_eq!(missing(0, 10), [1, 2, 3, 5]);
+    assert_eq!(store.files(job.id, 0, 10).expect("read"), files);
+}
+
+pub(crate) fn a_file_is_found_by_its_path_in_any_case(place: &impl Place) {
+    let (store, job, other) = (place.open(), plain_job(1), plain_job(2));
+    commit(
+        &*store,
+        vec![
+            Change::Job(job.clone()),
+            Change::Job(other.clone()),
+            Change::File(job.id, plain_file(0, "/data/A.bin")),
+            Change::File(job.id, plain_file(1, "/data/Straße.BIN")),
+        ],
+    )
+    .expect("kept");
+    let at = |job: &Job, path: &str| store.file_at(job.id, Path::new(path)).expect("read");
+    assert_eq!(at(&job, "/DATA/a.BIN"), Some(0));
+    assert_eq!(at(&job, "/data/straße.bin"), Some(1));
+    assert_eq!(at(&job, "/data/b.bin"), None);
+    assert_eq!(at(&other, "/data/a.bin"), None);
+}
+
+pub(crate) fn a_removed_job_leaves_its_events_only(place: &impl Place) {
+    let (store, job) = (place.open(), rich_job(1));
+    commit(
+        &*store,
+        vec![
+            Change::Job(job.clone()),
+            Change::File(job.id, rich_file(0)),
+            Change::Credentials(job.id, credentials(AuthTarget::Proxy, "p")),
+            Change::Event(event(job.id, "created")),
+        ],
+    )
+    .expect("kept");
+    commit(
+        &*store,
+        vec![
+            Change::Event(event(job.id, "completed")),
+            Change::Remove(job.id),
+        ],
+    )
+    .expect("kept");
+    assert_eq!(store.job(job.id).expect("read"), None);
+    assert_eq!(store.files(job.id, 0, 10).expect("read"), []);
+    assert_eq!(store.missing_files(job.id, 0, 10).expect("read"), []);
+    assert_eq!(store.credentials(job.id).expect("read"), []);
+    assert_eq!(
+        store.file_at(job.id, &rich_file(0).path).expect("read"),
+        None
+    );
+    assert_eq!(store.events(0, 10).expect("read").len(), 2);
+}
+
+pub(crate) fn credentials_replace_those_of_the_same_target_and_scheme(place: &impl Place) {
+    let (store, job) = (place.open(), plain_job(1));
+    commit(
+        &*store,
+        vec![
+            Change::Job(job.clone()),
+            Change::Credentials(job.id, credentials(AuthTarget::Server, "old")),
+            Change::Credentials(job.id, credentials(AuthTarget::Proxy, "")),
+            Change::Credentials(job.id, credentials(AuthTarget::Server, "new")),
+        ],
+    )
+    .expect("kept");
+    assert_eq!(
+        store.credentials(job.id).expect("read"),
+        [
+            credentials(AuthTarget::Server, "new"),
+            credentials(AuthTarget::Proxy, "")
+        ]
+    );
+    commit(
+        &*store,
+        vec![
+            Change::RemoveCredentials(job.id, AuthTarget::Server, AuthScheme::Basic),
+            Change::RemoveCredentials(job.id, AuthTarget::Proxy, AuthScheme::Digest),
+        ],
+    )
+    .expect("kept");
+    assert_eq!(
+        store.credentials(job.id).expect("read"),
+        [credentials(AuthTarget::Proxy, "")]
+    );
+}
+
+pub(crate) fn events_have_growing_sequences(place: &impl Place) {
+    let (store, job) = (place.open(), JobId::new());
+    for kind in ["created", "resumed", "error"] {
+        commit(&*store, vec![Change::Event(event(job, kind))]).expect("kept");
+    }
+    let events = store.events(0, 10).expect("read");
+    assert_eq!(
+        events
+            .iter()
+            .map(|event| event.kind.as_str())
+            .collect::<Vec<_>>(),
+        ["created", "resumed", "error"]
+    );
+    assert!(events.is_sorted_by_key(|event| event.sequence));
+    assert!(events[0].sequence > 0);
+    let expected = event(job, "resumed");
+    assert_eq!(
+        (
+            &events[1].at,
+            &events[1].owner,
+            &events[1].by,
+            &events[1].detail
+        ),
+        (
+            &expected.at,
+            &expected.owner,
+            &expected.by,
+            &expected.detail
+        )
+    );
+    assert_eq!(
+        store.events(events[0].sequence, 1).expect("read"),
+        events[1..2]
+    );
+    drop(store);
+    let store = place.open();
+    commit(&*store, vec![Change::Event(event(job, "late"))]).expect("kept");
+    let late = store.events(events[2].sequence, 10).expect("read");
+    assert_eq!(late.len(), 1);
+}
+
+pub(crate) fn random_changes_agree_with_a_model(place: &impl Place) {
+    let store = std::cell::RefCell::new(Some(place.open()));
+    let config = ProptestConfig {
+        cases: 40,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    proptest!(config, |(commits in prop::collection::vec(
+        (prop::collection::vec(step(), 1..8), any::<bool>()), 1..12))| {
+        let mut slot = store.borrow_mut();
+        let mut model = Model::default();
+        let clear = (0..JOBS).map(|number| Change::Remove(plain_job(number).id)).collect();
+        commit(&**slot.as_ref().expect("open"), clear).expect("kept");
+        for (steps, reopen) in commits {
+            let changes: Vec<Change> = steps.iter().map(Step::change).collect();
+            for change in &changes {
+                model.apply(change);
+            }
+            commit(&**slot.as_ref().expect("open"), changes).expect("kept");
+            if reopen {
+                *slot = None;
+                *slot = Some(place.open());
+            }
+            model.check(&**slot.as_ref().expect("open"));
+        }
+    });
+}
+
+/// A change in few words.
+#[derive(Clone, Debug)]
+enum Step {
+    Job {
+        job: u32,
+        state: State,
+        priority: u32,
+        at: u64,
+        intent: Option<Intent>,
+    },
+    File {
+        job: u32,
+        index: u32,
+        transferred: bool,
+        durable: u64,
+        query: bool,
+    },
+    Remove(u32),
+    Credentials(u32, u16),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let state = prop::sample::select(State::ALL.to_vec());
+    let intent = prop::option::of(prop::sample::select(vec![Intent::Complete, Intent::Cancel]));
+    prop_oneof![
+        4 => (0..JOBS, state, 0..4_u32, 0..50_u64, intent).prop_map(
+            |(job, state, priority, at, intent)| Step::Job { job, state, priority, at, intent }
+        ),
+        4 => (0..JOBS, 0..5_u32, any::<bool>(), any::<u64>(), any::<bool>()).prop_map(
+            |(job, index, transferred, durable, query)| {
+                Step::File { job, index, transferred, durable, query }
+            }
+        ),
+        1 => (0..JOBS).prop_map(Step::Remove),
+        1 => (0..JOBS, 0..2_u16).prop_map(|(job, target)| Step::Credentials(job, target)),
+    ]
+}
+
+impl Step {
+    fn change(&self) -> Change {
+        match *self {
+            Self::Job {
+                job,
+                state,
+                priority,
+                at,
+                intent,
+            } => Change::Job(altered(&plain_job(job), |parts| {
+                parts.state = state;
+                parts.priority = Priority::from_number(priority).expect("a priority");
+                parts.queued_at = Timestamp::from_ticks(at);
+                parts.wake_at = Some(Timestamp::from_ticks(at));
+                parts.intent = intent;
+            })),
+            Self::File {
+                job,
+                index,
+                transferred,
+                durable,
+                query,
+            } => {
+                let mut file = plain_file(index, &format!("/data/{index}"));
+                file.transferred = transferred;
+                file.durable = durable;
+                if query {
+                    file.remote_url.push_str("?sig=1");
+                }
+                Change::File(plain_job(job).id, file)
+            }
+            Self::Remove(job) => Change::Remove(plain_job(job).id),
+            Self::Credentials(job, target) => Change::Credentials(
+                plain_job(job).id,
+                credentials(AuthTarget::from_number(target).expect("a target"), "p"),
+            ),
+        }
+    }
+}
+
+/// The store as it should be, in memory.
+#[derive(Default)]
+struct Model {
+    jobs: BTreeMap<JobId, Job>,
+    files: BTreeMap<(JobId, u32), File>,
+    credentials: BTreeMap<(JobId, u8), Credentials>,
+}
+
+impl Model {
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Job(job) => {
+                self.jobs.insert(job.id, job.clone());
+            }
+            Change::File(job, file) => {
+                self.files.insert((*job, file.index), file.clone());
+            }
+            Change::Remove(job) => {
+                self.jobs.remove(job);
+                self.files.retain(|(of, _), _| of != job);
+                self.credentials.retain(|(of, _), _| of != job);
+            }
+            Change::Credentials(job, credentials) => {
+                self.credentials
+                    .insert((*job, credentials.target as u8), credentials.clone());
+            }
+            Change::RemoveCredentials(..) | Change::Event(_) => {}
+        }
+    }
+
+    fn check(&self, store: &dyn Store) {
+        let sorted = |wanted: &dyn Fn(&&Job) -> bool, key: &dyn Fn(&Job) -> (u8, u64)| {
+            let mut jobs: Vec<Job> = self.jobs.values().filter(wanted).cloned().collect();
+            jobs.sort_by_key(|job| (key(job), job.id));
+            jobs
+        };
+        let by_id = |_: &Job| (0, 0);
+        assert_eq!(
+            store.jobs(None, None, 100).expect("read"),
+            sorted(&|_| true, &by_id)
+        );
+        assert_eq!(store.count(None).expect("read"), self.jobs.len() as u64);
+        assert_eq!(
+            store.queued(100).expect("read"),
+            sorted(
+                &|job| job.state == State::Queued && job.intent.is_none(),
+                &|job| (job.priority as u8, job.queued_at.ticks())
+            )
+        );
+        assert_eq!(
+            store.waiting(100).expect("read"),
+            sorted(
+                &|job| job.state == State::TransientError && job.intent.is_none(),
+                &|job| (0, job.wake_at.unwrap_or_default().ticks())
+            )
+        );
+        assert_eq!(
+            store.interrupted(None, 100).expect("read"),
+            sorted(
+                &|job| job.state.is_running() || job.intent.is_some(),
+                &by_id
+            )
+        );
+        for number in 0..JOBS {
+            let id = plain_job(number).id;
+            let files = |missing: bool| -> Vec<File> {
+                self.files
+                    .range((id, 0)..=(id, u32::MAX))
+                    .map(|(_, file)| file.clone())
+                    .filter(|file| !missing || !file.transferred)
+                    .collect()
+            };
+            assert_eq!(store.files(id, 0, 100).expect("read"), files(false));
+            assert_eq!(store.missing_files(id, 0, 100).expect("read"), files(true));
+            let credentials: Vec<Credentials> = self
+                .credentials
+                .range((id, 0)..=(id, u8::MAX))
+                .map(|(_, credentials)| credentials.clone())
+                .collect();
+            assert_eq!(store.credentials(id).expect("read"), credentials);
+        }
+    }
+}
+
+pub(crate) fn commit(store: &dyn Store, changes: Vec<Change>) -> Result<(), Error> {
+    in_runtime(store.commit(changes))
+}
+
+fn in_runtime<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+        .block_on(work)
+}
+
+fn ids(jobs: &[Job]) -> Vec<JobId> {
+    jobs.iter().map(|job| job.id).collect()
+}
+
+fn altered(job: &Job, alter: impl FnOnce(&mut JobParts)) -> Job {
+    let mut parts = JobParts::clone(job);
+    alter(&mut parts);
+    Job::restore(parts)
+}
+
+/// A suspended job of one of three owners; the number makes its key.
+pub(crate) fn plain_job(number: u32) -> Job {
+    let mut octets = [0; 16];
+    octets[..4].copy_from_slice(&number.to_be_bytes());
+    Job::restore(JobParts {
+        id: JobId::from_octets(octets),
+        owner: Owner::new(&format!("owner {}", number % 3)),
+        display_name: format!("job {number}"),
+        description: String::new(),
+        priority: Priority::Normal,
+        minimum_retry_delay: Duration::from_secs(601),
+        no_progress_timeout: Duration::from_secs(1_209_601),
+        proxy: Proxy::Preconfig,
+        client_certificate: None,
+        state: State::Suspended,
+        intent: None,
+        error: None,
+        transient_error_count: 0,
+        stalled_at: None,
+        wake_at: None,
+        queued_at: Timestamp::from_ticks(1),
+        created_at: Timestamp::from_ticks(2),
+        modified_at: Timestamp::from_ticks(3),
+        transferred_at: None,
+        files_total: 0,
+        files_transferred: 0,
+        files_sized: 0,
+        bytes_known: 0,
+        bytes_transferred: 0,
+    })
+}
+
+/// A job in which nothing is left at its default.
+fn rich_job(number: u32) -> Job {
+    altered(&plain_job(number), |parts| {
+        parts.description = "für \u{1F600} 'and' \"so\" on".to_owned();
+        parts.priority = Priority::Low;
+        parts.proxy = Proxy::Override {
+            list: "http=p:1 q:2".to_owned(),
+            bypass: "<local>".to_owned(),
+        };
+        parts.client_certificate = Some(ClientCertificate {
+            store_name: "MY".to_owned(),
+            choice: CertificateChoice::Hash([9; 20]),
+        });
+        parts.state = State::TransientError;
+        parts.intent = Some(Intent::Cancel);
+        parts.error = Some(JobError {
+            context: ErrorContext::RemoteFile,
+            code: Hresult::BG_E_EMPTY,
+            file: Some(u32::MAX),
+            detail: "HTTP 503".to_owned(),
+        });
+        parts.transient_error_count = u32::MAX;
+        parts.stalled_at = Some(Timestamp::from_ticks(4));
+        parts.wake_at = Some(Timestamp::from_ticks(5));
+        parts.transferred_at = Some(Timestamp::from_ticks(6));
+        parts.files_total = 7;
+        parts.files_transferred = 8;
+        parts.files_sized = 9;
+        parts.bytes_known = u64::MAX;
+        parts.bytes_transferred = 1 << 63;
+    })
+}
+
+fn plain_file(index: u32, path: &str) -> File {
+    File::new(
+        index,
+        NewFile {
+            remote_url: format!("http://origin/{index}"),
+            local_file: path.to_owned(),
+            path: PathBuf::from(path),
+            userinfo: None,
+        },
+    )
+}
+
+/// A file with a path of its own.
+pub(crate) fn file_of(index: u32) -> File {
+    plain_file(index, &format!("/data/{index}"))
+}
+
+/// A file in which nothing is left at its default.
+fn rich_file(index: u32) -> File {
+    File {
+        remote_url: "https://origin/a%20b?sig=secret&x=1?".to_owned(),
+        local_file: "C:\\Data\\a b".to_owned(),
+        size: Some(u64::MAX),
+        validator: Validator {
+            etag: Some("W/\"1\"".to_owned()),
+            last_modified: Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned()),
+            last_modified_is_strong: true,
+        },
+        durable: 12,
+        transferred: true,
+        placed: true,
+        ..plain_file(index, "/data/a b")
+    }
+}
+
+fn credentials(target: AuthTarget, password: &str) -> Credentials {
+    Credentials {
+        target,
+        scheme: AuthScheme::Basic,
+        user: Secret::new("Jörg".to_owned()),
+        password: Secret::new(password.to_owned()),
+    }
+}
+
+/// Commits `secret` in each place where one may stand.
+pub(crate) fn commit_secrets(store: &dyn Store, secret: &str) {
+    let (job, mut file) = (plain_job(1), plain_file(0, "/data/a"));
+    file.remote_url = format!("https://origin/a?sig={secret}");
+    commit(
+        store,
+        vec![
+            Change::Job(job.clone()),
+            Change::File(job.id, file),
+            Change::Credentials(job.id, credentials(AuthTarget::Server, secret)),
+        ],
+    )
+    .expect("kept");
+}
+
+pub(crate) fn event(job: JobId, kind: &'static str) -> Event {
+    Event {
+        at: Timestamp::from_ticks(77),
+        job,
+        owner: Owner::new("owner 1"),
+        kind,
+        by: Some(Owner::new("admin")),
+        detail: "for people".to_owned(),
+    }
+}
+
+/// A kind of event that no store takes: makes a commit fail after its first
+/// changes.
+pub(crate) const FAILS: &str = "(fails)";
+
+/// Jobs that random changes are about.
+const JOBS: u32 = 5;

@@ -1,0 +1,263 @@
+use std::os::unix::fs::PermissionsExt;
+
+use tempfile::TempDir;
+
+use super::super::battery;
+use super::super::battery::Place;
+use super::super::battery::battery;
+use super::super::battery::commit;
+use super::super::battery::plain_job;
+use super::*;
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn open_with(&self, vault: Vault) -> Result<Sqlite, Error> {
+        Sqlite::open(&self.0.path().join("store"), vault)
+    }
+}
+
+impl Place for Folder {
+    fn open(&self) -> Box<dyn Store> {
+        Box::new(self.open_with(Vault::for_test(1)).expect("opened"))
+    }
+}
+
+battery!(Folder::new());
+
+#[test]
+fn no_listing_reads_more_than_its_page() {
+    let folder = Folder::new();
+    let store = folder.open_with(Vault::for_test(1)).expect("opened");
+    let connection = store.readers.connection();
+    for (statement, values) in read::STATEMENTS {
+        let mut plan = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
+            .expect("a plan");
+        let rows: Vec<String> = plan
+            .query_map(rusqlite::params_from_iter(vec![0; *values]), |row| {
+                row.get(3)
+            })
+            .expect("rows")
+            .collect::<Result<_, _>>()
+            .expect("text");
+        for row in rows {
+            // A partial index with a fixed state is walked from its start:
+            // only what is listed lies in it.
+            let is_page = row.starts_with("SEARCH")
+                || row.starts_with("SCALAR SUBQUERY")
+                || row.contains("INDEX job_queued")
+                || row.contains("INDEX job_waiting");
+            assert!(
+                is_page && !row.contains("TEMP B-TREE"),
+                "{statement}: {row}"
+            );
+        }
+    }
+}
+
+#[test]
+fn another_process_is_kept_out_of_the_folder() {
+    let folder = Folder::new();
+    let store = folder.open_with(Vault::for_test(1)).expect("opened");
+    assert!(matches!(
+        folder.open_with(Vault::for_test(1)),
+        Err(Error::Refused(_))
+    ));
+    drop(store);
+    folder.open_with(Vault::for_test(1)).expect("opened again");
+}
+
+#[test]
+fn another_key_is_a_refused_start() {
+    let folder = Folder::new();
+    drop(folder.open_with(Vault::for_test(1)).expect("opened"));
+    let error = folder.open_with(Vault::for_test(2)).expect_err("refused");
+    assert!(matches!(error, Error::Refused(_)), "{error}");
+    // The refused start has changed nothing.
+    folder.open_with(Vault::for_test(1)).expect("opened");
+}
+
+#[test]
+fn a_lost_key_is_not_replaced() {
+    let folder = Folder::new();
+    let (key, store) = (folder.0.path().join("key"), folder.0.path().join("store"));
+    let vault = Vault::create_or_open(&key, &store).expect("made");
+    drop(Sqlite::open(&store, vault).expect("opened"));
+    fs::remove_file(&key).expect("removed");
+    assert!(matches!(
+        Vault::create_or_open(&key, &store),
+        Err(Error::Refused(_))
+    ));
+    assert!(!key.exists());
+}
+
+#[test]
+fn nobody_else_can_read_the_files() {
+    let folder = Folder::new();
+    let path = folder.0.path().join("store");
+    fs::create_dir(&path).expect("made");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("set");
+    let store = folder.open_with(Vault::for_test(1)).expect("opened");
+    commit(&store, vec![Change::Job(plain_job(1))]).expect("kept");
+    let mode = |path: &Path| {
+        let metadata = fs::metadata(path).expect("there");
+        metadata.permissions().mode() & 0o777
+    };
+    assert_eq!(mode(&path), 0o700);
+    for entry in fs::read_dir(&path).expect("listed") {
+        let entry = entry.expect("read").path();
+        assert_eq!(mode(&entry), 0o600, "{}", entry.display());
+    }
+}
+
+#[test]
+fn secrets_do_not_lie_in_the_files_in_clear() {
+    let folder = Folder::new();
+    let store = folder.open();
+    battery::commit_secrets(&*store, "hunter2hunter2");
+    for entry in fs::read_dir(folder.0.path().join("store")).expect("listed") {
+        let octets = fs::read(entry.expect("read").path()).expect("read");
+        assert!(!octets.windows(14).any(|part| part == b"hunter2hunter2"));
+    }
+}
+
+#[test]
+fn a_copy_taken_while_it_is_open_has_every_commit_and_is_checked() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let jobs: Vec<Job> = (0..50).map(plain_job).collect();
+    for job in &jobs {
+        commit(&*store, vec![Change::Job(job.clone())]).expect("kept");
+    }
+    // What a killed process leaves: no checkpoint, the mark still there.
+    let copy = Folder::new();
+    let (from, to) = (folder.0.path().join("store"), copy.0.path().join("store"));
+    fs::create_dir(&to).expect("made");
+    for entry in fs::read_dir(from).expect("listed") {
+        let entry = entry.expect("read");
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
+    }
+    let after_kill = copy.open();
+    assert_eq!(after_kill.jobs(None, None, 100).expect("read"), jobs);
+}
+
+#[test]
+fn a_closed_store_is_whole_in_one_file() {
+    let folder = Folder::new();
+    let store = folder.open();
+    commit(&*store, vec![Change::Job(plain_job(1))]).expect("kept");
+    drop(store);
+    let copy = Folder::new();
+    let (from, to) = (folder.0.path().join("store"), copy.0.path().join("store"));
+    fs::create_dir(&to).expect("made");
+    fs::copy(from.join(DATABASE), to.join(DATABASE)).expect("copied");
+    assert_eq!(copy.open().count(None).expect("read"), 1);
+}
+
+#[test]
+fn a_damaged_database_is_a_refused_start_after_an_unclean_stop() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let jobs = (0..2_000).map(plain_job).map(Change::Job).collect();
+    commit(&*store, jobs).expect("kept");
+    drop(store);
+    let path = folder.0.path().join("store").join(DATABASE);
+    let connection = Connection::open(&path).expect("opened");
+    set_meta(&connection, OPEN_MARK, b"").expect("marked");
+    drop(connection);
+    let mut octets = fs::read(&path).expect("read");
+    let middle = octets.len() / 2;
+    octets[middle..middle + 8_192].fill(0xAA);
+    fs::write(&path, octets).expect("written");
+    assert!(matches!(
+        folder.open_with(Vault::for_test(1)),
+        Err(Error::Damaged(_))
+    ));
+}
+
+#[test]
+fn a_later_form_and_a_strange_database_are_refused() {
+    let folder = Folder::new();
+    drop(folder.open());
+    let path = folder.0.path().join("store").join(DATABASE);
+    for (pragma, value) in [("user_version", 9_999), ("application_id", 1)] {
+        let connection = Connection::open(&path).expect("opened");
+        connection.pragma_update(None, pragma, value).expect("set");
+        drop(connection);
+        let error = folder.open_with(Vault::for_test(1)).expect_err("refused");
+        assert!(matches!(error, Error::Refused(_)), "{error}");
+    }
+}
+
+#[test]
+fn the_oldest_events_make_room_in_small_steps() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let event = |count| vec![Change::Event(battery::event(JobId::new(), "created")); count];
+    commit(&*store, event(1)).expect("kept");
+    // As though the bound had been reached long ago.
+    let path = folder.0.path().join("store").join(DATABASE);
+    Connection::open(&path)
+        .and_then(|connection| connection.execute("UPDATE sqlite_sequence SET seq = 100000", []))
+        .expect("moved on");
+    commit(&*store, event(2)).expect("kept");
+    let kept = store.events(0, 10).expect("read");
+    assert_eq!(
+        kept.iter().map(|event| event.sequence).collect::<Vec<_>>(),
+        [100_001, 100_002]
+    );
+}
+#[test]
+fn a_large_job_is_gone_at_once_and_its_files_soon() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let (job, files) = (plain_job(1), 5_000);
+    let fill = || {
+        let files = (0..files).map(|at| Change::File(job.id, battery::file_of(at)));
+        [Change::Job(job.clone())]
+            .into_iter()
+            .chain(files)
+            .collect()
+    };
+    let is_gone = || {
+        store.files(job.id, 0, 1).expect("read").is_empty()
+            && store.missing_files(job.id, 0, 1).expect("read").is_empty()
+            && store
+                .file_at(job.id, Path::new("/data/4999"))
+                .expect("read")
+                .is_none()
+    };
+    commit(&*store, fill()).expect("kept");
+    commit(&*store, vec![Change::Remove(job.id)]).expect("kept");
+    assert!(is_gone());
+    // The key again: nothing of the old job shows through.
+    let again = vec![
+        Change::Job(job.clone()),
+        Change::File(job.id, battery::file_of(7)),
+    ];
+    commit(&*store, again).expect("kept");
+    assert_eq!(store.files(job.id, 0, 10).expect("read").len(), 1);
+    commit(&*store, fill()).expect("kept");
+    commit(&*store, vec![Change::Remove(job.id)]).expect("kept");
+    assert!(is_gone());
+    let path = folder.0.path().join("store").join(DATABASE);
+    let left = || -> i64 {
+        Connection::open(&path)
+            .and_then(|connection| {
+                let count = "SELECT (SELECT count(*) FROM file) + (SELECT count(*) FROM progress) \
+                             + (SELECT count(*) FROM doomed)";
+                connection.query_row(count, [], |row| row.get(0))
+            })
+            .expect("counted")
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while left() > 0 {
+        assert!(std::time::Instant::now() < deadline, "{} rows left", left());
+        thread::sleep(std::time::Duration::from_millis(5));
+    }
+}

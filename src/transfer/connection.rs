@@ -1,0 +1,466 @@
+//! Connections to servers and proxies: dialled within the fence, driven by
+//! whoever reads from them, kept for the next request.
+//!
+//! A connection has no task of its own: its owner polls it while waiting for
+//! the answer or the next piece of body. That saves a hop between threads a
+//! piece, and an idle connection costs nothing.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::Response;
+use hyper::body::Body as _;
+use hyper::body::Bytes;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWrite;
+use tokio::io::AsyncWriteExt;
+use tokio::io::ReadBuf;
+use tokio::net::TcpSocket;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::Failure;
+use super::credentials::Realm;
+use super::credentials::Wallet;
+use super::fault;
+use super::fence::Fence;
+use super::proxy::ProxyEndpoint;
+use crate::bits::AuthTarget;
+use crate::bits::ErrorContext;
+use crate::bits::Hresult;
+
+/// Where a connection leads. Two requests with the same way may share one.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(super) struct Way {
+    /// TLS to the server?
+    pub(super) tls: bool,
+    /// The server, without the brackets of IPv6.
+    pub(super) host: String,
+    /// Its port.
+    pub(super) port: u16,
+    /// Through this proxy.
+    pub(super) proxy: Option<ProxyEndpoint>,
+}
+
+/// What all connections of a job have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Dialer {
+    /// Where connections may lead.
+    pub(super) fence: Arc<Fence>,
+    /// For one connection, TLS included.
+    pub(super) timeout: Duration,
+    /// Trust and client certificate.
+    pub(super) tls: Arc<rustls::ClientConfig>,
+    /// For proxies that challenge a CONNECT.
+    pub(super) wallet: Arc<Wallet>,
+    /// Header `User-Agent`.
+    pub(super) user_agent: String,
+}
+
+/// A connection on which one request at a time can be sent.
+pub(super) struct Connection {
+    sender: http1::SendRequest<Empty<Bytes>>,
+    driver: Option<Pin<Box<Driver>>>,
+}
+
+type Driver = http1::Connection<TokioIo<Stream>, Empty<Bytes>>;
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Dialer {
+    /// Makes a connection.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]; fatal when the fence or the certificate is against it.
+    pub(super) async fn dial(&self, way: &Way) -> Result<Connection, Failure> {
+        let dialled = tokio::time::timeout(self.timeout, self.dial_slowly(way)).await;
+        dialled.unwrap_or_else(|_| {
+            Err(Failure::transport(
+                Hresult::WININET_E_TIMEOUT,
+                format!("connecting to {way}: timed out"),
+            ))
+        })
+    }
+
+    async fn dial_slowly(&self, way: &Way) -> Result<Connection, Failure> {
+        let mut tcp = match &way.proxy {
+            None => self.reach(&way.host, way.port).await?,
+            Some(proxy) => {
+                // The proxy goes there for us: no address is inside for it
+                // that is outside for us.
+                if let Ok(literal) = way.host.parse() {
+                    self.check(literal, &way.host)?;
+                }
+                self.reach(&proxy.host, proxy.port).await?
+            }
+        };
+        let stream = if way.tls {
+            if way.proxy.is_some() {
+                tcp = self.tunnel(tcp, way).await?;
+            }
+            let name = ServerName::try_from(way.host.clone()).map_err(|_| {
+                Failure::fatal(
+                    ErrorContext::GeneralTransport,
+                    Hresult::WININET_E_DECODING_FAILED,
+                    format!("connecting to {way}: no certificate can have this name"),
+                )
+            })?;
+            let connector = TlsConnector::from(Arc::clone(&self.tls));
+            let tls = connector
+                .connect(name, tcp)
+                .await
+                .map_err(|error| fault::classify(&error, &format!("securing {way}")))?;
+            Stream::Tls(Box::new(tls))
+        } else {
+            Stream::Plain(tcp)
+        };
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(MAX_BUFFER)
+            .max_headers(MAX_HEADERS)
+            .max_header_size(MAX_HEAD)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| fault::classify(&error, &format!("connecting to {way}")))?;
+        Ok(Connection {
+            sender,
+            driver: Some(Box::pin(driver)),
+        })
+    }
+
+    fn check(&self, address: std::net::IpAddr, host: &str) -> Result<(), Failure> {
+        self.fence.check(address).map_err(|why| {
+            Failure::fatal(
+                ErrorContext::GeneralTransport,
+                Hresult::BG_E_BLOCKED_BY_POLICY,
+                format!("connecting to {host}: the address {address} is {why}"),
+            )
+        })
+    }
+
+    /// A TCP connection to the first address of `host` that is inside the
+    /// fence and answers.
+    async fn reach(&self, host: &str, port: u16) -> Result<TcpStream, Failure> {
+        let addresses: Vec<SocketAddr> = match host.parse() {
+            Ok(literal) => vec![SocketAddr::new(literal, port)],
+            Err(_) => tokio::net::lookup_host((host, port))
+                .await
+                .map_err(|error| {
+                    Failure::transport(
+                        Hresult::WININET_E_NAME_NOT_RESOLVED,
+                        format!("resolving {host}: {error}"),
+                    )
+                })?
+                .take(MAX_ADDRESSES)
+                .collect(),
+        };
+        let mut failure = Failure::transport(
+            Hresult::WININET_E_NAME_NOT_RESOLVED,
+            format!("resolving {host}: the name has no address"),
+        );
+        let mut left = addresses.len();
+        for address in addresses {
+            let share = self.timeout / u32::try_from(left.max(1)).unwrap_or(1);
+            left = left.saturating_sub(1);
+            if let Err(denied) = self.check(address.ip(), host) {
+                failure = denied;
+                continue;
+            }
+            let error = match tokio::time::timeout(share, connect(address)).await {
+                Ok(Ok(stream)) => {
+                    // What was asked for and what was reached may differ where
+                    // the kernel rewrites addresses for local policy.
+                    let peer = stream.peer_addr().map_err(|error| {
+                        fault::classify(&error, &format!("connecting to {host}:{port}"))
+                    })?;
+                    self.check(peer.ip(), host)?;
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => io::ErrorKind::TimedOut.into(),
+            };
+            let code = if error.kind() == io::ErrorKind::TimedOut {
+                Hresult::WININET_E_TIMEOUT
+            } else {
+                Hresult::WININET_E_CANNOT_CONNECT
+            };
+            failure = Failure::transport(code, format!("connecting to {host}:{port}: {error}"));
+        }
+        Err(failure)
+    }
+
+    /// Asks the proxy at the other end of `tcp` for the way to the server
+    /// (RFC 9110 9.3.6).
+    async fn tunnel(&self, mut tcp: TcpStream, way: &Way) -> Result<TcpStream, Failure> {
+        let Some(proxy) = &way.proxy else {
+            return Ok(tcp);
+        };
+        let target = way.authority();
+        let realm: Realm = (AuthTarget::Proxy, format!("{}:{}", proxy.host, proxy.port));
+        let mut was_answered = false;
+        loop {
+            let answer = self.wallet.answer(&realm, "CONNECT", &target);
+            let authorization = answer
+                .as_deref()
+                .map(|answer| format!("Proxy-Authorization: {answer}\r\n"))
+                .unwrap_or_default();
+            let head = format!(
+                "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: {}\r\n{authorization}\r\n",
+                self.user_agent
+            );
+            let doing = format!("asking the proxy for {target}");
+            let classify = |error: io::Error| fault::classify(&error, &doing);
+            tcp.write_all(head.as_bytes()).await.map_err(classify)?;
+            let reply = read_head(&mut tcp).await.map_err(classify)?;
+            let status = status_of(&reply).ok_or_else(|| {
+                Failure::transport(
+                    Hresult::WININET_E_INVALID_SERVER_RESPONSE,
+                    format!("{doing}: the answer is not HTTP"),
+                )
+            })?;
+            match status {
+                200..=299 => return Ok(tcp),
+                407 if !was_answered
+                    && self
+                        .wallet
+                        .challenge(&realm, headers_of(&reply, "proxy-authenticate")) =>
+                {
+                    was_answered = true;
+                    tcp = self.reach(&proxy.host, proxy.port).await?;
+                }
+                status => return Err(fault::from_status(status, None, &doing)),
+            }
+        }
+    }
+}
+
+impl Way {
+    /// `host:port`, with the brackets of IPv6.
+    pub(super) fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.authority())?;
+        match &self.proxy {
+            Some(proxy) => write!(f, " through the proxy {}:{}", proxy.host, proxy.port),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Connection {
+    /// Sends a request and waits for the head of the answer.
+    ///
+    /// # Errors
+    ///
+    /// Of hyper; the connection is then of no more use.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Empty<Bytes>>,
+    ) -> hyper::Result<Response<Incoming>> {
+        let mut answer = pin!(self.sender.send_request(request));
+        let driver = &mut self.driver;
+        std::future::poll_fn(|context| {
+            drive(driver, context);
+            answer.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// The next octets of `body`, which came over this connection; `None` at
+    /// its end.
+    ///
+    /// # Errors
+    ///
+    /// Of hyper.
+    pub(super) async fn data(&mut self, body: &mut Incoming) -> Option<hyper::Result<Bytes>> {
+        std::future::poll_fn(|context| {
+            let mut driven = false;
+            loop {
+                match Pin::new(&mut *body).poll_frame(context) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        // Trailers say nothing that we ask for.
+                        if let Ok(data) = frame.into_data() {
+                            return Poll::Ready(Some(Ok(data)));
+                        }
+                        driven = false;
+                    }
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                    Poll::Ready(None) => return Poll::Ready(None),
+                    Poll::Pending if driven => return Poll::Pending,
+                    Poll::Pending => {
+                        drive(&mut self.driver, context);
+                        driven = true;
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    /// Can another request be sent? Looks whether the server has hung up
+    /// meanwhile.
+    pub(super) async fn is_usable(&mut self) -> bool {
+        std::future::poll_fn(|context| {
+            drive(&mut self.driver, context);
+            Poll::Ready(())
+        })
+        .await;
+        self.driver.is_some() && self.sender.is_ready()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connection(…)")
+    }
+}
+
+/// Lets the connection read and write. How it ends is seen by who waits for
+/// the answer or its body.
+fn drive(driver: &mut Option<Pin<Box<Driver>>>, context: &mut Context<'_>) {
+    if let Some(running) = driver
+        && running.as_mut().poll(context).is_ready()
+    {
+        *driver = None;
+    }
+}
+
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // INVARIANT: what lies here unread is lost with the process and sent
+    // again: it is bounded. Where the host grants less, the bound would cost
+    // more on a long way than the octets are worth, and the kernel's own
+    // choice stays: it grows only as fast as we read.
+    if receive_buffer_limit() >= RECEIVE_BUFFER {
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    }
+    let stream = socket.connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// What the host grants a receive buffer at most.
+fn receive_buffer_limit() -> u32 {
+    static LIMIT: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+    *LIMIT.get_or_init(|| {
+        std::fs::read_to_string("/proc/sys/net/core/rmem_max")
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(0)
+    })
+}
+
+/// The head of an answer to CONNECT. Octet by octet: what follows belongs to
+/// the server behind the proxy.
+async fn read_head(tcp: &mut TcpStream) -> io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() == MAX_TUNNEL_HEAD {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        head.push(tcp.read_u8().await?);
+    }
+    String::from_utf8(head).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+fn status_of(head: &str) -> Option<u16> {
+    let rest = head.strip_prefix("HTTP/1.")?;
+    let (_, rest) = rest.split_once(' ')?;
+    rest.get(..3)?.parse().ok()
+}
+
+fn headers_of<'a>(head: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
+    head.lines().skip(1).filter_map(move |line| {
+        let (own, value) = line.split_once(':')?;
+        own.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, octets),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, octets),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+/// Octets; the kernel takes twice that for its own bookkeeping.
+const RECEIVE_BUFFER: u32 = 1_024 * 1_024;
+
+/// Octets of the head of an answer.
+const MAX_HEAD: usize = 64 * 1_024;
+
+/// hyper's read buffer, octets.
+const MAX_BUFFER: usize = 1_024 * 1_024;
+
+/// Headers of an answer.
+const MAX_HEADERS: usize = 100;
+
+/// Addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 16;
+
+/// Octets of an answer to CONNECT.
+const MAX_TUNNEL_HEAD: usize = 16 * 1_024;

@@ -1,0 +1,106 @@
+//! Makes [`Failure`]s, and turns errors of the system into them.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::Failure;
+use super::FailureKind;
+use crate::bits::ErrorContext;
+use crate::bits::Hresult;
+
+impl Failure {
+    /// Another attempt would fail too.
+    pub(super) fn fatal(context: ErrorContext, code: Hresult, detail: impl Into<String>) -> Self {
+        Self {
+            kind: FailureKind::Fatal,
+            context,
+            code,
+            detail: detail.into(),
+        }
+    }
+
+    /// Another attempt may do it.
+    pub(super) fn for_now(context: ErrorContext, code: Hresult, detail: impl Into<String>) -> Self {
+        Self {
+            kind: FailureKind::ForNow(None),
+            context,
+            code,
+            detail: detail.into(),
+        }
+    }
+
+    /// The way to the server failed; another attempt may do it.
+    pub(super) fn transport(code: Hresult, detail: impl Into<String>) -> Self {
+        Self::for_now(ErrorContext::GeneralTransport, code, detail)
+    }
+
+    /// The local name or file cannot be used.
+    pub(super) fn local(code: Hresult, detail: impl Into<String>) -> Self {
+        Self::fatal(ErrorContext::LocalFile, code, detail)
+    }
+
+    /// A setting cannot be used.
+    pub(super) fn setting(key: &str, why: impl fmt::Display) -> Self {
+        Self::fatal(
+            ErrorContext::GeneralQueueManager,
+            Hresult::E_INVALIDARG,
+            format!("setting {key}: {why}"),
+        )
+    }
+
+    /// Someone asked for the end; nothing is wrong.
+    pub(super) fn stopped() -> Self {
+        Self {
+            kind: FailureKind::Stopped,
+            context: ErrorContext::None,
+            code: Hresult::E_FAIL,
+            detail: "the transfer was stopped".to_owned(),
+        }
+    }
+
+    /// The same, but not again before `delay`.
+    pub(super) fn after(mut self, delay: Option<Duration>) -> Self {
+        if let FailureKind::ForNow(at_least) = &mut self.kind {
+            *at_least = delay;
+        }
+        self
+    }
+
+    /// A call on a local file failed while `doing` something.
+    ///
+    /// A full disk (or quota) may be emptied by someone: it is transient, as
+    /// `NoProgressTimeout` ends the waiting in any case.
+    pub(super) fn from_local_error(doing: &str, error: &io::Error) -> Self {
+        let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+        let (code, fatal) = match errno {
+            Some(Errno::NOSPC | Errno::DQUOT) => (Hresult::ERROR_DISK_FULL, false),
+            Some(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::XDEV | Errno::LOOP) => {
+                (Hresult::E_ACCESSDENIED, true)
+            }
+            Some(Errno::NOENT) => (Hresult::ERROR_PATH_NOT_FOUND, true),
+            Some(Errno::NOTDIR | Errno::NAMETOOLONG) => (Hresult::ERROR_INVALID_NAME, true),
+            Some(Errno::FBIG) => (Hresult::BG_E_TOO_LARGE, true),
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::BUSY | Errno::AGAIN) => {
+                (Hresult::ERROR_SHARING_VIOLATION, false)
+            }
+            _ => (Hresult::ERROR_IO_DEVICE, true),
+        };
+        let detail = format!("{doing}: {error}");
+        if fatal {
+            Self::local(code, detail)
+        } else {
+            Self::for_now(ErrorContext::LocalFile, code, detail)
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,652 @@
+//! Where files land: from a temporary file beside the destination to the
+//! destination itself.
+//!
+//! Every path is resolved when it is used, below its write root, with
+//! `openat2(RESOLVE_BENEATH)`: neither `..` nor a symbolic link nor a race
+//! leads out of the root. A relative link that stays inside is followed for
+//! folders; absolute ones are refused even when they point inside, as the
+//! kernel does. The last part of a path is never followed: a link there is
+//! replaced. All calls block.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::ffi::OsString;
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
+use std::path::Component;
+use std::path::Path;
+use std::path::PathBuf;
+
+use rustix::fs::Gid;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::fs::ResolveFlags;
+use rustix::fs::Uid;
+use rustix::io::Errno;
+
+use super::Failure;
+use super::account;
+use super::spot::Spot;
+use super::windows_path;
+use crate::bits::Hresult;
+use crate::bits::JobId;
+use crate::config::FilesSettings;
+
+/// The fences for files and the looks of finished ones.
+#[derive(Debug)]
+pub(super) struct Landing {
+    roots: Vec<PathBuf>,
+    drives: BTreeMap<char, PathBuf>,
+    protected: Vec<PathBuf>,
+    pub(super) owner: Option<Uid>,
+    pub(super) group: Option<Gid>,
+    pub(super) mode: Mode,
+    directory_mode: Mode,
+}
+
+/// What to do about folders that are not there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Missing {
+    /// Make them.
+    Create,
+    /// Say so.
+    Report,
+}
+
+impl Landing {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] that names the setting that cannot be used.
+    pub(super) fn new(settings: &FilesSettings, protected: &[PathBuf]) -> Result<Self, Failure> {
+        let mut roots = Vec::new();
+        for root in &settings.write_roots {
+            let key = "files.write_roots";
+            let root = plain(root).map_err(|why| Failure::setting(key, why))?;
+            open_root(&root)
+                .map_err(|error| Failure::setting(key, format!("{}: {error}", root.display())))?;
+            roots.push(root);
+        }
+        // The innermost root is the one that counts.
+        roots.sort_by_key(|root| std::cmp::Reverse(root.components().count()));
+        let mut drives = BTreeMap::new();
+        for (letter, folder) in &settings.drives {
+            let key = format!("files.drives.{letter}");
+            if !letter.is_ascii_alphabetic() {
+                return Err(Failure::setting(&key, "a drive is one letter from A to Z"));
+            }
+            let folder = plain(folder).map_err(|why| Failure::setting(&key, why))?;
+            if !roots.iter().any(|root| folder.starts_with(root)) {
+                return Err(Failure::setting(
+                    &key,
+                    format!("{} lies below no write root", folder.display()),
+                ));
+            }
+            if drives.insert(letter.to_ascii_uppercase(), folder).is_some() {
+                return Err(Failure::setting(&key, "the drive is there twice"));
+            }
+        }
+        let mut all_protected = Vec::new();
+        for path in protected {
+            all_protected.extend(fs::canonicalize(path).ok());
+            all_protected.extend(std::path::absolute(path).ok());
+        }
+        Ok(Self {
+            roots,
+            drives,
+            protected: all_protected,
+            owner: account::user(settings.owner.as_deref())
+                .map_err(|why| Failure::setting("files.owner", why))?,
+            group: account::group(settings.group.as_deref())
+                .map_err(|why| Failure::setting("files.group", why))?,
+            mode: mode("files.mode", &settings.mode)?,
+            directory_mode: mode("files.directory_mode", &settings.directory_mode)?,
+        })
+    }
+
+    /// The native destination for what a client wrote, checked as far as it
+    /// can be now; it is checked again at each use.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] with the reason.
+    pub(super) fn destination(&self, text: &str) -> Result<PathBuf, Failure> {
+        let invalid = |why: String| Failure::local(Hresult::ERROR_INVALID_NAME, why);
+        let path = if windows_path::is_windows_form(text) {
+            windows_path::map(text, &self.drives).map_err(invalid)?
+        } else if text.starts_with('/') {
+            native(text).map_err(|why| invalid(why.to_owned()))?
+        } else {
+            return Err(Failure::local(
+                Hresult::E_INVALIDARG,
+                "the local name is not an absolute path",
+            ));
+        };
+        match self.spot(&path, Missing::Report) {
+            Ok(spot) => spot.check_replaceable()?,
+            Err(failure) if failure.code == Hresult::ERROR_PATH_NOT_FOUND => {}
+            Err(failure) => return Err(failure),
+        }
+        Ok(path)
+    }
+
+    /// Opens the folder of `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]: `ERROR_PATH_NOT_FOUND` when a folder is not there (and
+    /// shall not be made), `E_ACCESSDENIED` when the path leads out of its
+    /// root or into what is protected.
+    pub(super) fn spot(&self, path: &Path, missing: Missing) -> Result<Spot, Failure> {
+        let denied = |why: &str| {
+            Failure::local(
+                Hresult::E_ACCESSDENIED,
+                format!("{}: {why}", path.display()),
+            )
+        };
+        let (root, below) = self
+            .roots
+            .iter()
+            .find_map(|root| Some((root, path.strip_prefix(root).ok()?)))
+            .ok_or_else(|| denied("lies below no write root (setting files.write_roots)"))?;
+        let name = below
+            .file_name()
+            .ok_or_else(|| denied("is a write root itself"))?;
+        check_lengths(path)?;
+        if is_temporary_name(name) {
+            return Err(denied("the name is kept for temporary files"));
+        }
+        if self.is_protected(path) {
+            return Err(denied("belongs to the service itself"));
+        }
+        let parent = below.parent().unwrap_or(Path::new(""));
+        let failed = |doing: &str, error: Errno| {
+            if matches!(error, Errno::XDEV | Errno::LOOP) {
+                return denied("leads out of its write root");
+            }
+            Failure::from_local_error(&format!("{}: {doing}", path.display()), &error.into())
+        };
+        let opened = open_root(root).map_err(|error| failed("opening the write root", error))?;
+        let folder = match beneath(&opened, parent) {
+            Ok(folder) => folder,
+            Err(Errno::NOENT) if missing == Missing::Create => self
+                .create(&opened, parent, &failed)?
+                .ok_or_else(|| denied("belongs to the service itself"))?,
+            Err(error) => {
+                if error == Errno::NOENT && self.would_be_protected(&opened, parent) {
+                    return Err(denied("belongs to the service itself"));
+                }
+                return Err(failed("opening the folder", error));
+            }
+        };
+        let spot = Spot {
+            folder,
+            name: name.to_owned(),
+        };
+        if self.holds_protected(&spot.folder, name) {
+            return Err(denied("belongs to the service itself"));
+        }
+        Ok(spot)
+    }
+
+    /// Makes the folders of `parent` that are missing below `root`; `None`
+    /// when they would lie in what is protected.
+    fn create(
+        &self,
+        root: &OwnedFd,
+        parent: &Path,
+        failed: &dyn Fn(&str, Errno) -> Failure,
+    ) -> Result<Option<OwnedFd>, Failure> {
+        let mut at = PathBuf::new();
+        let mut folder = beneath(root, Path::new(""))
+            .map_err(|error| failed("opening the write root", error))?;
+        for component in parent.components() {
+            let Component::Normal(name) = component else {
+                return Err(failed("opening the folder", Errno::XDEV));
+            };
+            if self.holds_protected(&folder, name) {
+                return Ok(None);
+            }
+            at.push(name);
+            let next = match beneath(root, &at) {
+                Err(Errno::NOENT) => {
+                    match rustix::fs::mkdirat(&folder, name, Mode::RWXU) {
+                        Ok(()) => {
+                            let made = open_folder_at(&folder, name)
+                                .map_err(|error| failed("opening the new folder", error))?;
+                            self.dress(&made)
+                                .map_err(|error| failed("setting up the new folder", error))?;
+                            // The name must outlive a power cut, or the file in
+                            // it would not.
+                            rustix::fs::fsync(&folder)
+                                .map_err(|error| failed("syncing the folder", error))?;
+                        }
+                        Err(Errno::EXIST) => {}
+                        Err(error) => return Err(failed("making the folder", error)),
+                    }
+                    beneath(root, &at)
+                }
+                other => other,
+            };
+            folder = next.map_err(|error| failed("opening the folder", error))?;
+        }
+        Ok(Some(folder))
+    }
+
+    /// Would folders of `below` that are missing lie in what is protected?
+    fn would_be_protected(&self, root: &OwnedFd, below: &Path) -> bool {
+        below
+            .ancestors()
+            .zip(below.ancestors().skip(1))
+            .find_map(|(missing, parent)| Some((missing, beneath(root, parent).ok()?)))
+            .is_some_and(|(missing, folder)| {
+                let name = missing.file_name().unwrap_or_default();
+                self.holds_protected(&folder, name)
+            })
+    }
+
+    /// Gives a new folder its owner and mode.
+    fn dress(&self, folder: &OwnedFd) -> Result<(), Errno> {
+        if self.owner.is_some() || self.group.is_some() {
+            rustix::fs::fchown(folder, self.owner, self.group)?;
+        }
+        rustix::fs::fchmod(folder, self.directory_mode)
+    }
+
+    fn is_protected(&self, path: &Path) -> bool {
+        self.protected.iter().any(|own| path.starts_with(own))
+    }
+
+    /// Is `name` in `folder` protected, whichever way led there? Also when it
+    /// cannot be said.
+    fn holds_protected(&self, folder: &OwnedFd, name: &OsStr) -> bool {
+        if self.protected.is_empty() {
+            return false;
+        }
+        fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd()))
+            .map_or(true, |real| self.is_protected(&real.join(name)))
+    }
+}
+
+/// The name of the temporary file of a job's file; depends on nothing else,
+/// so that it is found again after a crash.
+pub(super) fn temporary_name(job: JobId, index: u32) -> OsString {
+    let number = u128::from_be_bytes(job.to_octets());
+    OsString::from(format!("{PREFIX}{number:032x}-{index}{SUFFIX}"))
+}
+
+fn is_temporary_name(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes())
+}
+
+fn native(text: &str) -> Result<PathBuf, &'static str> {
+    if text.chars().any(char::is_control) {
+        return Err("the local name contains a control character");
+    }
+    if text.ends_with('/') {
+        return Err("the local name ends in /: it names a folder");
+    }
+    if text.split('/').any(|part| part == "." || part == "..") {
+        return Err("the local name contains . or ..");
+    }
+    Ok(PathBuf::from(text).components().collect())
+}
+
+/// An absolute path of the settings without `.` and `..`.
+fn plain(path: &Path) -> Result<PathBuf, String> {
+    let odd = |part| matches!(part, Component::ParentDir | Component::CurDir);
+    if !path.is_absolute() || path.components().any(odd) {
+        return Err(format!(
+            "{} must be an absolute path without . and ..",
+            path.display()
+        ));
+    }
+    Ok(path.components().collect())
+}
+
+fn check_lengths(path: &Path) -> Result<(), Failure> {
+    let too_long = path.as_os_str().len() > MAX_PATH
+        || path
+            .components()
+            .any(|part| part.as_os_str().len() > MAX_NAME);
+    if too_long {
+        return Err(Failure::local(
+            Hresult::ERROR_INVALID_NAME,
+            "the local name is too long: at most 4,000 octets, 255 for each part",
+        ));
+    }
+    Ok(())
+}
+
+fn open_root(root: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(root, flags, Mode::empty())
+}
+
+fn open_folder_at(folder: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(folder, name, flags, Mode::empty())
+}
+
+/// Opens the folder `below` of `root`, wherever its links lead as long as
+/// that is inside.
+fn beneath(root: &OwnedFd, below: &Path) -> Result<OwnedFd, Errno> {
+    let below = if below.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        below
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    for _ in 1..RACES {
+        // The kernel asks for another try when a rename came in between.
+        match rustix::fs::openat2(root, below, flags, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
+        }
+    }
+    Err(Errno::AGAIN)
+}
+
+fn mode(key: &str, text: &str) -> Result<Mode, Failure> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|bits| *bits <= 0o777)
+        .map(Mode::from_raw_mode)
+        .ok_or_else(|| Failure::setting(key, "must be an octal mode from 0000 to 0777"))
+}
+
+const PREFIX: &str = ".bitsd-";
+const SUFFIX: &str = ".tmp";
+
+/// Octets; leaves room for the temporary name below `PATH_MAX`.
+const MAX_PATH: usize = 4_000;
+/// Octets; `NAME_MAX` of the common file systems.
+const MAX_NAME: usize = 255;
+
+/// Tries at a path under which others rename.
+const RACES: u32 = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use proptest::prelude::*;
+    use rustix::fs::FileType;
+
+    use super::*;
+
+    /// Two roots with a drive, an outside, and a protected folder inside.
+    struct Ground {
+        folder: tempfile::TempDir,
+        landing: Landing,
+    }
+
+    fn ground() -> Ground {
+        let folder = tempfile::tempdir().expect("folder");
+        let at = |name: &str| folder.path().join(name);
+        for name in ["root", "root/c", "root/state", "outside"] {
+            fs::create_dir(at(name)).expect("made");
+        }
+        fs::write(at("root/config.toml"), "").expect("written");
+        let settings = FilesSettings {
+            write_roots: vec![at("root")],
+            drives: BTreeMap::from([('C', at("root/c"))]),
+            ..FilesSettings::default()
+        };
+        let protected = [at("root/state"), at("root/config.toml")];
+        let landing = Landing::new(&settings, &protected).expect("usable");
+        Ground { folder, landing }
+    }
+
+    impl Ground {
+        fn at(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn destination(&self, name: &str) -> Result<PathBuf, Failure> {
+            self.landing
+                .destination(&self.at(name).display().to_string())
+        }
+    }
+
+    #[test]
+    fn destinations_lie_below_a_root() {
+        let ground = ground();
+        assert_eq!(
+            ground.landing.destination("c:\\new\\file").expect("inside"),
+            ground.at("root/c/new/file")
+        );
+        assert_eq!(
+            ground.destination("root/new//file").expect("inside"),
+            ground.at("root/new/file")
+        );
+        for name in [
+            "outside/file",
+            "root",
+            "root/",
+            "root/../outside/file",
+            "root/./file",
+            "root/c",
+            "root/c/",
+            "rooted/file",
+            "root/a\0b",
+            "root/a\nb",
+            "root/.bitsd-0-0.tmp",
+        ] {
+            assert!(ground.destination(name).is_err(), "{name}");
+        }
+        for text in [
+            "",
+            "file",
+            "./file",
+            "//server/share/x",
+            "D:\\x",
+            "C:x",
+            "/etc/passwd",
+        ] {
+            assert!(ground.landing.destination(text).is_err(), "{text}");
+        }
+        let long = format!("root/{}", "x".repeat(300));
+        assert!(ground.destination(&long).is_err());
+        let deep = format!("root/{}x", "x/".repeat(3_000));
+        assert!(ground.destination(&deep).is_err());
+    }
+
+    #[test]
+    fn only_nothing_files_and_links_are_replaced() {
+        let ground = ground();
+        fs::write(ground.at("root/file"), "old").expect("written");
+        symlink("/etc/passwd", ground.at("root/link")).expect("linked");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            ground.at("root/pipe"),
+            FileType::Fifo,
+            Mode::RUSR,
+            0,
+        )
+        .expect("made");
+        assert!(ground.destination("root/file").is_ok());
+        assert!(ground.destination("root/link").is_ok());
+        assert!(ground.destination("root/pipe").is_err());
+        assert!(ground.destination("root/c").is_err());
+        assert!(ground.destination("root/file/below").is_err());
+    }
+
+    #[test]
+    fn what_belongs_to_the_service_is_refused_by_any_way() {
+        let ground = ground();
+        symlink("state", ground.at("root/alias")).expect("linked");
+        for name in [
+            "root/state",
+            "root/state/jobs",
+            "root/state/new/file",
+            "root/alias/jobs",
+            "root/alias/new/file",
+            "root/config.toml",
+        ] {
+            assert!(ground.destination(name).is_err(), "{name}");
+            let spot = ground.landing.spot(&ground.at(name), Missing::Create);
+            assert!(spot.is_err(), "{name}");
+        }
+        assert!(!ground.at("root/state/new").exists());
+    }
+
+    #[test]
+    fn links_are_followed_inside_and_refused_outside() {
+        let ground = ground();
+        symlink("c", ground.at("root/inside")).expect("linked");
+        symlink("../outside", ground.at("root/out")).expect("linked");
+        symlink(ground.at("outside"), ground.at("root/absolute")).expect("linked");
+        symlink("loop", ground.at("root/loop")).expect("linked");
+        assert!(
+            ground
+                .landing
+                .spot(&ground.at("root/inside/file"), Missing::Create)
+                .is_ok()
+        );
+        for name in [
+            "root/out/file",
+            "root/out/new/file",
+            "root/absolute/file",
+            "root/absolute/new/file",
+            "root/loop/file",
+        ] {
+            let failure = ground
+                .landing
+                .spot(&ground.at(name), Missing::Create)
+                .expect_err(name);
+            assert_eq!(failure.code, Hresult::E_ACCESSDENIED, "{name}");
+        }
+        assert_eq!(
+            fs::read_dir(ground.at("outside")).expect("there").count(),
+            0
+        );
+    }
+
+    #[test]
+    fn a_race_does_not_lead_out() {
+        let ground = ground();
+        fs::create_dir(ground.at("root/turn")).expect("made");
+        symlink("../outside", ground.at("root/link")).expect("linked");
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    rustix::fs::renameat_with(
+                        rustix::fs::CWD,
+                        ground.at("root/turn"),
+                        rustix::fs::CWD,
+                        ground.at("root/link"),
+                        rustix::fs::RenameFlags::EXCHANGE,
+                    )
+                    .expect("exchanged");
+                }
+            });
+            for index in 0..2_000 {
+                let path = ground.at(&format!("root/turn/new{index}/file"));
+                if let Ok(spot) = ground.landing.spot(&path, Missing::Create) {
+                    let name = temporary_name(JobId::new(), index);
+                    spot.create_temporary(&name).expect("made");
+                }
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert_eq!(
+            fs::read_dir(ground.at("outside")).expect("there").count(),
+            0
+        );
+    }
+
+    #[test]
+    fn a_temporary_file_is_ours_or_not_used() {
+        let ground = ground();
+        let spot = ground
+            .landing
+            .spot(&ground.at("root/file"), Missing::Create)
+            .expect("inside");
+        let name = OsStr::new("temporary");
+        assert!(spot.open_temporary(name).expect("read").is_none());
+        fs::write(ground.at("outside/secret"), "secret").expect("written");
+        symlink("../outside/secret", ground.at("root/temporary")).expect("linked");
+        assert!(spot.open_temporary(name).expect("read").is_none());
+        spot.create_temporary(name).expect("made anew");
+        assert!(spot.open_temporary(name).expect("read").is_some());
+        fs::hard_link(ground.at("root/temporary"), ground.at("root/second")).expect("linked");
+        assert!(spot.open_temporary(name).expect("read").is_none());
+        assert_eq!(
+            fs::read_to_string(ground.at("outside/secret")).expect("there"),
+            "secret"
+        );
+    }
+
+    #[test]
+    fn settings_that_cannot_be_used_are_named() {
+        let folder = tempfile::tempdir().expect("folder");
+        let root = folder.path().to_owned();
+        let good = FilesSettings {
+            write_roots: vec![root],
+            ..FilesSettings::default()
+        };
+        let rows = [
+            (
+                "files.write_roots",
+                FilesSettings {
+                    write_roots: vec!["/no/such/folder".into()],
+                    ..good.clone()
+                },
+            ),
+            (
+                "files.write_roots",
+                FilesSettings {
+                    write_roots: vec!["relative".into()],
+                    ..good.clone()
+                },
+            ),
+            (
+                "files.drives.C",
+                FilesSettings {
+                    drives: BTreeMap::from([('C', "/elsewhere".into())]),
+                    ..good.clone()
+                },
+            ),
+            (
+                "files.mode",
+                FilesSettings {
+                    mode: "4755".to_owned(),
+                    ..good.clone()
+                },
+            ),
+            (
+                "files.owner",
+                FilesSettings {
+                    owner: Some("no such account".to_owned()),
+                    ..good.clone()
+                },
+            ),
+        ];
+        for (key, settings) in rows {
+            let failure = Landing::new(&settings, &[]).expect_err(key);
+            assert!(failure.detail.contains(key), "{failure}");
+        }
+        assert!(Landing::new(&good, &[]).is_ok());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_text_leads_out_of_the_root(text in "([Cc]:|/)?[\\\\/.a-cA-Z:* ]{0,30}") {
+            let ground = ground();
+            let inside = format!("{}{text}", ground.at("root").display());
+            for text in [text, inside] {
+                if let Ok(path) = ground.landing.destination(&text) {
+                    prop_assert!(path.starts_with(ground.at("root")));
+                    prop_assert!(path.components().all(|part| part != Component::ParentDir));
+                }
+            }
+        }
+    }
+}

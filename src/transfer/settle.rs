@@ -1,0 +1,192 @@
+//! Puts whole files in their places, or removes what there is of them. Both
+//! may be repeated after a crash. Blocking.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+
+use rustix::fs::FileType;
+use rustix::fs::Timespec;
+use rustix::fs::Timestamps;
+use rustix::io::Errno;
+
+use super::Failure;
+use super::landing::Landing;
+use super::landing::Missing;
+use super::landing::temporary_name;
+use super::spot::Spot;
+use super::written::Written;
+use crate::bits::File;
+use crate::bits::Hresult;
+use crate::bits::JobId;
+use crate::bits::Validator;
+
+/// Folders whose names have changed, by their numbers; each is synced once.
+#[derive(Default)]
+struct Changed(HashMap<(u64, u64), Spot>);
+
+impl Landing {
+    /// Puts whole files in their places, in order.
+    ///
+    /// # Errors
+    ///
+    /// The place in `files` of the first that could not be put; those before
+    /// it are in their places, synced.
+    pub(super) fn place(
+        &self,
+        job: JobId,
+        files: &[File],
+        record: &Written,
+    ) -> Result<(), (usize, Failure)> {
+        let mut changed = Changed::default();
+        let mut failure = None;
+        for (at, file) in files.iter().enumerate() {
+            match self.place_one(job, file) {
+                Ok(spot) => {
+                    record.forget(job, file.index);
+                    changed.add(spot);
+                }
+                Err(why) => {
+                    failure = Some((at, why));
+                    break;
+                }
+            }
+        }
+        // Nothing is known to be in its place before this.
+        changed.sync().map_err(|why| (0, why))?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Removes the temporary files of `files`, and forgets them.
+    ///
+    /// # Errors
+    ///
+    /// The first that could not be removed; the others are gone.
+    pub(super) fn discard(
+        &self,
+        job: JobId,
+        files: &[File],
+        record: &Written,
+    ) -> Result<(), (usize, Failure)> {
+        let mut changed = Changed::default();
+        let mut failure = None;
+        for (at, file) in files.iter().enumerate() {
+            record.forget(job, file.index);
+            match self.discard_one(job, file) {
+                Ok(Some(spot)) => changed.add(spot),
+                Ok(None) => {}
+                Err(why) => failure = failure.or(Some((at, why))),
+            }
+        }
+        changed.sync().map_err(|why| (0, why))?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn place_one(&self, job: JobId, file: &File) -> Result<Spot, Failure> {
+        let spot = self.spot(&file.path, Missing::Report)?;
+        let temporary = temporary_name(job, file.index);
+        let failed = |error: Errno| {
+            let doing = format!("{}: putting the file in its place", file.path.display());
+            Failure::from_local_error(&doing, &error.into())
+        };
+        let Some(whole) = spot.open_temporary(&temporary).map_err(failed)? else {
+            return if Self::is_placed(&spot, file).map_err(failed)? {
+                Ok(spot)
+            } else {
+                Err(Failure::local(
+                    Hresult::ERROR_FILE_NOT_FOUND,
+                    format!("{}: the transferred file is gone", file.path.display()),
+                ))
+            };
+        };
+        spot.check_replaceable()?;
+        let size = whole
+            .metadata()
+            .map_err(|error| Failure::from_local_error("reading the temporary file", &error))?;
+        if file.size.is_some_and(|wanted| wanted != size.len()) {
+            return Err(Failure::local(
+                Hresult::BG_E_VALIDATION_FAILED,
+                format!(
+                    "{}: the transferred file has {} octets",
+                    file.path.display(),
+                    size.len()
+                ),
+            ));
+        }
+        if self.owner.is_some() || self.group.is_some() {
+            rustix::fs::fchown(&whole, self.owner, self.group).map_err(failed)?;
+        }
+        rustix::fs::fchmod(&whole, self.mode).map_err(failed)?;
+        if let Some(times) = times(&file.validator) {
+            rustix::fs::futimens(&whole, &times).map_err(failed)?;
+        }
+        rename(&spot, &temporary).map_err(failed)?;
+        Ok(spot)
+    }
+
+    /// Was this file put in its place before a crash?
+    fn is_placed(spot: &Spot, file: &File) -> Result<bool, Errno> {
+        let stat = spot.stat(&spot.name)?;
+        Ok(stat.is_some_and(|stat| {
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                && file
+                    .size
+                    .is_none_or(|size| u64::try_from(stat.st_size) == Ok(size))
+        }))
+    }
+
+    fn discard_one(&self, job: JobId, file: &File) -> Result<Option<Spot>, Failure> {
+        let spot = match self.spot(&file.path, Missing::Report) {
+            Ok(spot) => spot,
+            // Without its folder (or with a file in its place) it is gone too.
+            Err(failure)
+                if [Hresult::ERROR_PATH_NOT_FOUND, Hresult::ERROR_INVALID_NAME]
+                    .contains(&failure.code) =>
+            {
+                return Ok(None);
+            }
+            Err(failure) => return Err(failure),
+        };
+        let removed = spot
+            .remove(&temporary_name(job, file.index))
+            .map_err(|error| {
+                let doing = format!("{}: removing the temporary file", file.path.display());
+                Failure::from_local_error(&doing, &error.into())
+            })?;
+        Ok(removed.then_some(spot))
+    }
+}
+
+impl Changed {
+    fn add(&mut self, spot: Spot) {
+        if let Ok(stat) = rustix::fs::fstat(&spot.folder) {
+            self.0.entry((stat.st_dev, stat.st_ino)).or_insert(spot);
+        }
+    }
+
+    fn sync(self) -> Result<(), Failure> {
+        for spot in self.0.values() {
+            spot.sync()
+                .map_err(|error| Failure::from_local_error("syncing the folder", &error.into()))?;
+        }
+        Ok(())
+    }
+}
+
+/// `Last-Modified` becomes the time of the file ("`IBackgroundCopyFile`").
+pub(super) fn times(validator: &Validator) -> Option<Timestamps> {
+    let text = validator.last_modified.as_deref()?;
+    let modified = httpdate::parse_http_date(text).ok()?;
+    let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let time = Timespec {
+        tv_sec: i64::try_from(since.as_secs()).ok()?,
+        tv_nsec: 0,
+    };
+    Some(Timestamps {
+        last_access: time,
+        last_modification: time,
+    })
+}
+
+fn rename(spot: &Spot, temporary: &OsStr) -> Result<(), Errno> {
+    rustix::fs::renameat(&spot.folder, temporary, &spot.folder, &spot.name)
+}

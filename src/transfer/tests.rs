@@ -1,0 +1,952 @@
+//! Transfers against the scripted origin.
+
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+
+use super::faulty_origin::Asked;
+use super::faulty_origin::FaultyOrigin;
+use super::faulty_origin::Reply;
+use super::faulty_origin::Then;
+use super::*;
+use crate::bits::AuthScheme;
+use crate::bits::AuthTarget;
+use crate::bits::NewFile;
+use crate::bits::Secret;
+use crate::config::Network;
+
+const TAG: &str = "ETag: \"one\"\r\n";
+const OTHER_TAG: &str = "ETag: \"two\"\r\n";
+
+/// Some `octets` that differ by place and by `seed`.
+fn content(octets: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    (0..octets)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[3]
+        })
+        .collect()
+}
+
+/// A mover with one write root, and one job with one file.
+struct Bench {
+    folder: tempfile::TempDir,
+    transfer: TransferSettings,
+    job: JobId,
+    file: Mutex<File>,
+    told: Mutex<Vec<FileReport>>,
+    access: Access,
+    written: Arc<AtomicU64>,
+    stop: CancellationToken,
+}
+
+impl Bench {
+    fn new(url: &str) -> Self {
+        Self::below(tempfile::tempdir().expect("folder"), url)
+    }
+
+    fn below(folder: tempfile::TempDir, url: &str) -> Self {
+        std::fs::create_dir(folder.path().join("root")).expect("root");
+        std::fs::create_dir(folder.path().join("state")).expect("state");
+        let path = folder.path().join("root/new/file.bin");
+        let new = NewFile {
+            remote_url: url.to_owned(),
+            local_file: path.display().to_string(),
+            path,
+            userinfo: None,
+        };
+        Self {
+            folder,
+            transfer: TransferSettings {
+                allow_addresses: vec![Network::try_from("127.0.0.1".to_owned()).expect("address")],
+                connect_timeout_s: 5,
+                idle_timeout_s: 1,
+                checkpoint_interval_ms: 100,
+                checkpoint_octets: 1 << 20,
+                ..TransferSettings::default()
+            },
+            job: JobId::new(),
+            file: Mutex::new(File::new(0, new)),
+            told: Mutex::default(),
+            access: Access::default(),
+            written: Arc::default(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    fn root(&self) -> std::path::PathBuf {
+        self.folder.path().join("root")
+    }
+
+    fn mover(&self) -> Mover {
+        let files = FilesSettings {
+            write_roots: vec![self.root()],
+            ..FilesSettings::default()
+        };
+        let state = self.folder.path().join("state");
+        Mover::new(&self.transfer, &files, &state, &[state.clone()]).expect("usable")
+    }
+
+    fn file(&self) -> File {
+        self.file.lock().expect("lock").clone()
+    }
+
+    /// One attempt, with everything opened anew as after a crash.
+    async fn attempt(&self) -> Result<(), Failure> {
+        let mover = self.mover();
+        let session = mover.session(self.access.clone())?;
+        let order = Order {
+            job: self.job,
+            file: self.file(),
+            written: Arc::clone(&self.written),
+            stop: self.stop.clone(),
+        };
+        session.download(order, self).await
+    }
+
+    /// The attempt is whole, and lands as `expected`.
+    fn assert_lands(&self, expected: &[u8]) {
+        let file = self.file();
+        assert!(file.transferred, "{:?}", self.told.lock().expect("lock"));
+        assert!(!file.path.exists(), "there before Complete");
+        let mover = self.mover();
+        mover.place(self.job, &[file.clone()]).expect("placed");
+        mover
+            .place(self.job, &[file.clone()])
+            .expect("placed again");
+        let landed = std::fs::read(&file.path).expect("landed");
+        assert_eq!(landed.len(), expected.len());
+        assert!(landed == expected, "octets differ");
+        let names: Vec<_> = std::fs::read_dir(file.path.parent().expect("folder"))
+            .expect("folder")
+            .map(|entry| entry.expect("entry").file_name())
+            .collect();
+        assert_eq!(names, ["file.bin"]);
+    }
+}
+
+impl Reports for Bench {
+    fn report(
+        &self,
+        report: FileReport,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Stopped>> + Send + '_>> {
+        let mut file = self.file.lock().expect("lock");
+        match &report {
+            FileReport::Began {
+                size,
+                validator,
+                restarted,
+            } => {
+                if *restarted {
+                    file.durable = 0;
+                }
+                file.size = *size;
+                file.validator = validator.clone();
+            }
+            FileReport::Durable(octets) => {
+                assert!(*octets > file.durable, "progress goes forward");
+                file.durable = *octets;
+            }
+            FileReport::Done(octets) => {
+                file.transferred = true;
+                file.size = Some(*octets);
+                file.durable = *octets;
+            }
+        }
+        self.told.lock().expect("lock").push(report);
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+#[tokio::test]
+async fn files_of_any_size_arrive_whole() {
+    for octets in [0, 1, 100_000, 1 << 20, (1 << 20) + 1, 9_999_999] {
+        let body = content(octets, 1);
+        let sent = body.clone();
+        let origin = FaultyOrigin::new(move |asked| Reply::right(asked, TAG, &sent)).await;
+        let bench = Bench::new(&origin.url());
+        bench.attempt().await.expect("fetched");
+        assert_eq!(bench.written.load(Ordering::Relaxed), body.len() as u64);
+        bench.assert_lands(&body);
+        assert_eq!(origin.asked().len(), 1, "{octets}");
+        let asked = &origin.asked()[0];
+        assert_eq!(asked.header("range"), None);
+        assert_eq!(asked.header("accept-encoding"), Some("identity"));
+    }
+}
+
+/// The engine runs transfers as tasks.
+#[test]
+fn a_transfer_can_move_between_threads() {
+    fn is_send<T: Send>(_: &T) {}
+    let bench = Bench::new("http://127.0.0.1:9/");
+    is_send(&bench.attempt());
+}
+
+const OLD: &str =
+    "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nDate: Sun, 06 Nov 1994 08:50:00 GMT\r\n";
+const YOUNG: &str =
+    "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+
+type Script = fn(&Asked, &[u8], &[u8]) -> Reply;
+
+/// What the first attempt leaves: the head of a right answer with these
+/// validators, cut off.
+fn cut(headers: &str, body: &[u8]) -> Reply {
+    Reply::new("200 OK", headers, body).cut_by(1_000_000, Then::Cut)
+}
+
+/// First attempt cut, second with a fault: in the end the file is whole, of
+/// one version. `resumed` tells whether the last request asked for a rest.
+#[tokio::test]
+async fn a_file_is_of_one_version_whatever_the_server_does() {
+    let rows: &[(&str, Script, Version, usize)] = &[
+        (
+            "resumes by a strong tag",
+            |asked, one, _| match asked.number {
+                0 => cut(TAG, one),
+                _ => {
+                    assert_eq!(asked.header("if-range"), Some("\"one\""));
+                    Reply::right(asked, TAG, one)
+                }
+            },
+            Version::One,
+            2,
+        ),
+        (
+            "resumes by an old date",
+            |asked, one, _| match asked.number {
+                0 => cut(OLD, one),
+                _ => {
+                    assert!(asked.header("if-range").is_some());
+                    Reply::right(asked, OLD, one)
+                }
+            },
+            Version::One,
+            2,
+        ),
+        (
+            "starts over after a young date",
+            |asked, one, _| {
+                assert_eq!(asked.from(), None);
+                match asked.number {
+                    0 => cut(YOUNG, one),
+                    _ => Reply::right(asked, YOUNG, one),
+                }
+            },
+            Version::One,
+            2,
+        ),
+        (
+            "starts over after a weak tag",
+            |asked, one, _| {
+                assert_eq!(asked.from(), None);
+                match asked.number {
+                    0 => cut("ETag: W/\"one\"\r\n", one),
+                    _ => Reply::right(asked, TAG, one),
+                }
+            },
+            Version::One,
+            2,
+        ),
+        (
+            "starts over without validators",
+            |asked, one, two| {
+                assert_eq!(asked.from(), None);
+                match asked.number {
+                    0 => cut("", one),
+                    _ => Reply::right(asked, "", two),
+                }
+            },
+            Version::Two,
+            2,
+        ),
+        (
+            "200 with another version",
+            |asked, one, two| match asked.number {
+                0 => cut(TAG, one),
+                _ => Reply::new("200 OK", OTHER_TAG, two),
+            },
+            Version::Two,
+            2,
+        ),
+        (
+            "200 with the same version: no ranges here",
+            |asked, one, _| match asked.number {
+                0 => cut(TAG, one),
+                _ => Reply::new("200 OK", TAG, one),
+            },
+            Version::One,
+            2,
+        ),
+        (
+            "206 that ignores If-Range, other tag",
+            |asked, one, two| match asked.number {
+                0 => cut(TAG, one),
+                _ => Reply::right(asked, OTHER_TAG, two),
+            },
+            Version::Two,
+            3,
+        ),
+        (
+            "206 that ignores If-Range, no tag",
+            |asked, one, two| match asked.number {
+                0 => cut(TAG, one),
+                _ => Reply::right(asked, "", two),
+            },
+            Version::Two,
+            3,
+        ),
+        (
+            "206 from another start",
+            |asked, one, _| match asked.from() {
+                None if asked.number == 0 => cut(TAG, one),
+                None => Reply::right(asked, TAG, one),
+                Some(from) => Reply::new(
+                    "206 Partial Content",
+                    &format!(
+                        "{TAG}Content-Range: bytes {}-{}/{}\r\n",
+                        from - 1,
+                        one.len() - 1,
+                        one.len()
+                    ),
+                    &one[from - 1..],
+                ),
+            },
+            Version::One,
+            3,
+        ),
+        (
+            "206 with another total",
+            |asked, one, _| match asked.from() {
+                None if asked.number == 0 => cut(TAG, one),
+                None => Reply::right(asked, TAG, one),
+                Some(from) => Reply::new(
+                    "206 Partial Content",
+                    &format!(
+                        "{TAG}Content-Range: bytes {from}-{}/{}\r\n",
+                        one.len(),
+                        one.len() + 1
+                    ),
+                    &[&one[from..], b"!"].concat(),
+                ),
+            },
+            Version::One,
+            3,
+        ),
+        (
+            "206 without Content-Range",
+            |asked, one, _| match asked.from() {
+                None if asked.number == 0 => cut(TAG, one),
+                None => Reply::right(asked, TAG, one),
+                Some(from) => Reply::new("206 Partial Content", TAG, &one[from..]),
+            },
+            Version::One,
+            3,
+        ),
+        (
+            "416 for a file that shrank",
+            |asked, one, _| match asked.from() {
+                None if asked.number == 0 => cut(TAG, one),
+                None => Reply::right(asked, OTHER_TAG, &one[..5_000]),
+                Some(_) => Reply::new(
+                    "416 Range Not Satisfiable",
+                    "Content-Range: bytes */5000\r\n",
+                    b"",
+                ),
+            },
+            Version::OneShort,
+            3,
+        ),
+        (
+            "a body without length, closed cleanly",
+            |_, one, _| Reply::raw("HTTP/1.0 200 OK\r\n\r\n", one, Then::Close),
+            Version::One,
+            1,
+        ),
+        (
+            "a chunked body, cut and resumed",
+            |asked, one, _| match asked.number {
+                0 => {
+                    let mut reply = Reply::raw(
+                        &format!("HTTP/1.1 200 OK\r\n{TAG}Transfer-Encoding: chunked\r\n\r\n"),
+                        b"",
+                        Then::Cut,
+                    );
+                    for chunk in one[..2_500_000].chunks(70_000) {
+                        reply
+                            .octets
+                            .extend(format!("{:x}\r\n", chunk.len()).bytes());
+                        reply.octets.extend_from_slice(chunk);
+                        reply.octets.extend(b"\r\n");
+                    }
+                    reply
+                }
+                _ => Reply::right(asked, TAG, one),
+            },
+            Version::One,
+            2,
+        ),
+        (
+            "a stall, then the rest",
+            |asked, one, _| match asked.number {
+                0 => Reply::new("200 OK", TAG, one).cut_by(2_000_000, Then::Stall),
+                _ => Reply::right(asked, TAG, one),
+            },
+            Version::One,
+            2,
+        ),
+        (
+            "503, then all",
+            |asked, one, _| match asked.number {
+                0 => Reply::new("503 Busy", "Retry-After: 3\r\n", b"later"),
+                _ => Reply::right(asked, TAG, one),
+            },
+            Version::One,
+            2,
+        ),
+        (
+            "changes twice",
+            |asked, one, two| match asked.number {
+                0 => cut(TAG, one),
+                1 => cut(OTHER_TAG, two),
+                _ => {
+                    assert_eq!(asked.header("if-range"), Some("\"two\""));
+                    Reply::right(asked, OTHER_TAG, two)
+                }
+            },
+            Version::Two,
+            3,
+        ),
+    ];
+    for (name, script, lands, requests) in rows {
+        let (one, two) = (content(3_000_001, 1), content(3_000_001, 2));
+        let script = *script;
+        let (sent_one, sent_two) = (one.clone(), two.clone());
+        let origin = FaultyOrigin::new(move |asked| script(asked, &sent_one, &sent_two)).await;
+        let bench = Bench::new(&origin.url());
+        let mut attempts = 0;
+        while let Err(failure) = bench.attempt().await {
+            assert!(
+                matches!(failure.kind, FailureKind::ForNow(_)),
+                "{name}: {failure}"
+            );
+            attempts += 1;
+            assert!(attempts < 4, "{name}: {failure}");
+        }
+        bench.assert_lands(match lands {
+            Version::One => &one,
+            Version::Two => &two,
+            Version::OneShort => &one[..5_000],
+        });
+        assert_eq!(origin.asked().len(), *requests, "{name}");
+    }
+}
+
+enum Version {
+    One,
+    Two,
+    OneShort,
+}
+
+/// One request that fails: code, fatal or not.
+#[tokio::test]
+async fn failures_are_told_apart() {
+    let rows: &[(&str, fn(&Asked) -> Reply, u32, bool)] = &[
+        (
+            "404",
+            |_| Reply::new("404 Not Found", "", b"no"),
+            0x8019_0194,
+            true,
+        ),
+        (
+            "403",
+            |_| Reply::new("403 Forbidden", "", b"no"),
+            0x8019_0193,
+            true,
+        ),
+        (
+            "401",
+            |_| Reply::new("401 Who", "WWW-Authenticate: Basic realm=\"x\"\r\n", b""),
+            0x8019_0191,
+            true,
+        ),
+        (
+            "500",
+            |_| Reply::new("500 Oops", "", b""),
+            0x8019_01F4,
+            false,
+        ),
+        ("501", |_| Reply::new("501 No", "", b""), 0x8019_01F5, true),
+        (
+            "204",
+            |_| Reply::raw("HTTP/1.1 204 No Content\r\n\r\n", b"", Then::Next),
+            0x8020_001B,
+            true,
+        ),
+        (
+            "206 unasked",
+            |_| {
+                Reply::new(
+                    "206 Partial Content",
+                    "Content-Range: bytes 0-1/2\r\n",
+                    b"ab",
+                )
+            },
+            0x8007_2F78,
+            false,
+        ),
+        (
+            "gzip",
+            |_| Reply::new("200 OK", "Content-Encoding: gzip\r\n", b"ab"),
+            0x8020_001B,
+            true,
+        ),
+        (
+            "no HTTP",
+            |_| Reply::raw("220 mail ready\r\n\r\n", b"", Then::Close),
+            0x8007_2F78,
+            false,
+        ),
+        (
+            "closes at once",
+            |_| Reply::raw("", b"", Then::Close),
+            0x8007_2EFE,
+            false,
+        ),
+        (
+            "says nothing",
+            |_| Reply::raw("", b"", Then::Stall),
+            0x8007_2EE2,
+            false,
+        ),
+        (
+            "redirects for ever",
+            |_| Reply::new("302 Found", "Location: /again\r\n", b""),
+            0x8007_2F7C,
+            true,
+        ),
+        (
+            "redirects nowhere",
+            |_| Reply::new("302 Found", "", b""),
+            0x8019_012E,
+            true,
+        ),
+        (
+            "redirects to a file",
+            |_| Reply::new("302 Found", "Location: file:///etc/passwd\r\n", b""),
+            0x8007_2F7C,
+            true,
+        ),
+        (
+            "redirects to metadata",
+            |_| {
+                Reply::new(
+                    "302 Found",
+                    "Location: http://169.254.169.254/latest\r\n",
+                    b"",
+                )
+            },
+            0x8020_003E,
+            true,
+        ),
+        (
+            "redirects to a mapped address",
+            |_| Reply::new("302 Found", "Location: http://[::ffff:127.0.0.2]/\r\n", b""),
+            0x8020_003E,
+            true,
+        ),
+        (
+            "redirects to a name of this host",
+            |_| Reply::new("302 Found", "Location: http://127.1.1.1:1/\r\n", b""),
+            0x8020_003E,
+            true,
+        ),
+        (
+            "too many headers",
+            |_| Reply::new("200 OK", &"X: y\r\n".repeat(200), b""),
+            0x8007_2F78,
+            false,
+        ),
+    ];
+    for (name, script, code, fatal) in rows {
+        let origin = FaultyOrigin::new(*script).await;
+        let bench = Bench::new(&origin.url());
+        let failure = bench.attempt().await.expect_err(name);
+        assert_eq!(failure.code.number(), *code, "{name}: {failure}");
+        assert_eq!(
+            failure.kind == FailureKind::Fatal,
+            *fatal,
+            "{name}: {failure}"
+        );
+        assert!(!bench.file().transferred, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn retry_after_is_passed_on() {
+    let origin = FaultyOrigin::new(|_| Reply::new("503 Busy", "Retry-After: 17\r\n", b"")).await;
+    let failure = Bench::new(&origin.url()).attempt().await.expect_err("busy");
+    assert_eq!(
+        failure.kind,
+        FailureKind::ForNow(Some(Duration::from_secs(17)))
+    );
+}
+
+#[tokio::test]
+async fn an_address_inside_the_fence_is_denied() {
+    let origin = FaultyOrigin::new(|asked| Reply::right(asked, TAG, b"x")).await;
+    let mut bench = Bench::new(&origin.url());
+    bench.transfer.allow_addresses.clear();
+    let failure = bench.attempt().await.expect_err("denied");
+    assert_eq!(failure.code, Hresult::BG_E_BLOCKED_BY_POLICY);
+    assert_eq!(failure.kind, FailureKind::Fatal);
+    assert!(failure.detail.contains("loopback"), "{failure}");
+    assert!(origin.asked().is_empty());
+}
+
+#[tokio::test]
+async fn nobody_listens_and_nobody_is_called_so() {
+    let bench = Bench::new("http://127.0.0.1:1/");
+    let failure = bench.attempt().await.expect_err("refused");
+    assert_eq!(failure.code, Hresult::WININET_E_CANNOT_CONNECT);
+    assert!(matches!(failure.kind, FailureKind::ForNow(None)));
+    let bench = Bench::new("http://no-such-host.invalid/");
+    let failure = bench.attempt().await.expect_err("unknown");
+    assert_eq!(failure.code, Hresult::WININET_E_NAME_NOT_RESOLVED);
+}
+
+#[tokio::test]
+async fn a_stop_keeps_what_has_come() {
+    let body = content(5_000_000, 1);
+    let sent = body.clone();
+    let origin = FaultyOrigin::new(move |asked| match asked.number {
+        0 => Reply::new("200 OK", TAG, &sent).cut_by(1_000_000, Then::Stall),
+        _ => Reply::right(asked, TAG, &sent),
+    })
+    .await;
+    let mut bench = Bench::new(&origin.url());
+    let stop = bench.stop.clone();
+    let (ended, ()) = tokio::join!(bench.attempt(), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        stop.cancel();
+    });
+    assert_eq!(ended.expect_err("stopped").kind, FailureKind::Stopped);
+    assert_eq!(bench.file().durable, 4_000_000);
+    bench.stop = CancellationToken::new();
+    bench.attempt().await.expect("fetched");
+    assert_eq!(origin.asked()[1].from(), Some(4_000_000 & !4_095));
+    bench.assert_lands(&body);
+}
+
+#[tokio::test]
+async fn a_killed_process_goes_on_from_what_was_written() {
+    let body = content(5_000_000, 1);
+    let sent = body.clone();
+    let origin = FaultyOrigin::new(move |asked| match asked.number {
+        0 => Reply::new("200 OK", TAG, &sent).cut_by(500_000, Then::Stall),
+        _ => Reply::right(asked, TAG, &sent),
+    })
+    .await;
+    let mut bench = Bench::new(&origin.url());
+    bench.transfer.checkpoint_interval_ms = 60_000;
+    bench.transfer.idle_timeout_s = 60;
+    bench.transfer.checkpoint_octets = 1 << 30;
+    // Dropped in the middle, as by a kill: nothing is synced or reported.
+    tokio::time::timeout(Duration::from_millis(400), bench.attempt())
+        .await
+        .expect_err("stalls");
+    assert_eq!(bench.file().durable, 0);
+    bench.attempt().await.expect("fetched");
+    let from = origin.asked()[1].from().expect("resumed");
+    assert!(from >= 4_000_000, "{from}");
+    bench.assert_lands(&body);
+}
+
+#[tokio::test]
+async fn the_length_of_the_temporary_file_counts_for_nothing() {
+    let body = content(3_000_000, 1);
+    let sent = body.clone();
+    let origin = FaultyOrigin::new(move |asked| Reply::right(asked, TAG, &sent)).await;
+    let bench = Bench::new(&origin.url());
+    {
+        let mut file = bench.file.lock().expect("lock");
+        std::fs::create_dir_all(file.path.parent().expect("folder")).expect("made");
+        let name = landing::temporary_name(bench.job, 0);
+        std::fs::write(file.path.with_file_name(name), vec![7; 2_500_000]).expect("written");
+        file.validator = bits_validator("\"one\"");
+        file.size = Some(3_000_000);
+    }
+    bench.attempt().await.expect("fetched");
+    assert_eq!(origin.asked()[0].from(), None);
+    bench.assert_lands(&body);
+}
+
+fn bits_validator(etag: &str) -> crate::bits::Validator {
+    crate::bits::Validator {
+        etag: Some(etag.to_owned()),
+        ..crate::bits::Validator::default()
+    }
+}
+
+#[tokio::test]
+async fn another_version_is_announced_before_it_is_written() {
+    let (one, two) = (content(3_000_000, 1), content(3_000_000, 2));
+    let origin = FaultyOrigin::new(move |asked| match asked.number {
+        0 => cut(TAG, &one),
+        _ => Reply::right(asked, OTHER_TAG, &two),
+    })
+    .await;
+    let bench = Bench::new(&origin.url());
+    bench.attempt().await.expect_err("cut");
+    bench.attempt().await.expect("fetched");
+    let told = bench.told.lock().expect("lock").clone();
+    let restarts: Vec<_> = told
+        .iter()
+        .filter_map(|report| match report {
+            FileReport::Began { restarted, .. } => Some(*restarted),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(restarts, [false, true], "{told:?}");
+}
+
+fn credentials(target: AuthTarget, scheme: AuthScheme) -> Credentials {
+    Credentials {
+        target,
+        scheme,
+        user: Secret::new("Aladdin".to_owned()),
+        password: Secret::new("open sesame".to_owned()),
+    }
+}
+
+#[tokio::test]
+async fn credentials_answer_a_challenge_and_are_kept_from_others() {
+    let other = FaultyOrigin::new(|asked| {
+        assert_eq!(asked.header("authorization"), None);
+        match asked.number {
+            0 => Reply::right(asked, TAG, b"here"),
+            _ => Reply::new("401 Who", "WWW-Authenticate: Basic realm=\"x\"\r\n", b""),
+        }
+    })
+    .await;
+    let location = format!("Location: {}\r\n", other.url());
+    let origin = FaultyOrigin::new(move |asked| match asked.header("authorization") {
+        None => Reply::new(
+            "401 Who",
+            "WWW-Authenticate: Basic realm=\"x\"\r\n",
+            b"who?",
+        ),
+        Some(own) => {
+            assert_eq!(own, "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+            Reply::new("302 Found", &location, b"")
+        }
+    })
+    .await;
+    let mut bench = Bench::new(&origin.url());
+    bench.access.credentials = vec![credentials(AuthTarget::Server, AuthScheme::Basic)];
+    bench.attempt().await.expect("fetched");
+    bench.assert_lands(b"here");
+    let asked = origin.asked();
+    assert_eq!(asked.len(), 2);
+    assert_eq!(asked[0].header("authorization"), None);
+    assert_eq!(asked[1].connection, 0, "the connection is kept");
+    let mut second = Bench::new(&origin.url());
+    second.access = bench.access.clone();
+    let failure = second.attempt().await.expect_err("challenged elsewhere");
+    assert_eq!(failure.code.number(), 0x8019_0191);
+}
+
+#[tokio::test]
+async fn digest_is_answered_and_rejection_is_fatal() {
+    const CHALLENGE: &str =
+        "WWW-Authenticate: Digest realm=\"r\", nonce=\"abc\", qop=\"auth\", algorithm=SHA-256\r\n";
+    let origin = FaultyOrigin::new(|asked| match asked.header("authorization") {
+        Some(own) if own.contains("username=\"Aladdin\"") && own.contains("uri=\"/file\"") => {
+            Reply::right(asked, TAG, b"here")
+        }
+        _ => Reply::new("401 Who", CHALLENGE, b"who?"),
+    })
+    .await;
+    let mut bench = Bench::new(&origin.url());
+    bench.access.credentials = vec![credentials(AuthTarget::Server, AuthScheme::Digest)];
+    bench.attempt().await.expect("fetched");
+    bench.assert_lands(b"here");
+    let deaf = FaultyOrigin::new(|_| Reply::new("401 Who", CHALLENGE, b"")).await;
+    let mut bench = Bench::new(&deaf.url());
+    bench.access.credentials = vec![credentials(AuthTarget::Server, AuthScheme::Digest)];
+    let failure = bench.attempt().await.expect_err("rejected");
+    assert_eq!(failure.kind, FailureKind::Fatal);
+    assert_eq!(failure.code.number(), 0x8019_0191);
+    assert_eq!(deaf.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_for_the_whole_address_and_may_challenge() {
+    let proxy = FaultyOrigin::new(|asked| {
+        assert_eq!(asked.target, "http://origin.example/file?q");
+        match asked.header("proxy-authorization") {
+            None => Reply::new("407 Who", "Proxy-Authenticate: Basic realm=\"p\"\r\n", b""),
+            Some(_) => Reply::right(asked, TAG, b"through"),
+        }
+    })
+    .await;
+    let mut bench = Bench::new("http://origin.example/file?q");
+    bench.access.proxy = Proxy::Override {
+        list: format!("127.0.0.1:1 {}", proxy.address),
+        bypass: "<local>".to_owned(),
+    };
+    let failure = bench.attempt().await.expect_err("no credentials");
+    assert_eq!(failure.code.number(), 0x8019_0197);
+    assert!(!failure.detail.contains("?q"), "{failure}");
+    bench.access.credentials = vec![credentials(AuthTarget::Proxy, AuthScheme::Basic)];
+    bench.attempt().await.expect("fetched");
+    bench.assert_lands(b"through");
+}
+
+#[tokio::test]
+async fn a_literal_address_is_checked_behind_a_proxy_too() {
+    let proxy = FaultyOrigin::new(|asked| Reply::right(asked, TAG, b"through")).await;
+    let mut bench = Bench::new("http://169.254.169.254/latest");
+    bench.access.proxy = Proxy::Override {
+        list: proxy.address.to_string(),
+        bypass: String::new(),
+    };
+    let failure = bench.attempt().await.expect_err("denied");
+    assert_eq!(failure.code, Hresult::BG_E_BLOCKED_BY_POLICY);
+    assert!(proxy.asked().is_empty());
+}
+
+/// A server certificate for the loopback address, and the PEM to trust it by.
+fn tls() -> (Arc<rustls::ServerConfig>, String) {
+    let key = rcgen::KeyPair::generate().expect("key");
+    let names = vec!["127.0.0.1".to_owned(), "origin.example".to_owned()];
+    let certificate = rcgen::CertificateParams::new(names)
+        .expect("names")
+        .self_signed(&key)
+        .expect("certificate");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("key"),
+        )
+        .expect("config");
+    (Arc::new(config), certificate.pem())
+}
+
+#[tokio::test]
+async fn tls_is_checked_and_a_cut_is_no_end() {
+    let (config, pem) = tls();
+    let body = content(2_000_000, 1);
+    let sent = body.clone();
+    let origin = FaultyOrigin::with_tls(Some(config), move |asked| match asked.number {
+        0 => Reply::raw(
+            &format!("HTTP/1.0 200 OK\r\n{TAG}\r\n"),
+            &sent[..1_500_000],
+            Then::Cut,
+        ),
+        _ => Reply::right(asked, TAG, &sent),
+    })
+    .await;
+    let mut bench = Bench::new(&format!("https://{}/file", origin.address));
+    let failure = bench.attempt().await.expect_err("not trusted");
+    assert_eq!(failure.kind, FailureKind::Fatal, "{failure}");
+    assert_eq!(failure.code, Hresult::WININET_E_DECODING_FAILED);
+    let authorities = bench.folder.path().join("ca.pem");
+    std::fs::write(&authorities, pem).expect("written");
+    bench.transfer.ca_certificates = Some(authorities);
+    let failure = bench.attempt().await.expect_err("cut");
+    assert_eq!(
+        failure.code,
+        Hresult::WININET_E_CONNECTION_ABORTED,
+        "{failure}"
+    );
+    bench.attempt().await.expect("fetched");
+    assert!(origin.asked()[1].from().is_some());
+    bench.assert_lands(&body);
+}
+
+#[tokio::test]
+async fn https_goes_through_a_tunnel() {
+    let (config, pem) = tls();
+    let origin =
+        FaultyOrigin::with_tls(Some(config), |asked| Reply::right(asked, TAG, b"inside")).await;
+    let to = origin.address;
+    let proxy = FaultyOrigin::new(move |asked| {
+        assert_eq!(
+            (asked.method.as_str(), asked.target.as_str()),
+            ("CONNECT", "origin.example:443")
+        );
+        match asked.header("proxy-authorization") {
+            None => Reply::raw(
+                "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"p\"\r\n\r\n",
+                b"",
+                Then::Close,
+            ),
+            Some(_) => Reply::raw("HTTP/1.1 200 Go\r\n\r\n", b"", Then::Tunnel(to)),
+        }
+    })
+    .await;
+    let mut bench = Bench::new("https://origin.example/file");
+    let authorities = bench.folder.path().join("ca.pem");
+    std::fs::write(&authorities, pem).expect("written");
+    bench.transfer.ca_certificates = Some(authorities);
+    bench.access.proxy = Proxy::Override {
+        list: proxy.address.to_string(),
+        bypass: String::new(),
+    };
+    bench.access.credentials = vec![credentials(AuthTarget::Proxy, AuthScheme::Basic)];
+    bench.attempt().await.expect("fetched");
+    bench.assert_lands(b"inside");
+    assert_eq!(origin.asked()[0].header("proxy-authorization"), None);
+}
+
+#[tokio::test]
+async fn a_connection_that_went_stale_is_replaced_at_once() {
+    let origin = FaultyOrigin::new(|asked| {
+        let mut reply = Reply::right(asked, TAG, b"here");
+        // Announces nothing, and hangs up.
+        reply.then = Then::Close;
+        reply
+    })
+    .await;
+    let bench = Bench::new(&origin.url());
+    let session = bench.mover().session(Access::default()).expect("open");
+    for index in 0..3 {
+        let mut file = bench.file();
+        file.index = index;
+        let order = Order {
+            job: bench.job,
+            file,
+            written: Arc::default(),
+            stop: CancellationToken::new(),
+        };
+        session.download(order, &bench).await.expect("fetched");
+    }
+    assert_eq!(origin.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn many_files_share_few_connections() {
+    let origin = FaultyOrigin::new(|asked| Reply::right(asked, TAG, b"small")).await;
+    let bench = Bench::new(&origin.url());
+    let session = bench.mover().session(Access::default()).expect("open");
+    for index in 0..20 {
+        let mut file = bench.file();
+        file.index = index;
+        let order = Order {
+            job: bench.job,
+            file,
+            written: Arc::default(),
+            stop: CancellationToken::new(),
+        };
+        session.download(order, &bench).await.expect("fetched");
+    }
+    assert!(origin.asked().iter().all(|asked| asked.connection == 0));
+}

@@ -1,0 +1,1 @@
+"""Benchmarks: transfers against public downloaders, and answers a second."""

@@ -1,0 +1,124 @@
+"""The file server of the benchmarks, and running a command with its costs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.daemon import free_port
+
+PACKAGES = {
+    "nginx": "nginx-light",
+    "curl": "curl",
+    "wget2": "wget2",
+    "aria2c": "aria2",
+    "wrk": "wrk",
+    "valgrind": "valgrind",
+    "openssl": "openssl",
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run took."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def require(*tools: str) -> None:
+    """Installs what is missing; a tool that cannot be had ends the benchmark."""
+    missing = [tool for tool in tools if not _found(tool)]
+    if not missing:
+        return
+    command = [] if os.geteuid() == 0 else ["sudo"]
+    packages = [PACKAGES[tool] for tool in missing]
+    subprocess.run([*command, "apt-get", "update"], check=True, stdout=subprocess.DEVNULL)
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
+    subprocess.run([*command, *install], check=True, stdout=subprocess.DEVNULL)
+    still = [tool for tool in missing if not _found(tool)]
+    if still:
+        raise SystemExit(f"not to be had: {' '.join(still)}")
+
+
+def run(*commands: list[str]) -> Cost:
+    """Runs commands one after the other; wall time and CPU of them all."""
+    cpu = 0.0
+    began = time.monotonic()
+    for command in commands:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise RuntimeError(f"{command[0]} ended with {process.returncode}")
+        cpu += usage.ru_utime + usage.ru_stime
+    return Cost(time.monotonic() - began, cpu)
+
+
+class Nginx:
+    """Two workers on loopback, plain and TLS, from a folder."""
+
+    def __init__(self, folder: Path, root: Path) -> None:
+        self.folder = folder
+        self.ports = (free_port(), free_port())
+        self.ca = folder / "ca.pem"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._certificates()
+        configuration = folder / "nginx.conf"
+        user = "user root;" if os.geteuid() == 0 else ""
+        # No cache of open files: with many files the descriptors run out.
+        configuration.write_text(
+            f"""{user} worker_processes 2; pid {folder}/nginx.pid; error_log {folder}/error.log; daemon off;
+            events {{ worker_connections 4096; }}
+            http {{
+              access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
+              client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+              fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+              server {{ listen 127.0.0.1:{self.ports[0]} backlog=4096; root {root}; }}
+              server {{ listen 127.0.0.1:{self.ports[1]} ssl; root {root};
+                ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
+                ssl_protocols TLSv1.3; }}
+            }}"""
+        )
+        self.process = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(configuration)])
+        self._wait()
+
+    def url(self, path: str, tls: bool = False) -> str:
+        """The address of a file."""
+        return f"https://127.0.0.1:{self.ports[1]}/{path}" if tls else f"http://127.0.0.1:{self.ports[0]}/{path}"
+
+    def close(self) -> None:
+        """Stops it."""
+        self.process.terminate()
+        self.process.wait(20)
+
+    def _wait(self) -> None:
+        for _ in range(200):
+            if self.process.poll() is not None:
+                raise RuntimeError(f"nginx ended: {(self.folder / 'error.log').read_text()[-500:]}")
+            done = subprocess.run(["curl", "-s", "-o", "/dev/null", self.url("")], check=False)
+            if done.returncode == 0:
+                return
+            time.sleep(0.05)
+        self.close()
+        raise RuntimeError("nginx does not answer")
+
+    def _certificates(self) -> None:
+        def openssl(*words: str) -> None:
+            subprocess.run(["openssl", *words], cwd=self.folder, check=True, capture_output=True)
+
+        curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "7")
+        openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=bench authority")
+        openssl(
+            "req", "-x509", *curve, "-keyout", "server.key", "-out", "server.pem", "-subj", "/CN=127.0.0.1",
+            "-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1",
+            "-addext", "basicConstraints=critical,CA:FALSE",
+        )
+
+
+def _found(tool: str) -> bool:
+    paths = [*os.environ.get("PATH", "").split(":"), "/usr/sbin"]
+    return any(os.access(os.path.join(path, tool), os.X_OK) for path in paths if path)

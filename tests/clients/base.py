@@ -1,0 +1,74 @@
+"""A daemon and an origin for the tests of one class."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import unittest
+from pathlib import Path
+from typing import ClassVar
+
+from harness.daemon import Daemon, Settings
+from harness.origin import Origin, Source, content
+from harness.wsman import Client
+
+SMALL = 300_000
+
+
+class WithDaemon(unittest.TestCase):
+    """Starts both before the first test of the class, stops both after the last."""
+
+    settings: ClassVar[Settings] = {}
+    folder: ClassVar[Path]
+    origin: ClassVar[Origin]
+    daemon: ClassVar[Daemon]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.folder = Path(tempfile.mkdtemp(prefix="bitsd-test-"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
+        cls.origin = Origin()
+        cls.addClassCleanup(cls.origin.close)
+        cls.daemon = Daemon(cls.folder, cls.settings)
+        cls.addClassCleanup(cls.daemon.kill)
+        cls.daemon.start()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        stopped = cls.daemon.stop()
+        assert stopped.status == 0, f"ended with {stopped.status}: {cls.daemon.tail()}"
+
+    def setUp(self) -> None:
+        self.client: Client = self.daemon.client()
+        self.addCleanup(self.client.close)
+        # Unique for each test: paths, jobs and destinations never meet.
+        self.name = self.id().rsplit(".", 1)[-1]
+
+    def source(self, name: str = "file", size: int = SMALL, **more: object) -> tuple[str, Source]:
+        """A source of this test; its address."""
+        source = Source(content(f"{self.id()}/{name}", size), etag=f'"{name}-1"')
+        for key, value in more.items():
+            assert hasattr(source, key), key
+            setattr(source, key, value)
+        return self.origin.add(self.path(name), source), source
+
+    def path(self, name: str = "file") -> str:
+        """Where the origin serves it."""
+        return f"/{type(self).__name__}/{self.name}/{name}"
+
+    def target(self, name: str = "file") -> Path:
+        """Where it is to land."""
+        return self.daemon.files / type(self).__name__ / self.name / name
+
+    def assert_same(self, path: Path, data: bytes) -> None:
+        """The file is there, whole and right."""
+        self.assertTrue(path.is_file(), f"{path} is not there")
+        found = path.read_bytes()
+        self.assertEqual(len(found), len(data))
+        self.assertEqual(hashlib.sha256(found).digest(), hashlib.sha256(data).digest())
+
+    def assert_no_temporary_files(self) -> None:
+        """Nothing is left of this test's transfers."""
+        left = [path for path in self.daemon.temporary_files() if self.name in str(path)]
+        self.assertEqual(left, [])

@@ -1,0 +1,1 @@
+"""Power loss by replay: what was recorded, cut at every sync point."""
