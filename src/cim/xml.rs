@@ -33,9 +33,11 @@ pub(crate) enum Extent {
 /// Writes `instance` as an element in the namespace `base` + class name.
 pub(crate) fn write_instance(writer: &mut Writer, instance: &Instance, base: &str, extent: Extent) {
     let class = instance.class();
-    writer.start(&["p:", &class.name].concat());
-    declare(writer, class, base);
-    writer.attribute("xsi:type", &["p:", &class.name, "_Type"].concat());
+    let qname = ["p:", &class.name];
+    open(writer, &qname, class, base);
+    writer.raw(" xsi:type=\"p:");
+    writer.raw(&class.name);
+    writer.raw("_Type\">");
     for &at in &class.order {
         let (Some(property), Some(value)) = (class.properties.get(at), instance.values().get(at))
         else {
@@ -47,18 +49,40 @@ pub(crate) fn write_instance(writer: &mut Writer, instance: &Instance, base: &st
         };
         write_property(writer, class, property, value);
     }
-    writer.end();
+    close(writer, &qname);
 }
 
-/// Declares, on the element just begun, the prefixes of an instance of
-/// `class` or of its parts.
-pub(crate) fn declare(writer: &mut Writer, class: &Class, base: &str) {
-    writer.attribute("xmlns:xsi", ns::XSI);
-    writer.attribute("xmlns:p", &[base, &class.name].concat());
-    writer.attribute("xmlns:cim", ns::CIM);
-    for (at, name) in embedded(class).enumerate() {
-        writer.attribute(&format!("xmlns:p{}", at + 1), &[base, name].concat());
+/// Begins `<qname>` with the prefixes of an instance of `class` and of its
+/// parts declared; the names and `base` are plain, so nothing is escaped.
+/// [`close`] ends it.
+pub(crate) fn open(writer: &mut Writer, qname: &[&str], class: &Class, base: &str) {
+    writer.raw("<");
+    for part in qname {
+        writer.raw(part);
     }
+    writer.raw(concat!(
+        " xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"",
+        " xmlns:cim=\"http://schemas.dmtf.org/wbem/wscim/1/common\" xmlns:p=\""
+    ));
+    writer.raw(base);
+    writer.raw(&class.name);
+    for (at, name) in embedded(class).enumerate() {
+        writer.raw("\" xmlns:p");
+        unsigned(writer, u64::try_from(at).unwrap_or(0) + 1);
+        writer.raw("=\"");
+        writer.raw(base);
+        writer.raw(name);
+    }
+    writer.raw("\"");
+}
+
+/// Ends what [`open`] began.
+pub(crate) fn close(writer: &mut Writer, qname: &[&str]) {
+    writer.raw("</");
+    for part in qname {
+        writer.raw(part);
+    }
+    writer.raw(">");
 }
 
 /// Writes one property: an element for each value of an array.
@@ -137,8 +161,9 @@ pub(crate) fn write_output(
     output: &Values,
     base: &str,
 ) {
-    writer.start(&["p:", &method.name, "_OUTPUT"].concat());
-    declare(writer, class, base);
+    let qname = ["p:", &method.name, "_OUTPUT"];
+    open(writer, &qname, class, base);
+    writer.raw(">");
     for parameter in method.parameters.iter().filter(|p| p.is_out) {
         match output.value(&parameter.name) {
             Some(Value::Array(values)) if !values.is_empty() => {
@@ -151,7 +176,7 @@ pub(crate) fn write_output(
         }
     }
     writer.raw("<p:ReturnValue>0</p:ReturnValue>");
-    writer.end();
+    close(writer, &qname);
 }
 
 /// One element; `inner` is the prefix of an embedded instance.

@@ -82,8 +82,8 @@ pub(super) enum Error {
     /// The selector holds an endpoint reference.
     #[error("the selector {0} must hold text")]
     ReferenceSelector(String),
-    /// More selectors than any class has keys.
-    #[error("there are too many selectors")]
+    /// More selectors than any class has keys, or longer ones.
+    #[error("there are too many selectors, or too long ones")]
     TooManySelectors,
     /// An enumeration of one instance.
     #[error("an enumeration takes no key as a selector")]
@@ -168,6 +168,9 @@ pub(super) enum Error {
     /// The answer does not fit into the client's envelope.
     #[error("the answer is larger than MaxEnvelopeSize allows")]
     AnswerTooLarge,
+    /// The same, of an answer to something that has been done.
+    #[error("it is done, but the answer is larger than MaxEnvelopeSize allows")]
+    Unreportable,
     /// The user has too many requests at once.
     #[error("the user has reached the limit of concurrent operations")]
     TooManyOperations,
@@ -203,6 +206,16 @@ impl During {
             during: self,
             source,
         }
+    }
+}
+
+impl Error {
+    /// The error of an answer to something that has been done.
+    pub(super) fn once_done(self) -> Self {
+        if matches!(self, Self::AnswerTooLarge) {
+            return Self::Unreportable;
+        }
+        self
     }
 }
 

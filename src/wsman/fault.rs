@@ -257,6 +257,9 @@ fn row(error: &Error) -> Row {
         Error::AnswerTooLarge => Wsman
             .sender("EncodingLimit", 2_150_858_824)
             .detail("MaxEnvelopeSizeExceeded"),
+        Error::Unreportable => Wsman
+            .sender("EncodingLimit", 2_150_858_829)
+            .detail("UnreportableSuccess"),
         Error::TooManyOperations => Wsman.sender("QuotaLimit", 2_150_859_174),
         Error::TooManyEnumerations => Wsman.sender("QuotaLimit", 2_150_858_815),
 

@@ -77,8 +77,9 @@ impl<'c> Fragment<'c> {
         base: &str,
     ) -> Result<(), Error> {
         let class = instance.class();
-        writer.start("wsman:XmlFragment");
-        xml::declare(writer, class, base);
+        let qname = ["wsman:XmlFragment"];
+        xml::open(writer, &qname, class, base);
+        writer.raw(">");
         let value = instance.value(&self.property.name);
         match (self.position, value) {
             (None, Some(Value::Array(values))) if !values.is_empty() => {
@@ -95,7 +96,7 @@ impl<'c> Fragment<'c> {
             (None | Some(1), value) => self.write_one(writer, class, value)?,
             (Some(_), _) => {}
         }
-        writer.end();
+        xml::close(writer, &qname);
         Ok(())
     }
 

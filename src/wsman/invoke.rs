@@ -61,5 +61,5 @@ pub(super) async fn answer(
     let output = to_its_end(request.timeout, permit, During::Invoke, work).await?;
     let mut reply = Reply::new(request, &[]);
     xml::write_output(&mut reply.writer, class, method, &output, target.base());
-    reply.finish()
+    reply.finish().map_err(Error::once_done)
 }

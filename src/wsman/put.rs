@@ -32,7 +32,7 @@ use super::target::Target;
 /// # Errors
 ///
 /// [`Error`]; nothing has changed then, but for [`Error::TimedOut`] and
-/// [`Error::AnswerTooLarge`].
+/// [`Error::Unreportable`].
 pub(super) async fn answer(
     by: &Principal,
     request: &Request<'_>,
@@ -66,10 +66,11 @@ pub(super) async fn answer(
         }
     };
     let instance = to_its_end(request.timeout, permit, During::Put, work).await?;
-    match &fragment {
+    let answer = match &fragment {
         Some((_, fragment)) => get::write_fragment(reply, fragment, &instance, target),
         None => get::write_instance(reply, &instance, target),
-    }
+    };
+    answer.map_err(Error::once_done)
 }
 
 /// The values of a representation.

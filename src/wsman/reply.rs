@@ -48,8 +48,7 @@ impl Reply {
                 Block::Fragment(expression) => writer.leaf("wsman:FragmentTransfer", expression),
             }
         }
-        writer.end();
-        writer.start("s:Body");
+        writer.raw(BODY);
         Self {
             writer,
             encoding: request.encoding,
@@ -74,10 +73,11 @@ impl Reply {
     /// # Errors
     ///
     /// [`Error::AnswerTooLarge`].
-    pub(super) fn finish(self) -> Result<Answer, Error> {
+    pub(super) fn finish(mut self) -> Result<Answer, Error> {
         if !self.fits() {
             return Err(Error::AnswerTooLarge);
         }
+        self.writer.raw(END);
         Ok(Answer {
             status: 200,
             envelope: Some(self.writer.finish()),
@@ -104,30 +104,26 @@ pub(super) fn fault_answer(error: &Error, origin: &Origin<'_>) -> Answer {
     if matches!(error, Error::Envelope(soap::Error::VersionMismatch(_))) {
         writer.raw("<s:Upgrade><s:SupportedEnvelope qname=\"s:Envelope\"/></s:Upgrade>");
     }
-    writer.end();
-    writer.start("s:Body");
+    writer.raw(BODY);
     fault.write(&mut writer);
+    writer.raw(END);
     Answer {
         status: 500,
         envelope: Some(writer.finish()),
     }
 }
 
-/// The envelope up to the end of the addressing; `s:Header` stays open.
+/// The envelope up to the end of the addressing; `s:Header` stays open. It is
+/// the same for every answer, and so is written in one piece.
 fn head(writer: &mut Writer, action: &str, origin: &Origin<'_>) {
     let (addressing, anonymous) = if origin.is_addressing10 {
         (ns::ADDRESSING10, ANONYMOUS10)
     } else {
         (ns::ADDRESSING, ns::ANONYMOUS)
     };
-    writer.start("s:Envelope");
-    writer.attribute("xml:lang", "en-US");
-    writer.attribute("xmlns:s", ns::SOAP);
-    writer.attribute("xmlns:a", addressing);
-    writer.attribute("xmlns:x", ns::TRANSFER);
-    writer.attribute("xmlns:n", ns::ENUMERATION);
-    writer.attribute("xmlns:wsman", ns::WSMAN);
-    writer.start("s:Header");
+    writer.raw(HEAD);
+    writer.raw(addressing);
+    writer.raw("\"><s:Header>");
     writer.leaf("a:Action", action);
     writer.raw("<a:MessageID>uuid:");
     let mut digits = Uuid::encode_buffer();
@@ -159,7 +155,21 @@ impl Encoding {
     }
 }
 
-/// `</s:Body></s:Envelope>` with the end of one more element, rounded up.
+/// Up to the namespace of the addressing.
+const HEAD: &str = concat!(
+    "<s:Envelope xml:lang=\"en-US\" xmlns:s=\"http://www.w3.org/2003/05/soap-envelope\"",
+    " xmlns:x=\"http://schemas.xmlsoap.org/ws/2004/09/transfer\"",
+    " xmlns:n=\"http://schemas.xmlsoap.org/ws/2004/09/enumeration\"",
+    " xmlns:wsman=\"http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd\" xmlns:a=\""
+);
+
+/// Between header and body.
+const BODY: &str = "</s:Header><s:Body>";
+
+/// After the body.
+const END: &str = "</s:Body></s:Envelope>";
+
+/// [`END`] with the end of one more element, rounded up.
 const TAIL: usize = 64;
 
 /// More than most answers.

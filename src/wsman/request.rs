@@ -13,6 +13,7 @@ use crate::xml::ns;
 use super::Encoding;
 use super::duration;
 use super::error::Error;
+use super::error::shorten;
 use super::selector;
 use super::selector::Selector;
 
@@ -64,7 +65,9 @@ impl<'e> Origin<'e> {
             .iter()
             .any(|block| block.local() == "Action" && block.ns() == ns::ADDRESSING10);
         Self {
-            message_id: addressing.message_id.filter(|id| !id.is_empty()),
+            message_id: addressing
+                .message_id
+                .filter(|id| !id.is_empty() && id.len() <= MAX_ID),
             machine: addressing.to.map_or("", host),
             is_addressing10,
         }
@@ -174,8 +177,8 @@ impl<'e> Request<'e> {
         };
         if !is_known && must_understand(block) {
             return Err(Error::NotUnderstood {
-                namespace: block.ns().to_owned(),
-                local: block.local().to_owned(),
+                namespace: shorten(block.ns()),
+                local: shorten(block.local()),
             });
         }
         Ok(())

@@ -36,16 +36,14 @@ pub(super) fn read<'e>(set: &'e Element<'_>) -> Result<Vec<Selector<'e>>, Error>
         {
             return Err(Error::DuplicateSelector(shorten(name)));
         }
-        if selectors.len() == MAX {
+        let value = element.text().trim();
+        if selectors.len() == MAX || value.len() > MAX_OCTETS {
             return Err(Error::TooManySelectors);
         }
         if !element.children().is_empty() {
             return Err(Error::ReferenceSelector(shorten(name)));
         }
-        selectors.push(Selector {
-            name,
-            value: element.text().trim(),
-        });
+        selectors.push(Selector { name, value });
     }
     Ok(selectors)
 }
@@ -109,3 +107,6 @@ pub(super) const CIM_NAMESPACE: &str = "__cimnamespace";
 
 /// Selectors of one request; classes have one or two keys.
 const MAX: usize = 32;
+
+/// Octets of one value: faults repeat it.
+const MAX_OCTETS: usize = 1_024;

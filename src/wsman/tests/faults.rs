@@ -72,6 +72,28 @@ async fn texts_that_are_no_request_are_refused() {
         assert_eq!(gist(&fault), wanted);
         assert_eq!(fault.code, code);
     }
+    // A fault fits into the smallest envelope whatever the request repeats.
+    let long = "y".repeat(100_000);
+    for text in [
+        correct.replace("uuid:ABC", &long),
+        get(&format!("wmi/{long}"), &[], ""),
+        get(WMI, &[(&long, "x")], ""),
+        get(WMI, &[("JobId", &long)], ""),
+        get(
+            WMI,
+            &[],
+            &format!("<o:{long} xmlns:o=\"urn:{long}\" s:mustUnderstand=\"1\"/>"),
+        ),
+        correct.replace("/Get<", &format!("/{long}<")),
+        correct.replace("http://host", &format!("http://{long}")),
+    ] {
+        let answer = bench.post(&text).await;
+        assert!(
+            answer
+                .envelope
+                .is_some_and(|envelope| envelope.len() < 8_192)
+        );
+    }
     let fault = fault_of(&bench.endpoint.undecodable());
     assert_eq!(gist(&fault), "wsman:EncodingLimit/CharacterSet 2150858828");
 }
@@ -294,6 +316,13 @@ async fn bodies_that_do_not_fit_the_class_are_refused() {
     assert_eq!(
         gist(&bench.fault(&empty).await),
         "wsman:SchemaValidationError 2150858817"
+    );
+    let long = format!("<p:Description>{}</p:Description>", "x".repeat(9_000));
+    let small = "<w:MaxEnvelopeSize>8192</w:MaxEnvelopeSize></s:Header>";
+    let done = put(&long).replace("</s:Header>", small);
+    assert_eq!(
+        gist(&bench.fault(&done).await),
+        "wsman:EncodingLimit/UnreportableSuccess 2150858829"
     );
     let create = request(&format!("{TRANSFER}/Create"), WMI, "", "<BitsClientJob/>");
     assert_eq!(

@@ -421,3 +421,28 @@ async fn a_timeout_ends_the_wait_but_not_the_work() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(bench.jobs.all.lock().expect("no panic").len(), 2);
 }
+
+#[tokio::test]
+async fn the_prefixes_of_answers_are_declared_once() {
+    let bench = Bench::with_job();
+    let answer = bench.ok(&get(WMI, &[("JobId", ID)], "")).await;
+    let envelope = parsed(&answer);
+    for (prefix, uri) in [
+        ("s", ns::SOAP),
+        ("a", ns::ADDRESSING),
+        ("x", ns::TRANSFER),
+        ("n", ns::ENUMERATION),
+        ("wsman", ns::WSMAN),
+    ] {
+        assert_eq!(envelope.root().declaration(prefix), Some(uri));
+    }
+    let job = envelope.payload().expect("an instance");
+    for (prefix, uri) in [("xsi", ns::XSI), ("cim", ns::CIM), ("p", WMI)] {
+        assert_eq!(job.declaration(prefix), Some(uri));
+    }
+    assert!(
+        job.children()
+            .iter()
+            .all(|leaf| leaf.declaration("p").is_none())
+    );
+}
