@@ -18,6 +18,9 @@ use url::Url;
 use super::Failure;
 use super::Order;
 use super::Reports;
+use super::disk_writer::ALIGNMENT;
+use super::disk_writer::Progress;
+use super::disk_writer::Target;
 use super::http_origin::Answer;
 use super::http_origin::HttpOrigin;
 use super::http_origin::Rest;
@@ -26,10 +29,7 @@ use super::landing::Missing;
 use super::landing::temporary_name;
 use super::range::ContentRange;
 use super::settle;
-use super::sink::ALIGNMENT;
-use super::sink::Progress;
 use super::sink::Sink;
-use super::sink::Target;
 use super::spot::Spot;
 use super::written::Entry;
 use super::written::Written;
@@ -353,16 +353,15 @@ impl<'a> Download<'a> {
         let (job, index) = (self.order.job, self.order.file.index);
         let name = temporary_name(job, index);
         let spot = &arrival.here.spot;
-        let file = match arrival.here.file.take().filter(|_| from > 0) {
-            Some(file) => file,
-            None => {
-                // INVARIANT: the slot goes before the file: its number may be
-                // given to the next one.
-                self.record.forget(job, index);
-                let file = spot.create_temporary(&name).map_err(failed)?;
-                spot.sync().map_err(failed)?;
-                file
-            }
+        let file = if let Some(file) = arrival.here.file.take().filter(|_| from > 0) {
+            file
+        } else {
+            // INVARIANT: the slot goes before the file: its number may be
+            // given to the next one.
+            self.record.forget(job, index);
+            let file = spot.create_temporary(&name).map_err(failed)?;
+            spot.sync().map_err(failed)?;
+            file
         };
         let entry = Entry {
             inode: file.metadata().map_err(failed)?.ino(),

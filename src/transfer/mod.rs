@@ -9,6 +9,7 @@ mod account;
 mod client_certificate;
 mod connection;
 mod credentials;
+mod disk_writer;
 mod download;
 mod failure;
 mod fault;
@@ -196,6 +197,7 @@ impl Mover {
     /// # Errors
     ///
     /// [`Failure`] when it is no absolute `http` or `https` URL or too long.
+    #[expect(clippy::unused_self, reason = "a face like its siblings")]
     pub(crate) fn remote(&self, url: &str) -> Result<RemoteUrl, Failure> {
         remote::parse(url)
     }

@@ -76,7 +76,7 @@ impl Bench {
         }
     }
 
-    fn root(&self) -> std::path::PathBuf {
+    fn root(&self) -> PathBuf {
         self.folder.path().join("root")
     }
 
@@ -202,6 +202,15 @@ fn cut(headers: &str, body: &[u8]) -> Reply {
 /// one version. `resumed` tells whether the last request asked for a rest.
 #[tokio::test]
 async fn a_file_is_of_one_version_whatever_the_server_does() {
+    one_version(|| tempfile::tempdir().expect("folder")).await;
+}
+
+#[tokio::test]
+async fn a_file_in_memory_is_of_one_version_too() {
+    one_version(|| tempfile::tempdir_in("/dev/shm").expect("folder")).await;
+}
+
+async fn one_version(folder: fn() -> tempfile::TempDir) {
     let rows: &[(&str, Script, Version, usize)] = &[
         (
             "resumes by a strong tag",
@@ -426,7 +435,7 @@ async fn a_file_is_of_one_version_whatever_the_server_does() {
         let script = *script;
         let (sent_one, sent_two) = (one.clone(), two.clone());
         let origin = FaultyOrigin::new(move |asked| script(asked, &sent_one, &sent_two)).await;
-        let bench = Bench::new(&origin.url());
+        let bench = Bench::below(folder(), &origin.url());
         let mut attempts = 0;
         while let Err(failure) = bench.attempt().await {
             assert!(
