@@ -959,3 +959,100 @@ async fn many_files_share_few_connections() {
     }
     assert!(origin.asked().iter().all(|asked| asked.connection == 0));
 }
+
+#[tokio::test]
+async fn a_server_that_wants_a_client_certificate_gets_the_chosen_one() {
+    let key = rcgen::KeyPair::generate().expect("key");
+    let mut parameters = rcgen::CertificateParams::default();
+    parameters
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "client");
+    let own = parameters.self_signed(&key).expect("certificate");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(own.der().clone()).expect("root");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        Arc::new(roots),
+        Arc::clone(&provider),
+    )
+    .build()
+    .expect("verifier");
+    let server_key = rcgen::KeyPair::generate().expect("key");
+    let server = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()])
+        .expect("names")
+        .self_signed(&server_key)
+        .expect("certificate");
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(
+            vec![server.der().clone()],
+            rustls::pki_types::PrivateKeyDer::try_from(server_key.serialize_der()).expect("key"),
+        )
+        .expect("config");
+    let origin = FaultyOrigin::with_tls(Some(Arc::new(config)), |asked| {
+        Reply::right(asked, TAG, b"known")
+    })
+    .await;
+    let mut bench = Bench::new(&format!("https://{}/file", origin.address));
+    let authorities = bench.folder.path().join("ca.pem");
+    std::fs::write(&authorities, server.pem()).expect("written");
+    bench.transfer.ca_certificates = Some(authorities);
+    let failure = bench.attempt().await.expect_err("without");
+    assert_eq!(
+        failure.code,
+        Hresult::WININET_E_CLIENT_AUTH_CERT_NEEDED,
+        "{failure}"
+    );
+    assert_eq!(failure.kind, FailureKind::Fatal);
+    let stores = bench.folder.path().join("stores");
+    std::fs::create_dir_all(stores.join("MY")).expect("store");
+    std::fs::write(stores.join("MY/own.pem"), own.pem() + &key.serialize_pem()).expect("file");
+    bench.transfer.client_certificates = Some(stores);
+    let chosen = ClientCertificate {
+        store_name: "MY".to_owned(),
+        choice: crate::bits::CertificateChoice::Subject("client".to_owned()),
+    };
+    bench
+        .mover()
+        .check_client_certificate(&chosen)
+        .expect("found");
+    bench.access.client_certificate = Some(chosen);
+    bench.attempt().await.expect("fetched");
+    bench.assert_lands(b"known");
+}
+
+#[tokio::test]
+async fn a_finished_file_takes_its_time_and_replaces_what_was_there() {
+    let origin = FaultyOrigin::new(|asked| Reply::right(asked, OLD, b"new")).await;
+    let bench = Bench::new(&origin.url());
+    bench.attempt().await.expect("fetched");
+    let path = bench.file().path;
+    std::fs::write(&path, "old, and longer").expect("written");
+    bench.mover().place(bench.job, &[bench.file()]).expect("placed");
+    assert_eq!(std::fs::read(&path).expect("there"), b"new");
+    let metadata = std::fs::metadata(&path).expect("there");
+    let modified = httpdate::fmt_http_date(metadata.modified().expect("time"));
+    assert_eq!(modified, "Sun, 06 Nov 1994 08:49:37 GMT");
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(metadata.permissions().mode() & 0o7777, 0o640);
+}
+
+#[tokio::test]
+async fn a_discarded_file_leaves_nothing_behind() {
+    let body = content(3_000_000, 1);
+    let origin = FaultyOrigin::new(move |_| cut(TAG, &body)).await;
+    let bench = Bench::new(&origin.url());
+    bench.attempt().await.expect_err("cut");
+    let (mover, file) = (bench.mover(), bench.file());
+    let folder = file.path.parent().expect("folder").to_owned();
+    assert_eq!(std::fs::read_dir(&folder).expect("there").count(), 1);
+    mover.discard(bench.job, &[file.clone()]).expect("gone");
+    assert_eq!(std::fs::read_dir(&folder).expect("there").count(), 0);
+    mover
+        .discard(bench.job, &[file.clone()])
+        .expect("still gone");
+    let (at, failure) = mover.place(bench.job, &[file]).expect_err("nothing there");
+    assert_eq!((at, failure.code), (0, Hresult::ERROR_FILE_NOT_FOUND));
+}
