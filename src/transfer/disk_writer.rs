@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use tokio::sync::Notify;
 use tokio::sync::mpsc;
 
+use super::claim::Claim;
 use super::written::Slot;
 
 /// A temporary file, open for writing.
@@ -32,6 +33,8 @@ pub(super) struct Progress {
     pub(super) written: Arc<AtomicU64>,
     /// For after a crash.
     pub(super) slot: Option<Slot>,
+    /// The right to write; kept until the last write.
+    pub(super) claim: Option<Arc<Claim>>,
 }
 
 /// What a writer has synced.

@@ -326,6 +326,7 @@ mod tests {
         Progress {
             written: Arc::default(),
             slot: None,
+            claim: None,
         }
     }
 

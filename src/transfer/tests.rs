@@ -1030,7 +1030,10 @@ async fn a_finished_file_takes_its_time_and_replaces_what_was_there() {
     bench.attempt().await.expect("fetched");
     let path = bench.file().path;
     std::fs::write(&path, "old, and longer").expect("written");
-    bench.mover().place(bench.job, &[bench.file()]).expect("placed");
+    bench
+        .mover()
+        .place(bench.job, &[bench.file()])
+        .expect("placed");
     assert_eq!(std::fs::read(&path).expect("there"), b"new");
     let metadata = std::fs::metadata(&path).expect("there");
     let modified = httpdate::fmt_http_date(metadata.modified().expect("time"));
