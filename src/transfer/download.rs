@@ -12,12 +12,16 @@ use std::time::Duration;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header;
-use tokio::time::Instant;
 use url::Url;
 
 use super::Failure;
 use super::Order;
 use super::Reports;
+use super::claim::Claim;
+use super::clock;
+use super::disk_writer::ALIGNMENT;
+use super::disk_writer::Progress;
+use super::disk_writer::Target;
 use super::http_origin::Answer;
 use super::http_origin::HttpOrigin;
 use super::http_origin::Rest;
@@ -26,10 +30,7 @@ use super::landing::Missing;
 use super::landing::temporary_name;
 use super::range::ContentRange;
 use super::settle;
-use super::sink::ALIGNMENT;
-use super::sink::Progress;
 use super::sink::Sink;
-use super::sink::Target;
 use super::spot::Spot;
 use super::written::Entry;
 use super::written::Written;
@@ -46,6 +47,8 @@ pub(super) struct Download<'a> {
     pub(super) landing: &'a Landing,
     /// The unsynced record.
     pub(super) record: &'a Written,
+    /// The right to write.
+    pub(super) claim: Arc<Claim>,
     /// Data is synced at least this often…
     pub(super) checkpoint_interval: Duration,
     /// …and after so many octets.
@@ -259,9 +262,9 @@ impl<'a> Download<'a> {
         let mut stopped = pin!(stop.cancelled());
         let idle_timeout = self.origin.idle_timeout;
         let interval = self.checkpoint_interval.min(idle_timeout);
-        let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
+        let mut ticks = tokio::time::interval_at(clock::instant() + interval, interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut heard_at = Instant::now();
+        let mut heard_at = clock::instant();
         loop {
             let synced = async {
                 match &arrival.sink {
@@ -279,7 +282,7 @@ impl<'a> Download<'a> {
             match heard {
                 Heard::Synced(octets) => self.report_durable(octets).await?,
                 Heard::Tick => {
-                    if heard_at.elapsed() >= idle_timeout {
+                    if clock::instant() - heard_at >= idle_timeout {
                         return Err(Failure::transport(
                             Hresult::WININET_E_TIMEOUT,
                             format!("reading {}: nothing came in time", answer.shown),
@@ -299,7 +302,7 @@ impl<'a> Download<'a> {
                     let data = data?;
                     self.take(arrival, &data).await?;
                     // Only now: a slow disk is no silent server.
-                    heard_at = Instant::now();
+                    heard_at = clock::instant();
                 }
             }
         }
@@ -353,16 +356,15 @@ impl<'a> Download<'a> {
         let (job, index) = (self.order.job, self.order.file.index);
         let name = temporary_name(job, index);
         let spot = &arrival.here.spot;
-        let file = match arrival.here.file.take().filter(|_| from > 0) {
-            Some(file) => file,
-            None => {
-                // INVARIANT: the slot goes before the file: its number may be
-                // given to the next one.
-                self.record.forget(job, index);
-                let file = spot.create_temporary(&name).map_err(failed)?;
-                spot.sync().map_err(failed)?;
-                file
-            }
+        let file = if let Some(file) = arrival.here.file.take().filter(|_| from > 0) {
+            file
+        } else {
+            // INVARIANT: the slot goes before the file: its number may be
+            // given to the next one.
+            self.record.forget(job, index);
+            let file = spot.create_temporary(&name).map_err(failed)?;
+            spot.sync().map_err(failed)?;
+            file
         };
         let entry = Entry {
             inode: file.metadata().map_err(failed)?.ino(),
@@ -382,6 +384,7 @@ impl<'a> Download<'a> {
         let progress = Progress {
             written: Arc::clone(&self.order.written),
             slot: self.record.begin(job, index, entry),
+            claim: Some(Arc::clone(&self.claim)),
         };
         let sink = Sink::new(target, from, arrival.version.size, progress)?;
         arrival.sink = Some(sink);
@@ -422,7 +425,9 @@ impl<'a> Download<'a> {
         let octets = arrival.held;
         let length = octets.len() as u64;
         let in_memory = spot.is_in_memory();
+        let claim = Arc::clone(&self.claim);
         let write = move || -> std::io::Result<()> {
+            let _claim = claim;
             let file = spot.create_temporary(&name)?;
             file.write_all_at(&octets, 0)?;
             if let Some(times) = times {

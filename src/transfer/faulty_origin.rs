@@ -57,7 +57,7 @@ pub(super) enum Then {
     Next,
     /// A clean end.
     Close,
-    /// An end without TLS's close_notify.
+    /// An end without the `close_notify` of TLS.
     Cut,
     /// Nothing, for ever.
     Stall,

@@ -2,7 +2,6 @@
 //! What the answer means for the file is not known here.
 
 use std::time::Duration;
-use std::time::SystemTime;
 
 use http_body_util::Empty;
 use hyper::HeaderMap;
@@ -20,6 +19,7 @@ use tracing::debug;
 use url::Url;
 
 use super::Failure;
+use super::clock;
 use super::connection::Connection;
 use super::connection::Dialer;
 use super::connection::Way;
@@ -377,15 +377,10 @@ impl Answer<'_> {
     pub(super) fn to_failure(&self) -> Failure {
         let retry_after = self
             .header(header::RETRY_AFTER)
-            .and_then(|text| fault::retry_after(text, now()));
+            .and_then(|text| fault::retry_after(text, clock::date()));
         let doing = format!("asking for {}", self.shown);
         fault::from_status(self.status.as_u16(), retry_after, &doing)
     }
-}
-
-/// The one place where transfers read the clock of the calendar.
-fn now() -> SystemTime {
-    SystemTime::now()
 }
 
 fn request_target(url: &Url, absolute: bool) -> String {

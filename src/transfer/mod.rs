@@ -6,9 +6,12 @@
 //! true on disk.
 
 mod account;
+mod claim;
 mod client_certificate;
+mod clock;
 mod connection;
 mod credentials;
+mod disk_writer;
 mod download;
 mod failure;
 mod fault;
@@ -51,6 +54,7 @@ use crate::bits::JobId;
 use crate::bits::Proxy;
 use crate::config::FilesSettings;
 use crate::config::TransferSettings;
+use claim::Claims;
 use connection::Dialer;
 use credentials::Wallet;
 use download::Download;
@@ -76,6 +80,7 @@ struct Parts {
     trust: Trust,
     /// For jobs with proxy usage 0.
     proxies: Proxies,
+    claims: Claims,
 }
 
 /// A remote address that a client gave, checked and taken apart.
@@ -187,6 +192,7 @@ impl Mover {
             )),
             trust: Trust::new(transfer.ca_certificates.as_deref())?,
             proxies,
+            claims: Claims::default(),
             settings: transfer.clone(),
         })))
     }
@@ -196,6 +202,7 @@ impl Mover {
     /// # Errors
     ///
     /// [`Failure`] when it is no absolute `http` or `https` URL or too long.
+    #[expect(clippy::unused_self, reason = "a face like its siblings")]
     pub(crate) fn remote(&self, url: &str) -> Result<RemoteUrl, Failure> {
         remote::parse(url)
     }
@@ -300,6 +307,9 @@ impl Session {
     /// Fetches one file into its temporary place, from where an earlier
     /// attempt left off if the server still has that version.
     ///
+    /// Dropping the future half-way costs what was not synced, as a crash does;
+    /// the next attempt waits until the last write has ended.
+    ///
     /// # Errors
     ///
     /// [`Failure`]; what is here by then is synced and reported, so that a
@@ -314,6 +324,7 @@ impl Session {
             origin: &self.origin,
             landing: &parts.landing,
             record: &parts.record,
+            claim: parts.claims.claim(order.job, order.file.index).await?,
             checkpoint_interval: Duration::from_millis(parts.settings.checkpoint_interval_ms),
             checkpoint_octets: parts.settings.checkpoint_octets,
             order,

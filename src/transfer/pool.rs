@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::clock;
 use super::connection::Connection;
 use super::connection::Way;
 
@@ -35,14 +36,14 @@ impl Pool {
     /// Keeps a connection for others.
     pub(super) fn put(&self, way: Way, connection: Connection) {
         let mut idle = self.idle();
-        idle.retain(|idle| idle.since.elapsed() < MAX_IDLE);
+        idle.retain(|idle| clock::instant() - idle.since < MAX_IDLE);
         if idle.len() == MAX_CONNECTIONS {
             idle.remove(0);
         }
         idle.push(Idle {
             way,
             connection,
-            since: Instant::now(),
+            since: clock::instant(),
         });
     }
 
@@ -50,7 +51,7 @@ impl Pool {
         let mut idle = self.idle();
         let at = idle.iter().rposition(|idle| idle.way == *way)?;
         let taken = idle.remove(at);
-        (taken.since.elapsed() < MAX_IDLE).then_some(taken.connection)
+        (clock::instant() - taken.since < MAX_IDLE).then_some(taken.connection)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {

@@ -20,27 +20,14 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Failure;
-use super::written::Slot;
-
-/// A temporary file, open for writing.
-#[derive(Debug)]
-pub(super) struct Target {
-    /// The file.
-    pub(super) file: fs::File,
-    /// The same, past the page cache.
-    pub(super) direct: Option<fs::File>,
-    /// It lies in memory.
-    pub(super) in_memory: bool,
-}
-
-/// Both records of how much was written.
-#[derive(Debug)]
-pub(super) struct Progress {
-    /// For those who watch.
-    pub(super) written: Arc<AtomicU64>,
-    /// For after a crash.
-    pub(super) slot: Option<Slot>,
-}
+use super::disk_writer::BUFFERS;
+use super::disk_writer::Buffer;
+use super::disk_writer::Command;
+use super::disk_writer::Progress;
+use super::disk_writer::Shared;
+use super::disk_writer::Target;
+use super::disk_writer::Writer;
+use super::disk_writer::length;
 
 /// Takes octets in order, from an offset on.
 #[derive(Debug)]
@@ -68,25 +55,9 @@ enum Way {
     },
 }
 
-/// What a writer has synced.
-#[derive(Debug)]
-struct Shared {
-    durable: AtomicU64,
-    changed: Notify,
-}
-
-#[derive(Debug)]
-enum Command {
-    /// Write the aligned buffer at the offset.
-    Write(Buffer, u64),
-    /// Sync; all before the offset was written.
-    Sync(u64),
-    /// The file ends here.
-    End(u64),
-}
-
 impl Sink {
-    /// A sink for `target` from `offset` on, a multiple of [`ALIGNMENT`].
+    /// A sink for `target` from `offset` on, a multiple of
+    /// [`ALIGNMENT`](super::disk_writer::ALIGNMENT).
     /// `size` octets are set aside at once.
     ///
     /// # Errors
@@ -322,121 +293,6 @@ impl Sink {
     }
 }
 
-impl Shared {
-    fn set_durable(&self, octets: u64) {
-        self.durable.store(octets, Ordering::Release);
-        self.changed.notify_one();
-    }
-}
-
-impl Progress {
-    fn advance(&mut self, octets: u64) {
-        self.written.store(octets, Ordering::Relaxed);
-        if let Some(slot) = &mut self.slot {
-            slot.advance(octets);
-        }
-    }
-}
-
-/// The thread's side.
-struct Writer {
-    target: Target,
-    progress: Progress,
-    shared: Arc<Shared>,
-    outbox: mpsc::Sender<Buffer>,
-}
-
-impl Writer {
-    fn run(mut self, mut inbox: mpsc::Receiver<Command>) -> io::Result<()> {
-        while let Some(command) = inbox.blocking_recv() {
-            match command {
-                Command::Write(mut buffer, offset) => {
-                    self.write(&buffer, offset)?;
-                    self.progress.advance(offset + buffer.octets());
-                    buffer.filled = 0;
-                    // Nobody may want it any more.
-                    let _ = self.outbox.try_send(buffer);
-                }
-                Command::Sync(octets) => {
-                    self.target.file.sync_data()?;
-                    self.shared.set_durable(octets);
-                }
-                Command::End(size) => self.target.file.set_len(size)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes a buffer; an unaligned last piece goes through the page cache.
-    fn write(&mut self, buffer: &Buffer, offset: u64) -> io::Result<()> {
-        let octets = buffer.filled();
-        let mut done = 0;
-        if let Some(direct) = &self.target.direct {
-            let aligned = octets.len() & !(ALIGNMENT - 1);
-            match direct.write_all_at(&octets[..aligned], offset) {
-                Ok(()) => done = aligned,
-                // The device wants another alignment.
-                Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
-                    self.target.direct = None;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        self.target
-            .file
-            .write_all_at(&octets[done..], offset + length(&octets[..done]))
-    }
-}
-
-/// Octets on their way to the disk, aligned in memory.
-#[derive(Debug)]
-struct Buffer {
-    storage: Vec<u8>,
-    start: usize,
-    filled: usize,
-}
-
-impl Buffer {
-    fn new() -> Self {
-        let storage = vec![0; BUFFER + ALIGNMENT];
-        let start = storage.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
-        Self {
-            storage,
-            start,
-            filled: 0,
-        }
-    }
-
-    /// Takes in as much as there is room for; says how much.
-    fn fill(&mut self, octets: &[u8]) -> usize {
-        let taken = octets.len().min(BUFFER - self.filled);
-        let at = self.start + self.filled;
-        self.storage[at..at + taken].copy_from_slice(&octets[..taken]);
-        self.filled += taken;
-        taken
-    }
-
-    fn filled(&self) -> &[u8] {
-        &self.storage[self.start..self.start + self.filled]
-    }
-
-    fn is_full(&self) -> bool {
-        self.filled == BUFFER
-    }
-
-    fn octets(&self) -> u64 {
-        length(self.filled())
-    }
-
-    /// Cuts off what lies behind the last aligned place.
-    fn split_tail(&mut self) -> Vec<u8> {
-        let aligned = self.filled & !(ALIGNMENT - 1);
-        let tail = self.filled()[aligned..].to_vec();
-        self.filled = aligned;
-        tail
-    }
-}
-
 async fn join(thread: Option<JoinHandle<io::Result<()>>>) -> Result<(), Failure> {
     let Some(thread) = thread else {
         return Err(failed(&io::ErrorKind::BrokenPipe.into()));
@@ -459,15 +315,97 @@ fn failed(error: &io::Error) -> Failure {
     Failure::from_local_error("writing the temporary file", error)
 }
 
-fn length(octets: &[u8]) -> u64 {
-    octets.len() as u64
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::disk_writer::ALIGNMENT;
+    use super::*;
+
+    fn progress() -> Progress {
+        Progress {
+            written: Arc::default(),
+            slot: None,
+            claim: None,
+        }
+    }
+
+    fn target(path: &std::path::Path, in_memory: bool, direct: bool) -> Target {
+        let open = || fs::OpenOptions::new().read(true).write(true).open(path);
+        Target {
+            file: open().expect("opened"),
+            direct: direct.then(|| {
+                use std::os::unix::fs::OpenOptionsExt;
+                let flags = rustix::fs::OFlags::DIRECT.bits().cast_signed();
+                let mut options = fs::OpenOptions::new();
+                options.write(true).custom_flags(flags);
+                options.open(path).expect("opened")
+            }),
+            in_memory,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_once_and_for_now() {
+        let full = std::path::Path::new("/dev/full");
+        for in_memory in [true, false] {
+            let target = target(full, in_memory, false);
+            let mut sink = Sink::new(target, 0, None, progress()).expect("opened");
+            let mut failure = None;
+            for _ in 0..8 {
+                if failure.is_none() {
+                    failure = sink.put(&vec![1; 3 << 20]).await.err();
+                }
+            }
+            let failure = failure.expect("full");
+            assert_eq!(failure.code, crate::bits::Hresult::ERROR_DISK_FULL);
+            assert!(matches!(
+                failure.kind,
+                crate::transfer::FailureKind::ForNow(None)
+            ));
+            if !in_memory {
+                assert!(sink.close().await.is_err());
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn octets_lie_where_they_belong_however_they_come(
+            pieces in proptest::collection::vec((1_usize..3_000_000, any::<bool>()), 0..8),
+            blocks in 0_usize..3,
+            way in 0..3,
+            known: bool,
+        ) {
+            let folder = tempfile::tempdir().expect("folder");
+            let path = folder.path().join("file");
+            let start = blocks * ALIGNMENT;
+            let total = start + pieces.iter().map(|(length, _)| length).sum::<usize>();
+            let mut expected = vec![9; start];
+            // Left over from before, longer than what comes.
+            fs::write(&path, vec![9; total + 10_000]).expect("written");
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+            runtime.block_on(async {
+                let target = target(&path, way == 0, way == 1);
+                let size = known.then_some(total as u64);
+                let mut sink = Sink::new(target, start as u64, size, progress()).expect("opened");
+                for (at, (length, checkpoint)) in pieces.iter().enumerate() {
+                    let piece = vec![u8::try_from(at).expect("few"); *length];
+                    sink.put(&piece).await.expect("taken");
+                    expected.extend(piece);
+                    if *checkpoint {
+                        sink.checkpoint().await.expect("synced");
+                        let synced = sink.synced().await;
+                        assert!(synced <= sink.taken());
+                        let on_disk = fs::read(&path).expect("read");
+                        let synced = usize::try_from(synced).expect("small");
+                        assert!(on_disk[..synced] == expected[..synced]);
+                    }
+                }
+                assert_eq!(sink.finish().await.expect("whole"), total as u64);
+            });
+            prop_assert!(fs::read(&path).expect("read") == expected);
+        }
+    }
 }
-
-/// What devices want at most, and the size of a page.
-pub(super) const ALIGNMENT: usize = 4_096;
-
-/// Octets of one write.
-const BUFFER: usize = 2 * 1_024 * 1_024;
-
-/// One is filled while one is written and one waits: 6 MiB for each file.
-const BUFFERS: usize = 3;

@@ -1,5 +1,6 @@
 //! Transfers against the scripted origin.
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
@@ -76,7 +77,7 @@ impl Bench {
         }
     }
 
-    fn root(&self) -> std::path::PathBuf {
+    fn root(&self) -> PathBuf {
         self.folder.path().join("root")
     }
 
@@ -86,7 +87,7 @@ impl Bench {
             ..FilesSettings::default()
         };
         let state = self.folder.path().join("state");
-        Mover::new(&self.transfer, &files, &state, &[state.clone()]).expect("usable")
+        Mover::new(&self.transfer, &files, &state, std::slice::from_ref(&state)).expect("usable")
     }
 
     fn file(&self) -> File {
@@ -112,9 +113,11 @@ impl Bench {
         assert!(file.transferred, "{:?}", self.told.lock().expect("lock"));
         assert!(!file.path.exists(), "there before Complete");
         let mover = self.mover();
-        mover.place(self.job, &[file.clone()]).expect("placed");
         mover
-            .place(self.job, &[file.clone()])
+            .place(self.job, std::slice::from_ref(&file))
+            .expect("placed");
+        mover
+            .place(self.job, std::slice::from_ref(&file))
             .expect("placed again");
         let landed = std::fs::read(&file.path).expect("landed");
         assert_eq!(landed.len(), expected.len());
@@ -202,6 +205,15 @@ fn cut(headers: &str, body: &[u8]) -> Reply {
 /// one version. `resumed` tells whether the last request asked for a rest.
 #[tokio::test]
 async fn a_file_is_of_one_version_whatever_the_server_does() {
+    one_version(|| tempfile::tempdir().expect("folder")).await;
+}
+
+#[tokio::test]
+async fn a_file_in_memory_is_of_one_version_too() {
+    one_version(|| tempfile::tempdir_in("/dev/shm").expect("folder")).await;
+}
+
+async fn one_version(folder: fn() -> tempfile::TempDir) {
     let rows: &[(&str, Script, Version, usize)] = &[
         (
             "resumes by a strong tag",
@@ -426,7 +438,7 @@ async fn a_file_is_of_one_version_whatever_the_server_does() {
         let script = *script;
         let (sent_one, sent_two) = (one.clone(), two.clone());
         let origin = FaultyOrigin::new(move |asked| script(asked, &sent_one, &sent_two)).await;
-        let bench = Bench::new(&origin.url());
+        let bench = Bench::below(folder(), &origin.url());
         let mut attempts = 0;
         while let Err(failure) = bench.attempt().await {
             assert!(
@@ -451,10 +463,12 @@ enum Version {
     OneShort,
 }
 
+type Answers = fn(&Asked) -> Reply;
+
 /// One request that fails: code, fatal or not.
 #[tokio::test]
 async fn failures_are_told_apart() {
-    let rows: &[(&str, fn(&Asked) -> Reply, u32, bool)] = &[
+    let rows: &[(&str, Answers, u32, bool)] = &[
         (
             "404",
             |_| Reply::new("404 Not Found", "", b"no"),
@@ -637,7 +651,7 @@ async fn a_stop_keeps_what_has_come() {
     assert_eq!(bench.file().durable, 4_000_000);
     bench.stop = CancellationToken::new();
     bench.attempt().await.expect("fetched");
-    assert_eq!(origin.asked()[1].from(), Some(4_000_000 & !4_095));
+    assert_eq!(origin.asked()[1].from(), Some(4_000_000 / 4_096 * 4_096));
     bench.assert_lands(&body);
 }
 
@@ -949,4 +963,105 @@ async fn many_files_share_few_connections() {
         session.download(order, &bench).await.expect("fetched");
     }
     assert!(origin.asked().iter().all(|asked| asked.connection == 0));
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_client_certificate_gets_the_chosen_one() {
+    let key = rcgen::KeyPair::generate().expect("key");
+    let mut parameters = rcgen::CertificateParams::default();
+    parameters
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "client");
+    let own = parameters.self_signed(&key).expect("certificate");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(own.der().clone()).expect("root");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        Arc::new(roots),
+        Arc::clone(&provider),
+    )
+    .build()
+    .expect("verifier");
+    let server_key = rcgen::KeyPair::generate().expect("key");
+    let server = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()])
+        .expect("names")
+        .self_signed(&server_key)
+        .expect("certificate");
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(
+            vec![server.der().clone()],
+            rustls::pki_types::PrivateKeyDer::try_from(server_key.serialize_der()).expect("key"),
+        )
+        .expect("config");
+    let origin = FaultyOrigin::with_tls(Some(Arc::new(config)), |asked| {
+        Reply::right(asked, TAG, b"known")
+    })
+    .await;
+    let mut bench = Bench::new(&format!("https://{}/file", origin.address));
+    let authorities = bench.folder.path().join("ca.pem");
+    std::fs::write(&authorities, server.pem()).expect("written");
+    bench.transfer.ca_certificates = Some(authorities);
+    let failure = bench.attempt().await.expect_err("without");
+    assert_eq!(
+        failure.code,
+        Hresult::WININET_E_CLIENT_AUTH_CERT_NEEDED,
+        "{failure}"
+    );
+    assert_eq!(failure.kind, FailureKind::Fatal);
+    let stores = bench.folder.path().join("stores");
+    std::fs::create_dir_all(stores.join("MY")).expect("store");
+    std::fs::write(stores.join("MY/own.pem"), own.pem() + &key.serialize_pem()).expect("file");
+    bench.transfer.client_certificates = Some(stores);
+    let chosen = ClientCertificate {
+        store_name: "MY".to_owned(),
+        choice: crate::bits::CertificateChoice::Subject("client".to_owned()),
+    };
+    bench
+        .mover()
+        .check_client_certificate(&chosen)
+        .expect("found");
+    bench.access.client_certificate = Some(chosen);
+    bench.attempt().await.expect("fetched");
+    bench.assert_lands(b"known");
+}
+
+#[tokio::test]
+async fn a_finished_file_takes_its_time_and_replaces_what_was_there() {
+    let origin = FaultyOrigin::new(|asked| Reply::right(asked, OLD, b"new")).await;
+    let bench = Bench::new(&origin.url());
+    bench.attempt().await.expect("fetched");
+    let path = bench.file().path;
+    std::fs::write(&path, "old, and longer").expect("written");
+    bench
+        .mover()
+        .place(bench.job, &[bench.file()])
+        .expect("placed");
+    assert_eq!(std::fs::read(&path).expect("there"), b"new");
+    let metadata = std::fs::metadata(&path).expect("there");
+    let modified = httpdate::fmt_http_date(metadata.modified().expect("time"));
+    assert_eq!(modified, "Sun, 06 Nov 1994 08:49:37 GMT");
+    assert_eq!(metadata.permissions().mode() & 0o7777, 0o640);
+}
+
+#[tokio::test]
+async fn a_discarded_file_leaves_nothing_behind() {
+    let body = content(3_000_000, 1);
+    let origin = FaultyOrigin::new(move |_| cut(TAG, &body)).await;
+    let bench = Bench::new(&origin.url());
+    bench.attempt().await.expect_err("cut");
+    let (mover, file) = (bench.mover(), bench.file());
+    let folder = file.path.parent().expect("folder").to_owned();
+    assert_eq!(std::fs::read_dir(&folder).expect("there").count(), 1);
+    mover
+        .discard(bench.job, std::slice::from_ref(&file))
+        .expect("gone");
+    assert_eq!(std::fs::read_dir(&folder).expect("there").count(), 0);
+    mover
+        .discard(bench.job, std::slice::from_ref(&file))
+        .expect("still gone");
+    let (at, failure) = mover.place(bench.job, &[file]).expect_err("nothing there");
+    assert_eq!((at, failure.code), (0, Hresult::ERROR_FILE_NOT_FOUND));
 }
