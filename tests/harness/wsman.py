@@ -145,7 +145,7 @@ class Client:
         fresh = self._connection is None
         try:
             return self._exchange(method, path, body, wanted)
-        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError):
             self.close()
             if fresh:
                 raise
