@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 
 from clients.base import WithDaemon
 from harness.daemon import binary
@@ -24,7 +25,7 @@ class Access(WithDaemon):
 
     def test_another_user_cannot_tell_the_job_from_none(self) -> None:
         nowhere = "{00000000-1111-2222-3333-444444444444}"
-        acts = {
+        acts: dict[str, Callable[[str], object]] = {
             "Get": lambda job: self.bob.get(job),
             "Put": lambda job: self.bob.put(job, {"Priority": 0}),
             "Delete": lambda job: self.bob.delete(job),

@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,7 @@ from .wsman import Account, Client, identify_anonymously
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 40.0
 
-Settings = dict[str, dict[str, Any]]
+Settings = Mapping[str, Mapping[str, Any]]
 
 
 class Failed(Exception):
@@ -187,7 +188,7 @@ class Daemon:
         return self.process
 
     def _settings(self, more: Settings) -> Settings:
-        settings: Settings = {
+        settings: dict[str, dict[str, Any]] = {
             "service": {"listen": [f"127.0.0.1:{self.port}"], "state_directory": str(self.state)},
             "access": {"users": ["alice", "bob"], "administrators": ["admin"]},
             "files": {

@@ -12,7 +12,7 @@ import ssl
 import time
 import uuid
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
@@ -145,7 +145,7 @@ class Client:
         fresh = self._connection is None
         try:
             return self._exchange(method, path, body, wanted)
-        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError):
             self.close()
             if fresh:
                 raise
@@ -188,7 +188,7 @@ class Client:
         assert inner is not None, "an answer without body"
         return inner
 
-    def invoke(self, method: str, values: dict[str, object], job: str | None = None) -> dict[str, str]:
+    def invoke(self, method: str, values: Mapping[str, object], job: str | None = None) -> dict[str, str]:
         """Calls a method; its out parameters."""
         selectors = {"JobId": job} if job else None
         found = self.call(f"{JOB}/{method}", method_input(method, values), selectors)
@@ -224,7 +224,7 @@ class Client:
         body = self.call(f"{X}/Get", selectors={"JobId": job}, max_envelope_size=max_envelope_size)
         return parse_job(body[0])
 
-    def put(self, job: str, values: dict[str, object]) -> Job:
+    def put(self, job: str, values: Mapping[str, object]) -> Job:
         """Put of a partial instance."""
         inner = "".join(f"<p:{k}>{escape(str(v))}</p:{k}>" for k, v in values.items())
         text = f'<p:BitsClientJob xmlns:p="{JOB}">{inner}</p:BitsClientJob>'
@@ -299,7 +299,7 @@ def envelope(
     )
 
 
-def method_input(method: str, values: dict[str, object], resource: str = JOB) -> str:
+def method_input(method: str, values: Mapping[str, object], resource: str = JOB) -> str:
     """The body of a method call; a list is repeated, None is nil."""
     children = []
     for name, value in values.items():

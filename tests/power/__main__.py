@@ -220,7 +220,7 @@ class Replay:
         return broken
 
     def _drive(self, client: Client, at: float) -> list[str]:
-        broken = []
+        broken: list[str] = []
         given = [one for one in self.evening.asked if one.what == "credentials"]
         kept = all(one.answered_at < at for one in given)
         names = {key: name for name, key in self.evening.keys.items()}

@@ -9,7 +9,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from power.disk import Disk
+from power.disk import Disk, File
 from power.trace import calls, command, wait_for_end
 
 WRITER = """
@@ -75,7 +75,7 @@ class Model(unittest.TestCase):
         self.assertEqual(set(self.disk.top.names), names)
         for name, node in self.disk.top.names.items():
             path = self.root / name
-            if path.is_file() and not name.endswith("-shm"):
+            if isinstance(node, File) and not name.endswith("-shm"):
                 self.assertEqual(bytes(node.data), path.read_bytes(), name)
 
     def test_each_cut_keeps_a_database_that_opens_and_files_that_are_whole(self) -> None:
