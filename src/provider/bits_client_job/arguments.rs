@@ -310,7 +310,9 @@ fn optional_number(arguments: &Values, name: &str) -> Result<Option<u16>, Error>
     match arguments.value(name) {
         None => Ok(None),
         Some(Value::Uint16(number)) => Ok(Some(*number)),
-        Some(_) => Err(bad(name, "is no 16-bit number")),
+        // A number beyond every enumeration is as unknown as the largest.
+        Some(Value::Uint32(number)) => Ok(Some(u16::try_from(*number).unwrap_or(u16::MAX))),
+        Some(_) => Err(bad(name, "is no number")),
     }
 }
 
