@@ -180,12 +180,12 @@ class Field:
         folder = place / "out" / "many"
         listing = self.memory / "list"
         listing.write_text("\n".join(urls) + "\n")
-        configuration = self.memory / "curlrc"
+        configuration = place / "curlrc"
         configuration.write_text("\n".join(f'url="{u}"\noutput="{folder}/{n}"' for u, n in zip(urls, names, strict=True)))
         files = [(url, folder / name) for url, name in zip(urls, names, strict=True)]
         aria = ["aria2c", "-q", "-j16", "-d", str(folder), "-i", str(listing)]
         wget = ["wget2", "-q", "-nd", "--max-threads=16", "-P", str(folder), "-i", str(listing)]
-        curl = ["curl", "-sS", "-f", "-Z", "--parallel-max", "50", "-K", str(configuration)]
+        curl = ["curl", "-sS", "-f", "-Z", "--no-progress-meter", "--parallel-max", "50", "-K", str(configuration)]
         return Row(
             title=title,
             peer="aria2c",
