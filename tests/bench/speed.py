@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -213,6 +214,8 @@ def main() -> int:
     parser.add_argument("--only", choices=("disk", "memory", "tls", "many"), action="append")
     parser.add_argument("--report-only", action="store_true", help="a missed bar is no failure")
     given = parser.parse_args()
+    # A stop from outside takes the servers and folders along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     require("nginx", "curl", "wget2", "aria2c", "openssl")
     os.environ["PATH"] += ":/usr/sbin"
     disk = Path(tempfile.mkdtemp(prefix="bitsd-bench-", dir=given.disk))
