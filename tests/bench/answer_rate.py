@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -158,6 +159,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=MANY, help="in the larger store")
     parser.add_argument("--report-only", action="store_true", help="a missed bar is no failure")
     given = parser.parse_args()
+    # A stop from outside takes the servers and folders along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     require("wrk", "valgrind", "openssl")
     folder = Path(tempfile.mkdtemp(prefix="bitsd-bench-", dir="/var/tmp"))
     missed = []

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -180,12 +181,12 @@ class Field:
         folder = place / "out" / "many"
         listing = self.memory / "list"
         listing.write_text("\n".join(urls) + "\n")
-        configuration = self.memory / "curlrc"
+        configuration = place / "curlrc"
         configuration.write_text("\n".join(f'url="{u}"\noutput="{folder}/{n}"' for u, n in zip(urls, names, strict=True)))
         files = [(url, folder / name) for url, name in zip(urls, names, strict=True)]
         aria = ["aria2c", "-q", "-j16", "-d", str(folder), "-i", str(listing)]
         wget = ["wget2", "-q", "-nd", "--max-threads=16", "-P", str(folder), "-i", str(listing)]
-        curl = ["curl", "-sS", "-f", "-Z", "--parallel-max", "50", "-K", str(configuration)]
+        curl = ["curl", "-sS", "-f", "-Z", "--no-progress-meter", "--parallel-max", "50", "-K", str(configuration)]
         return Row(
             title=title,
             peer="aria2c",
@@ -213,6 +214,8 @@ def main() -> int:
     parser.add_argument("--only", choices=("disk", "memory", "tls", "many"), action="append")
     parser.add_argument("--report-only", action="store_true", help="a missed bar is no failure")
     given = parser.parse_args()
+    # A stop from outside takes the servers and folders along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     require("nginx", "curl", "wget2", "aria2c", "openssl")
     os.environ["PATH"] += ":/usr/sbin"
     disk = Path(tempfile.mkdtemp(prefix="bitsd-bench-", dir=given.disk))

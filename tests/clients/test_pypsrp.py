@@ -230,11 +230,11 @@ class Pypsrp(WithDaemon):
         seen = self.client.get(job)
         self.assertEqual(seen.values["Description"], "half <of> & more")
         self.assertEqual(seen.values["DisplayName"], "file")
-        header = f'<w:FragmentTransfer s:mustUnderstand="true">State</w:FragmentTransfer>'
+        header = '<w:FragmentTransfer s:mustUnderstand="true">State</w:FragmentTransfer>'
         body = self.client.call(f"{X}/Get", selectors={"JobId": job}, header=header)
         self.assertEqual(body[0].tag, f"{{{W}}}XmlFragment")
         self.assertEqual([(c.tag.rsplit("}", 1)[-1], c.text) for c in body[0]], [("State", "3")])
-        header = f'<w:FragmentTransfer s:mustUnderstand="true">DisplayName/text()</w:FragmentTransfer>'
+        header = '<w:FragmentTransfer s:mustUnderstand="true">DisplayName/text()</w:FragmentTransfer>'
         body = self.client.call(f"{X}/Get", selectors={"JobId": job}, header=header)
         self.assertEqual((body[0].text, len(body[0])), ("file", 0))
 
