@@ -448,13 +448,13 @@ impl AsyncWrite for Stream {
 }
 
 /// Octets; the kernel takes twice that for its own bookkeeping.
-const RECEIVE_BUFFER: u32 = 1_024 * 1_024;
+const RECEIVE_BUFFER: u32 = 2 * 1_024 * 1_024;
 
 /// Octets of the head of an answer.
 const MAX_HEAD: usize = 64 * 1_024;
 
 /// hyper's read buffer, octets.
-const MAX_BUFFER: usize = 1_024 * 1_024;
+const MAX_BUFFER: usize = 2 * 1_024 * 1_024;
 
 /// Headers of an answer.
 const MAX_HEADERS: usize = 100;
