@@ -106,9 +106,7 @@ async fn demonstrate(
         _ => generated(args.size, place).await?,
     };
     walk::walk(&client, &task).await?;
-    if !args.exit {
-        commands::print(endpoint, &task);
-    }
+    commands::print(endpoint, &task);
     Ok(())
 }
 
