@@ -399,6 +399,7 @@ impl<'a> Download<'a> {
             && (file.durable > 0 || self.record.find(self.order.job, file.index).is_some());
         if restarted {
             file.durable = 0;
+            self.order.written.store(0, Ordering::Relaxed);
         }
         file.size = version.size;
         file.validator = version.validator.clone();
