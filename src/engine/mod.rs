@@ -166,11 +166,18 @@ impl Engine {
         if let Err(error) = scheduler.await {
             error!(%error, "Scheduler failed");
         }
-        let running: Vec<JobId> = self.core.runs().keys().copied().collect();
-        for id in running {
+        let running: Vec<(JobId, Arc<Run>)> = {
+            let runs = self.core.runs();
+            runs.iter()
+                .map(|(id, slot)| (*id, Arc::clone(&slot.run)))
+                .collect()
+        };
+        for (id, run) in running {
             if let Err(error) = self.core.advance(id, Input::Preempt).await {
                 warn!(job = %id, %error, "A running job could not be put back");
             }
+            // Also when the store fails: the next start puts the job back then.
+            run.stop.cancel();
         }
         self.core.tasks.close();
         self.core.tasks.wait().await;
