@@ -596,14 +596,19 @@ impl Core {
         self.store.job(id)?.ok_or(Error::NotFound)
     }
 
-    /// The job still holds its slot, and a file of it is missing.
+    /// The job still holds its slot, and a file of it is missing; also when the
+    /// store cannot say: a run that ended on a guess would leave the job in
+    /// TRANSFERRING for good.
     fn has_work_to_run(&self, id: JobId) -> bool {
-        let job = self.stored(id);
-        job.is_ok_and(|job| {
-            job.state.is_running()
-                && job.intent.is_none()
-                && job.files_transferred < job.files_total
-        })
+        match self.stored(id) {
+            Ok(job) => {
+                job.state.is_running()
+                    && job.intent.is_none()
+                    && job.files_transferred < job.files_total
+            }
+            Err(Error::NotFound | Error::Refused { .. }) => false,
+            Err(Error::Unavailable) => true,
+        }
     }
 
     fn visible(&self, by: &Caller, id: JobId) -> Result<Job, Error> {
