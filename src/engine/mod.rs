@@ -143,6 +143,7 @@ impl Engine {
             store,
             mover,
             desk: Desk::default(),
+            settling: Desk::default(),
             runs: Mutex::default(),
             look: Notify::new(),
             stop: CancellationToken::new(),
@@ -383,6 +384,10 @@ struct Core {
     store: Arc<dyn Store>,
     mover: Mover,
     desk: Desk,
+    /// Who works on disk for a committed intent. Not the desk above: that work
+    /// may take minutes, and the intent alone keeps everybody else away from
+    /// the job.
+    settling: Desk,
     /// Jobs that hold a slot.
     runs: Mutex<HashMap<JobId, Slot>>,
     /// Wakes the scheduler.
