@@ -57,6 +57,11 @@ impl File {
         }
     }
 
+    /// Has a server said something about a version of it?
+    pub(crate) fn is_begun(&self) -> bool {
+        self.size.is_some() || self.validator != Validator::default()
+    }
+
     /// Octets that are here for good.
     pub(crate) fn octets(&self) -> u64 {
         if self.transferred {

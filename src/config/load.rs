@@ -72,10 +72,13 @@ impl Settings {
         let settings: Self = toml::from_str(text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start).min(text.len());
             let before = text.get(..offset).unwrap_or_default();
+            let line = before.matches('\n').count();
+            let key = key_at(text, line).map_or(String::new(), |key| [&key, ": "].concat());
+            let reason = error.message().trim().replace('\n', "; ");
             Error::Parse {
                 path: path.to_owned(),
-                line: 1 + before.matches('\n').count(),
-                reason: error.message().trim().replace('\n', "; "),
+                line: 1 + line,
+                reason: key + &in_words(&reason),
             }
         })?;
         settings.check().map_err(|(key, reason)| Error::Value {
@@ -342,6 +345,46 @@ fn check_drives(
     Ok(())
 }
 
+/// Section and key whose value stands on a line (from 0) of a settings file;
+/// none for the head of a section.
+fn key_at(text: &str, line: usize) -> Option<String> {
+    let mut section = "";
+    let mut key = None;
+    for line in text.lines().take(line + 1).map(str::trim) {
+        if let Some(head) = line.strip_prefix('[')
+            && let Some((name, _)) = head.split_once(']')
+            && !name.contains(['"', '\''])
+        {
+            (section, key) = (name, None);
+        } else if let Some((name, _)) = line.split_once('=') {
+            let name = name.trim();
+            let is_key = |octet: u8| octet.is_ascii_alphanumeric() || b"_-.".contains(&octet);
+            if !name.is_empty() && name.bytes().all(is_key) {
+                key = Some(name);
+            }
+        }
+    }
+    let key = key?;
+    Some(if section.is_empty() {
+        key.to_owned()
+    } else {
+        [section, ".", key].concat()
+    })
+}
+
+/// What serde expects, in words of the settings rather than of Rust.
+fn in_words(reason: &str) -> String {
+    let Some((wrong, wanted)) = reason.rsplit_once("expected ") else {
+        return reason.to_owned();
+    };
+    let wanted = match wanted {
+        "usize" | "u64" | "u32" => "a whole number that is not negative",
+        "a sequence" => "a list such as [\"…\"]",
+        other => other,
+    };
+    [wrong, "expected ", wanted].concat()
+}
+
 /// An absolute path without `..`, or none.
 fn absolute(key: &'static str, path: Option<&PathBuf>) -> Result<(), (&'static str, String)> {
     let Some(path) = path else { return Ok(()) };
@@ -499,6 +542,52 @@ mod tests {
         for (text, part) in cases {
             let error = parse(text).expect_err(text);
             assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_another_type_names_its_key_and_what_is_allowed() {
+        let number = "expected a whole number that is not negative";
+        let cases = [
+            (
+                "# a comment\n[engine]\nrunning_jobs = \"four\"\n",
+                "bitsd.toml, line 3: engine.running_jobs: ",
+                number,
+            ),
+            (
+                "[engine]\nrunning_jobs = -1\n",
+                "bitsd.toml, line 2: engine.running_jobs: ",
+                number,
+            ),
+            (
+                "engine.running_jobs = 1.5\n",
+                "bitsd.toml, line 1: engine.running_jobs: ",
+                number,
+            ),
+            (
+                "[wsman]\nmax_batch_items = 1\n[transfer]\ndeny_addresses = [\n  \"a = b\",\n]\n",
+                "bitsd.toml, line ",
+                "transfer.deny_addresses: `a = b` is no address or network",
+            ),
+            (
+                "[access]\nusers = \"alice\"\n",
+                "bitsd.toml, line 2: access.users: ",
+                "expected a list",
+            ),
+            (
+                "[service]\nlog_format = \"xml\"\n",
+                "bitsd.toml, line 2: service.log_format: ",
+                "`text` or `json`",
+            ),
+            (
+                "[enigne]\nx = 1\n",
+                "bitsd.toml, line 1: unknown",
+                "`engine`",
+            ),
+        ];
+        for (text, start, part) in cases {
+            let error = parse(text).expect_err(text);
+            assert!(error.starts_with(start) && error.contains(part), "{error}");
         }
     }
 

@@ -143,6 +143,7 @@ impl Engine {
             store,
             mover,
             desk: Desk::default(),
+            settling: Desk::default(),
             runs: Mutex::default(),
             look: Notify::new(),
             stop: CancellationToken::new(),
@@ -166,11 +167,18 @@ impl Engine {
         if let Err(error) = scheduler.await {
             error!(%error, "Scheduler failed");
         }
-        let running: Vec<JobId> = self.core.runs().keys().copied().collect();
-        for id in running {
+        let running: Vec<(JobId, Arc<Run>)> = {
+            let runs = self.core.runs();
+            runs.iter()
+                .map(|(id, slot)| (*id, Arc::clone(&slot.run)))
+                .collect()
+        };
+        for (id, run) in running {
             if let Err(error) = self.core.advance(id, Input::Preempt).await {
                 warn!(job = %id, %error, "A running job could not be put back");
             }
+            // Also when the store fails: the next start puts the job back then.
+            run.stop.cancel();
         }
         self.core.tasks.close();
         self.core.tasks.wait().await;
@@ -376,6 +384,10 @@ struct Core {
     store: Arc<dyn Store>,
     mover: Mover,
     desk: Desk,
+    /// Who works on disk for a committed intent. Not the desk above: that work
+    /// may take minutes, and the intent alone keeps everybody else away from
+    /// the job.
+    settling: Desk,
     /// Jobs that hold a slot.
     runs: Mutex<HashMap<JobId, Slot>>,
     /// Wakes the scheduler.
@@ -589,14 +601,19 @@ impl Core {
         self.store.job(id)?.ok_or(Error::NotFound)
     }
 
-    /// The job still holds its slot, and a file of it is missing.
+    /// The job still holds its slot, and a file of it is missing; also when the
+    /// store cannot say: a run that ended on a guess would leave the job in
+    /// TRANSFERRING for good.
     fn has_work_to_run(&self, id: JobId) -> bool {
-        let job = self.stored(id);
-        job.is_ok_and(|job| {
-            job.state.is_running()
-                && job.intent.is_none()
-                && job.files_transferred < job.files_total
-        })
+        match self.stored(id) {
+            Ok(job) => {
+                job.state.is_running()
+                    && job.intent.is_none()
+                    && job.files_transferred < job.files_total
+            }
+            Err(Error::NotFound | Error::Refused { .. }) => false,
+            Err(Error::Unavailable) => true,
+        }
     }
 
     fn visible(&self, by: &Caller, id: JobId) -> Result<Job, Error> {

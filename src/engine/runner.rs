@@ -46,9 +46,19 @@ use crate::transfer::Stopped;
 pub(super) struct Run {
     /// Ends every transfer of the job.
     pub(super) stop: CancellationToken,
-    open: Mutex<HashMap<u32, Open>>,
+    ahead: Mutex<Ahead>,
+}
+
+/// How far the files are ahead of the store.
+#[derive(Debug, Default)]
+struct Ahead {
+    open: HashMap<u32, Open>,
+    /// Octets of the job by the last commit of this run. INVARIANT: it changes
+    /// together with `open`. The store is ahead of both for a moment, and its
+    /// own count with the old `open` would count what was committed twice.
+    kept: Option<u64>,
     /// The largest count that anybody was shown, so that it never goes back.
-    shown: AtomicU64,
+    shown: u64,
 }
 
 /// A file that is being fetched.
@@ -59,10 +69,11 @@ struct Open {
 }
 
 impl Run {
-    /// `job` as the store has it, with the octets that came since.
+    /// Octets of `job`, as the store has it, with those that came since.
     pub(super) fn overlay(&self, job: &Job) -> u64 {
-        let fresh: u64 = self
-            .open()
+        let mut ahead = self.ahead();
+        let fresh: u64 = ahead
+            .open
             .values()
             .map(|file| {
                 file.written
@@ -70,23 +81,21 @@ impl Run {
                     .saturating_sub(file.durable)
             })
             .sum();
-        let octets = job.bytes_transferred.saturating_add(fresh);
-        let octets = job.bytes_total().map_or(octets, |total| octets.min(total));
-        self.shown
-            .fetch_max(octets, Ordering::Relaxed)
-            .max(octets)
-            .min(job.bytes_total().unwrap_or(u64::MAX))
+        let total = job.bytes_total().unwrap_or(u64::MAX);
+        let kept = ahead.kept.unwrap_or(job.bytes_transferred);
+        ahead.shown = ahead.shown.max(kept.saturating_add(fresh).min(total));
+        ahead.shown.min(total)
     }
 
     /// Octets of a file that is being fetched.
     pub(super) fn written(&self, index: u32) -> Option<u64> {
-        self.open()
-            .get(&index)
-            .map(|file| file.written.load(Ordering::Relaxed))
+        let ahead = self.ahead();
+        let file = ahead.open.get(&index)?;
+        Some(file.written.load(Ordering::Relaxed))
     }
 
-    fn open(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ahead(&self) -> std::sync::MutexGuard<'_, Ahead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -186,7 +195,7 @@ async fn fetch(
     run: &Arc<Run>,
     reports: mpsc::Sender<Report>,
 ) -> Result<Ended, Failed> {
-    let session = open_session(core, id)?;
+    let session = open_session(core, id, run)?;
     let mut missing = Missing::default();
     let mut transfers: JoinSet<Result<(), Failed>> = JoinSet::new();
     let mut failed: Option<Failed> = None;
@@ -227,8 +236,9 @@ async fn fetch(
     }
 }
 
-fn open_session(core: &Core, id: JobId) -> Result<Session, Failed> {
+fn open_session(core: &Core, id: JobId, run: &Run) -> Result<Session, Failed> {
     let job = core.stored(id)?;
+    run.ahead().kept = Some(job.bytes_transferred);
     let access = Access {
         credentials: core.store.credentials(id).map_err(Error::from)?,
         client_certificate: job.client_certificate.clone(),
@@ -242,7 +252,7 @@ fn open_session(core: &Core, id: JobId) -> Result<Session, Failed> {
 
 fn open_file(job: JobId, run: &Run, file: File) -> Order {
     let written = Arc::new(AtomicU64::new(file.durable));
-    run.open().insert(
+    run.ahead().open.insert(
         file.index,
         Open {
             written: Arc::clone(&written),
@@ -271,7 +281,7 @@ async fn transfer(
     };
     let result = session.download(order, &desk).await;
     if result.is_err() {
-        run.open().remove(&index);
+        run.ahead().open.remove(&index);
     }
     result.map_err(|failure| Failed {
         file: Some(index),
@@ -386,6 +396,7 @@ async fn record_batch(
     let mut changes = Vec::with_capacity(batch.len() + 2);
     let mut touched: Vec<u32> = Vec::with_capacity(batch.len());
     let mut waiting = Vec::new();
+    let mut has_restarted = false;
     if job.state == State::Connecting && job.apply(Input::Connected, now)? == Effect::Changed {
         changes.push(events::entered(&job, None, now));
     }
@@ -398,15 +409,13 @@ async fn record_batch(
             debug!(job = %id, file = report.index, "Report on an unknown file");
             continue;
         };
-        if matches!(
+        has_restarted |= matches!(
             report.report,
             FileReport::Began {
                 restarted: true,
                 ..
             }
-        ) {
-            run.shown.store(0, Ordering::Relaxed);
-        }
+        );
         job.report(file, report.report, now);
         if !touched.contains(&report.index) {
             touched.push(report.index);
@@ -417,22 +426,27 @@ async fn record_batch(
             changes.push(Change::File(id, file.clone()));
         }
     }
+    let octets = job.bytes_transferred;
     changes.push(Change::Job(job));
     core.store.commit(changes).await?;
     drop(hold);
-    let mut open = run.open();
+    let mut ahead = run.ahead();
+    ahead.kept = Some(octets);
+    if has_restarted {
+        ahead.shown = 0;
+    }
     for index in touched {
         let Some(file) = files.get(&index) else {
             continue;
         };
         if file.transferred {
-            open.remove(&index);
+            ahead.open.remove(&index);
             files.remove(&index);
-        } else if let Some(open) = open.get_mut(&index) {
+        } else if let Some(open) = ahead.open.get_mut(&index) {
             open.durable = file.durable;
         }
     }
-    drop(open);
+    drop(ahead);
     for kept in waiting {
         // A transfer that was stopped meanwhile does not wait any more.
         let _ = kept.send(());
@@ -445,3 +459,51 @@ const REPORTS: usize = 256;
 
 /// Files that are read from the store at a time.
 const FILES_PAGE: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bits::NewFile;
+    use crate::bits::NewJob;
+    use crate::bits::Owner;
+    use crate::bits::Timestamp;
+    use crate::bits::Validator;
+
+    fn job_of_one_file() -> (Job, File) {
+        let new = NewJob {
+            display_name: "a".to_owned(),
+            description: String::new(),
+            files: vec![NewFile {
+                remote_url: "http://h/a".to_owned(),
+                local_file: "/a".to_owned(),
+                path: "/a".into(),
+                userinfo: None,
+            }],
+            suspended: false,
+        };
+        let now = Timestamp::default();
+        let (mut job, mut files) =
+            Job::create(JobId::new(), Owner::new("anna"), new, now).expect("fits");
+        let mut file = files.remove(0);
+        let began = FileReport::Began {
+            size: Some(1_000),
+            validator: Validator::default(),
+            restarted: false,
+        };
+        job.report(&mut file, began, now);
+        (job, file)
+    }
+
+    #[test]
+    fn what_was_just_committed_is_not_counted_twice() {
+        let (mut job, mut file) = job_of_one_file();
+        let run = Run::default();
+        let order = open_file(job.id, &run, file.clone());
+        run.ahead().kept = Some(0);
+        order.written.store(300, Ordering::Relaxed);
+        assert_eq!(run.overlay(&job), 300);
+        // The store has the checkpoint already, the recorder has not gone on.
+        job.report(&mut file, FileReport::Durable(300), Timestamp::default());
+        assert_eq!(run.overlay(&job), 300);
+    }
+}

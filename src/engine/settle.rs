@@ -12,6 +12,7 @@ use super::clock;
 use super::events;
 use crate::bits::Effect;
 use crate::bits::File;
+use crate::bits::Hresult;
 use crate::bits::Input;
 use crate::bits::Intent;
 use crate::bits::JobError;
@@ -21,29 +22,33 @@ use crate::store::Change;
 use crate::transfer::Failure;
 
 /// Does what the job's committed intent says, then lets the job go. When
-/// somebody else has done it meanwhile, that is fine too.
+/// somebody else has done it meanwhile, that is fine too; when he could not,
+/// this one fails as he did.
 pub(super) async fn settle(core: &Arc<Core>, id: JobId, by: Option<&Owner>) -> Result<(), Error> {
     core.end_run(id).await;
-    let _hold = core.desk.hold(id).await;
-    let Some(mut job) = core.store.job(id)? else {
+    let _settling = core.settling.hold(id).await;
+    let Some(job) = core.store.job(id)? else {
         return Ok(());
     };
     let Some(intent) = job.intent else {
-        return Ok(());
+        let failed = job.error.clone();
+        return Err(failed.map_or_else(
+            || Error::refused(Hresult::BG_E_INVALID_STATE),
+            |error| refused(&error),
+        ));
     };
     let done = match intent {
         Intent::Complete => complete(core, id).await,
         Intent::Cancel => cancel(core, id).await,
     };
+    let _hold = core.desk.hold(id).await;
+    let mut job = core.stored(id)?;
     let now = clock::now();
     let (input, result) = match done {
         Ok(()) => (Input::Settled, Ok(())),
         Err(Broken::Store(error)) => return Err(error),
         Err(Broken::Disk(error)) => {
-            let refused = Error::Refused {
-                code: error.code,
-                detail: format!("{}: {}", error.code, error.detail),
-            };
+            let refused = refused(&error);
             (Input::Unsettled(error), Err(refused))
         }
     };
@@ -58,6 +63,13 @@ pub(super) async fn settle(core: &Arc<Core>, id: JobId, by: Option<&Owner>) -> R
     events::log_entered(&job);
     core.look();
     result
+}
+
+fn refused(error: &JobError) -> Error {
+    Error::Refused {
+        code: error.code,
+        detail: format!("{}: {}", error.code, error.detail),
+    }
 }
 
 /// What stopped the work.

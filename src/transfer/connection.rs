@@ -56,6 +56,8 @@ pub(super) struct Way {
     pub(super) port: u16,
     /// Through this proxy.
     pub(super) proxy: Option<ProxyEndpoint>,
+    /// It is the server that the job names: it may see the job's certificate.
+    pub(super) trusted: bool,
 }
 
 /// What all connections of a job have in common.
@@ -67,6 +69,8 @@ pub(super) struct Dialer {
     pub(super) timeout: Duration,
     /// Trust and client certificate.
     pub(super) tls: Arc<rustls::ClientConfig>,
+    /// Trust without the certificate.
+    pub(super) anonymous_tls: Arc<rustls::ClientConfig>,
     /// For proxies that challenge a CONNECT.
     pub(super) wallet: Arc<Wallet>,
     /// Header `User-Agent`.
@@ -125,7 +129,14 @@ impl Dialer {
                     format!("connecting to {way}: no certificate can have this name"),
                 )
             })?;
-            let connector = TlsConnector::from(Arc::clone(&self.tls));
+            // INVARIANT: as with credentials, a server that only another
+            // server names does not learn who the job is.
+            let config = if way.trusted {
+                &self.tls
+            } else {
+                &self.anonymous_tls
+            };
+            let connector = TlsConnector::from(Arc::clone(config));
             let tls = connector
                 .connect(name, tcp)
                 .await

@@ -399,6 +399,7 @@ impl<'a> Download<'a> {
             && (file.durable > 0 || self.record.find(self.order.job, file.index).is_some());
         if restarted {
             file.durable = 0;
+            self.order.written.store(0, Ordering::Relaxed);
         }
         file.size = version.size;
         file.validator = version.validator.clone();
@@ -413,8 +414,11 @@ impl<'a> Download<'a> {
     /// Writes a file that was held whole in memory.
     async fn land_small(&mut self, arrival: Arrival) -> Result<u64, Failure> {
         let (job, index) = (self.order.job, self.order.file.index);
-        let had_octets = self.order.file.durable > 0 || self.record.find(job, index).is_some();
-        if had_octets {
+        let known = &self.order.file;
+        let had_octets = known.durable > 0 || self.record.find(job, index).is_some();
+        // Nor may the version of an attempt that brought no octets be taken
+        // for this one's.
+        if had_octets || known.validator != arrival.version.validator && known.is_begun() {
             self.begin(&arrival).await?;
         }
         self.record.forget(job, index);

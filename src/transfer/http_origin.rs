@@ -142,6 +142,7 @@ impl HttpOrigin {
                 .to_owned(),
             port: url.port_or_known_default().unwrap_or(80),
             proxy: None,
+            trusted,
         };
         let proxies = self.proxies.for_url(url);
         if proxies.is_empty() {

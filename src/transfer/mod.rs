@@ -265,6 +265,7 @@ impl Mover {
             fence: Arc::clone(&parts.fence),
             timeout: Duration::from_secs(settings.connect_timeout_s),
             tls,
+            anonymous_tls: parts.trust.plain(),
             wallet: Arc::new(Wallet::new(access.credentials)),
             user_agent: settings.user_agent.clone(),
         };

@@ -996,8 +996,14 @@ async fn a_server_that_wants_a_client_certificate_gets_the_chosen_one() {
             rustls::pki_types::PrivateKeyDer::try_from(server_key.serialize_der()).expect("key"),
         )
         .expect("config");
-    let origin = FaultyOrigin::with_tls(Some(Arc::new(config)), |asked| {
+    let config = Arc::new(config);
+    let origin = FaultyOrigin::with_tls(Some(Arc::clone(&config)), |asked| {
         Reply::right(asked, TAG, b"known")
+    })
+    .await;
+    let elsewhere = format!("Location: https://{}/file\r\n", origin.address);
+    let other = FaultyOrigin::with_tls(Some(config), move |_| {
+        Reply::new("302 Found", &elsewhere, b"")
     })
     .await;
     let mut bench = Bench::new(&format!("https://{}/file", origin.address));
@@ -1026,6 +1032,35 @@ async fn a_server_that_wants_a_client_certificate_gets_the_chosen_one() {
     bench.access.client_certificate = Some(chosen);
     bench.attempt().await.expect("fetched");
     bench.assert_lands(b"known");
+    // Where a redirect leads, nobody is told who we are.
+    let mut second = Bench::new(&format!("https://{}/file", other.address));
+    second.access = bench.access.clone();
+    second.transfer = bench.transfer.clone();
+    let failure = second.attempt().await.expect_err("without");
+    assert_eq!(failure.code, Hresult::WININET_E_CLIENT_AUTH_CERT_NEEDED);
+}
+
+#[tokio::test]
+async fn a_file_does_not_take_the_time_of_a_version_that_never_came() {
+    let origin = FaultyOrigin::new(|asked| Reply::right(asked, TAG, b"new")).await;
+    let bench = Bench::new(&origin.url());
+    {
+        let mut file = bench.file.lock().expect("lock");
+        file.size = Some(9_000_000);
+        file.validator.last_modified = Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned());
+    }
+    bench.attempt().await.expect("fetched");
+    let file = bench.file();
+    bench
+        .mover()
+        .place(bench.job, std::slice::from_ref(&file))
+        .expect("placed");
+    let metadata = std::fs::metadata(&file.path).expect("there");
+    let age = metadata.modified().expect("time").elapsed();
+    assert!(
+        age.is_ok_and(|age| age < Duration::from_hours(1)),
+        "{metadata:?}"
+    );
 }
 
 #[tokio::test]

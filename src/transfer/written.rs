@@ -167,16 +167,23 @@ impl Slot {
     pub(super) fn advance(&mut self, octets: u64) {
         self.entry.octets = octets;
         let encoded = encode(&self.of.0.boot, self.key, self.entry);
-        let _ = self.of.0.file.write_all_at(&encoded, offset(self.at));
-        if let Some(used) = self.of.slots().used.get_mut(&self.key) {
+        let mut slots = self.of.slots();
+        // A file that was forgotten while its last writes went on has no slot
+        // any more: it may be another file's by now.
+        let own = slots.used.get_mut(&self.key);
+        if let Some(used) = own.filter(|used| used.at == self.at) {
             used.entry = self.entry;
+            // Under the lock, so that it comes before the slot is cleared.
+            let _ = self.of.0.file.write_all_at(&encoded, offset(self.at));
         }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if let Some(used) = self.of.slots().used.get_mut(&self.key) {
+        let mut slots = self.of.slots();
+        let own = slots.used.get_mut(&self.key);
+        if let Some(used) = own.filter(|used| used.at == self.at) {
             used.live = false;
         }
     }
@@ -272,6 +279,22 @@ mod tests {
         assert_eq!(again.find(job, 4), None);
         again.forget(job, 3);
         assert_eq!(Written::open(&path).expect("open").find(job, 3), None);
+    }
+
+    #[test]
+    fn a_late_write_leaves_the_slot_of_another_file_alone() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("written");
+        let (gone, other) = (JobId::new(), JobId::new());
+        let record = Written::open(&path).expect("open");
+        let mut late = record.begin(gone, 0, entry(1)).expect("room");
+        record.forget(gone, 0);
+        let _other = record.begin(other, 0, entry(5)).expect("room");
+        late.advance(2);
+        drop(late);
+        let again = Written::open(&path).expect("open");
+        assert_eq!(again.find(other, 0), Some(entry(5)));
+        assert_eq!(again.find(gone, 0), None);
     }
 
     #[test]

@@ -8,6 +8,9 @@ use crate::soap;
 /// Why a request is not done.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Error {
+    /// Somebody has logged on whom no list in the settings allows anything.
+    #[error("access is denied")]
+    Denied,
     /// The octets are no text in an encoding that is understood.
     #[error("the message is no text in UTF-8 or UTF-16")]
     Undecodable,

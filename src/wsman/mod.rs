@@ -137,8 +137,14 @@ impl Endpoint {
     /// The fault for somebody who has logged on, but whom no list in the
     /// settings allows anything: `wsman:AccessDenied` in answer to `envelope`.
     pub(crate) fn denied(&self, envelope: &str) -> Answer {
-        let _ = envelope;
-        todo!()
+        let error = Error::Denied;
+        let Ok(envelope) = Envelope::parse(envelope, &self.service.xml_limits()) else {
+            return refuse(&error, &Origin::default());
+        };
+        let Ok(addressing) = Addressing::read(&envelope) else {
+            return refuse(&error, &Origin::default());
+        };
+        refuse(&error, &Origin::read(&envelope, &addressing))
     }
 
     /// The fault for a body that is no text in a supported encoding.

@@ -17,6 +17,24 @@ fn set_job_state(state: &str) -> String {
 }
 
 #[tokio::test]
+async fn whoever_is_on_no_list_gets_a_fault_in_answer_to_anything() {
+    let bench = Bench::with_job();
+    let correct = get(WMI, &[("JobId", ID)], "");
+    let answer = bench.endpoint.denied(&correct);
+    assert_eq!(gist(&fault_of(&answer)), "wsman:AccessDenied 5");
+    assert!(
+        answer
+            .envelope
+            .is_some_and(|text| text.contains("<a:RelatesTo>"))
+    );
+    for text in ["", "<x/>", "no XML"] {
+        let answer = bench.endpoint.denied(text);
+        assert_eq!(answer.status, 500);
+        assert_eq!(gist(&fault_of(&answer)), "wsman:AccessDenied 5");
+    }
+}
+
+#[tokio::test]
 async fn texts_that_are_no_request_are_refused() {
     let bench = Bench::with_job();
     let deep = format!("{}{}", "<a>".repeat(100), "</a>".repeat(100));
