@@ -799,6 +799,7 @@ impl From<crate::store::Error> for Error {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
 fn refused_by_transfer(failure: Failure) -> Error {
     Error::Refused {
         code: failure.code,
