@@ -828,3 +828,6 @@ const WAITING_PAGE: usize = 64;
 
 /// The clock of the day may be set; sleep no longer than this on its word.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests;
