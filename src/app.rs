@@ -17,10 +17,12 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use tracing::warn;
@@ -92,6 +94,7 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let jobs = BitsClientJob::new(engine.clone(), &Catalog::bundled()?)?;
     let endpoint = Endpoint::new(&settings.wsman, vec![Arc::new(jobs)]).map_err(Refusal)?;
     let door = Arc::new(Door::new(users, &settings.access, &settings.wsman));
+    let stop_timeout = Duration::from_secs(settings.service.stop_timeout_s);
     let is_healthy = move || store.count(None).is_ok();
     let router = http::router(Arc::new(endpoint), door, &settings.wsman, is_healthy);
 
@@ -104,7 +107,11 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     tell_manager(NotifyState::Ready);
     listener.serve(router, stop).await;
     signals.abort();
-    engine.stop().await;
+    // What is cut off here is as after a crash, and so is finished or taken up
+    // again by the next start.
+    if timeout(stop_timeout, engine.stop()).await.is_err() {
+        warn!("Transfers or files on their way to their places cut off");
+    }
     info!("Stopped");
     Ok(())
 }
