@@ -223,13 +223,22 @@ fn open_store(settings: &Settings, places: &Places) -> Result<Sqlite, crate::sto
 }
 
 fn make_private_folder(path: &Path) -> Result<(), Refusal> {
+    let is_new = !path.exists();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| {
         Refusal(format!(
             "service.state_directory: cannot make {}: {error}",
             path.display()
         ))
-    })
+    })?;
+    // The store syncs the names in this folder, but not its own. A folder that
+    // we may not read was not made by us.
+    for parent in path.ancestors().skip(1).take_while(|_| is_new) {
+        if let Ok(parent) = fs::File::open(parent) {
+            let _ = parent.sync_all();
+        }
+    }
+    Ok(())
 }
 
 fn warn_of_nobody(settings: &Settings) {
