@@ -17,10 +17,12 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use tracing::warn;
@@ -92,6 +94,7 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let jobs = BitsClientJob::new(engine.clone(), &Catalog::bundled()?)?;
     let endpoint = Endpoint::new(&settings.wsman, vec![Arc::new(jobs)]).map_err(Refusal)?;
     let door = Arc::new(Door::new(users, &settings.access, &settings.wsman));
+    let stop_timeout = Duration::from_secs(settings.service.stop_timeout_s);
     let is_healthy = move || store.count(None).is_ok();
     let router = http::router(Arc::new(endpoint), door, &settings.wsman, is_healthy);
 
@@ -104,7 +107,11 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     tell_manager(NotifyState::Ready);
     listener.serve(router, stop).await;
     signals.abort();
-    engine.stop().await;
+    // What is cut off here is as after a crash, and so is finished or taken up
+    // again by the next start.
+    if timeout(stop_timeout, engine.stop()).await.is_err() {
+        warn!("Transfers or files on their way to their places cut off");
+    }
     info!("Stopped");
     Ok(())
 }
@@ -216,13 +223,22 @@ fn open_store(settings: &Settings, places: &Places) -> Result<Sqlite, crate::sto
 }
 
 fn make_private_folder(path: &Path) -> Result<(), Refusal> {
+    let is_new = !path.exists();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| {
         Refusal(format!(
             "service.state_directory: cannot make {}: {error}",
             path.display()
         ))
-    })
+    })?;
+    // The store syncs the names in this folder, but not its own. A folder that
+    // we may not read was not made by us.
+    for parent in path.ancestors().skip(1).take_while(|_| is_new) {
+        if let Ok(parent) = fs::File::open(parent) {
+            let _ = parent.sync_all();
+        }
+    }
+    Ok(())
 }
 
 fn warn_of_nobody(settings: &Settings) {

@@ -1,5 +1,5 @@
 //! `bitsd`: a background file-transfer service for Linux, managed over
-//! WS-Management (WinRM), with the resource URIs, class shapes and job
+//! WS-Management (`WinRM`), with the resource URIs, class shapes and job
 //! semantics of Windows BITS.
 //!
 //! This page is the architecture. The wire is described in [DSP0226] and
@@ -77,7 +77,7 @@
 //! Where Windows' own behaviour is not documented, or we differ on purpose:
 //!
 //! - **A big job's `Files` is nil.** `Files` costs some 300 octets a file. Where
-//!   the instance would not fit the client's envelope, Get, PutResponse and
+//!   the instance would not fit the client's envelope, Get, `PutResponse` and
 //!   enumeration answer it with `Files` nil; `FilesTotal` says how many there
 //!   are. So the documented polling script works for jobs of any size.
 //! - **A method that fails is a fault** with the HRESULT and its sentence;

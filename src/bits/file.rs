@@ -20,6 +20,10 @@ pub(crate) struct NewFile {
 
 /// A file of a job, and how far it has come.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "`LocalFile` is the property's name"
+)]
 pub(crate) struct File {
     /// Place in the job, from 0; never changes.
     pub(crate) index: u32,

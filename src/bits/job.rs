@@ -62,7 +62,7 @@ pub(crate) struct JobParts {
     pub(crate) transient_error_count: u32,
     /// When the first failure since the last progress happened.
     pub(crate) stalled_at: Option<Timestamp>,
-    /// When a job in TRANSIENT_ERROR is looked at again.
+    /// When a job in `TRANSIENT_ERROR` is looked at again.
     pub(crate) wake_at: Option<Timestamp>,
     /// When it entered QUEUED; first come, first served.
     pub(crate) queued_at: Timestamp,
@@ -782,10 +782,13 @@ mod tests {
                             job.report(file, report, now);
                         }
                     }
-                    Step::Add => match job.add_file(new_file("more"), now) {
-                        Ok(file) => files.push(file),
-                        Err(_) => prop_assert_eq!(&job, &before),
-                    },
+                    Step::Add => {
+                        if let Ok(file) = job.add_file(new_file("more"), now) {
+                            files.push(file);
+                        } else {
+                            prop_assert_eq!(&job, &before);
+                        }
+                    }
                 }
                 if before.state.is_final() {
                     prop_assert_eq!(job.state, before.state, "a final state is final");

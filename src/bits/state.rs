@@ -193,6 +193,7 @@ pub(super) struct Situation {
 }
 
 /// The table: every state × every input.
+#[expect(clippy::match_same_arms, reason = "a table is read row by row")]
 pub(super) fn step(at: Situation, input: &Input) -> Step {
     use State::{
         Acknowledged, Cancelled, Connecting, Error, Queued, Suspended, Transferred, Transferring,

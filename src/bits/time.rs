@@ -30,6 +30,10 @@ impl Timestamp {
 impl std::ops::Add<Duration> for Timestamp {
     type Output = Self;
 
+    #[expect(
+        clippy::suspicious_arithmetic_impl,
+        reason = "a tick has 100 nanoseconds"
+    )]
     fn add(self, span: Duration) -> Self {
         let ticks = u64::try_from(span.as_nanos() / 100).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(ticks))

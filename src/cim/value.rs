@@ -116,6 +116,7 @@ impl Instance {
     }
 
     /// Makes a property null.
+    #[cfg(test)]
     pub(crate) fn clear(&mut self, name: &str) {
         if let Some((at, _)) = self.class.property(name) {
             self.values[at] = None;

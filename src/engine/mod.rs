@@ -799,6 +799,7 @@ impl From<crate::store::Error> for Error {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
 fn refused_by_transfer(failure: Failure) -> Error {
     Error::Refused {
         code: failure.code,
@@ -827,3 +828,6 @@ const WAITING_PAGE: usize = 64;
 
 /// The clock of the day may be set; sleep no longer than this on its word.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests;

@@ -316,7 +316,7 @@ struct Report {
     index: u32,
     /// With the first report of a file: the file as the store has it.
     file: Option<File>,
-    report: FileReport,
+    said: FileReport,
     /// Told once the report is kept for good.
     kept: Option<oneshot::Sender<()>>,
 }
@@ -349,7 +349,7 @@ impl Reports for ToRecorder {
             let report = Report {
                 index: self.index,
                 file,
-                report,
+                said: report,
                 kept,
             };
             self.reports.send(report).await.map_err(|_| Stopped)?;
@@ -410,13 +410,13 @@ async fn record_batch(
             continue;
         };
         has_restarted |= matches!(
-            report.report,
+            report.said,
             FileReport::Began {
                 restarted: true,
                 ..
             }
         );
-        job.report(file, report.report, now);
+        job.report(file, report.said, now);
         if !touched.contains(&report.index) {
             touched.push(report.index);
         }

@@ -11,8 +11,5 @@ mod listener;
 mod tls;
 
 pub(crate) use connection::Connection;
-pub(crate) use listener::Error;
-pub(crate) use listener::Listener;
 pub(crate) use listener::bind;
 pub(crate) use tls::Tls;
-pub(crate) use tls::TlsError;

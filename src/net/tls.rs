@@ -23,6 +23,7 @@ use crate::config::ServiceSettings;
 pub(crate) struct Tls {
     pub(super) config: Arc<ServerConfig>,
     fingerprint: String,
+    #[cfg(test)]
     certificate: PathBuf,
 }
 
@@ -108,6 +109,7 @@ impl Tls {
         Ok(Self {
             config: Arc::new(config),
             fingerprint,
+            #[cfg(test)]
             certificate,
         })
     }
@@ -118,6 +120,7 @@ impl Tls {
     }
 
     /// The PEM file with the certificate, for clients that pin it.
+    #[cfg(test)]
     pub(crate) fn certificate(&self) -> &Path {
         &self.certificate
     }

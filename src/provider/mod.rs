@@ -101,6 +101,10 @@ pub(crate) enum Error {
         value: String,
     },
     /// The caller may not.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for classes that not everybody may change")
+    )]
     #[error("access denied")]
     Denied,
     /// The class does not do that (Create, Delete, and so on).

@@ -50,7 +50,7 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// `queued_at`, then key); at most `limit`.
     fn queued(&self, limit: usize) -> Result<Vec<Job>, Error>;
 
-    /// Jobs in TRANSIENT_ERROR without an intent, next to wake first; at most
+    /// Jobs in `TRANSIENT_ERROR` without an intent, next to wake first; at most
     /// `limit`.
     fn waiting(&self, limit: usize) -> Result<Vec<Job>, Error>;
 
@@ -74,6 +74,7 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// Events in the order of their sequence: at most `limit` that come after
     /// `after`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for subscriptions to events"))]
     fn events(&self, after: u64, limit: usize) -> Result<Vec<StoredEvent>, Error>;
 }
 

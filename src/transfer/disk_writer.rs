@@ -34,6 +34,7 @@ pub(super) struct Progress {
     /// For after a crash.
     pub(super) slot: Option<Slot>,
     /// The right to write; kept until the last write.
+    #[expect(dead_code, reason = "held, not read")]
     pub(super) claim: Option<Arc<Claim>>,
 }
 

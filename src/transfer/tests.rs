@@ -213,6 +213,10 @@ async fn a_file_in_memory_is_of_one_version_too() {
     one_version(|| tempfile::tempdir_in("/dev/shm").expect("folder")).await;
 }
 
+#[expect(
+    clippy::single_match_else,
+    reason = "what comes to which request reads best as rows"
+)]
 async fn one_version(folder: fn() -> tempfile::TempDir) {
     let rows: &[(&str, Script, Version, usize)] = &[
         (
