@@ -285,11 +285,12 @@ impl<'a> Download<'a> {
                             format!("reading {}: nothing came in time", answer.shown),
                         ));
                     }
-                    if !arrival.held.is_empty() {
+                    let spills = !arrival.held.is_empty();
+                    if spills {
                         self.spill(arrival).await?;
                     }
                     if let Some(sink) = &mut arrival.sink
-                        && now - synced_at >= interval
+                        && (spills || now - synced_at >= interval)
                     {
                         synced_at = now;
                         if sink.unsynced() > 0 {
