@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
@@ -195,22 +197,21 @@ async fn fetch(
     run: &Arc<Run>,
     reports: mpsc::Sender<Report>,
 ) -> Result<Ended, Failed> {
-    let session = open_session(core, id, run)?;
-    let mut missing = Missing::default();
-    let mut transfers: JoinSet<Result<(), Failed>> = JoinSet::new();
+    let lane = Lane {
+        core: Arc::clone(core),
+        id,
+        run: Arc::clone(run),
+        session: open_session(core, id, run)?,
+        missing: Arc::default(),
+        reports,
+    };
+    let mut lanes: JoinSet<Result<(), Failed>> = JoinSet::new();
+    for _ in 0..core.settings.files_per_job.max(1) {
+        lanes.spawn(lane.clone().run());
+    }
+    drop(lane);
     let mut failed: Option<Failed> = None;
-    loop {
-        while transfers.len() < core.settings.files_per_job.max(1) && !run.stop.is_cancelled() {
-            let Some(file) = missing.next(core, id)? else {
-                break;
-            };
-            let order = open_file(id, run, file);
-            let transfer = transfer(session.clone(), order, reports.clone(), Arc::clone(run));
-            transfers.spawn(transfer);
-        }
-        let Some(ended) = transfers.join_next().await else {
-            break;
-        };
+    while let Some(ended) = lanes.join_next().await {
         let failure = match ended {
             Ok(Ok(())) => continue,
             Ok(Err(failure)) => failure,
@@ -233,6 +234,52 @@ async fn fetch(
         Some(failed) => Err(failed),
         None if run.stop.is_cancelled() => Ok(Ended::Stopped),
         None => Ok(Ended::Done),
+    }
+}
+
+/// Fetches one file after the other; several work side by side. A task for
+/// each file would cost two hops between threads a file.
+#[derive(Clone)]
+struct Lane {
+    core: Arc<Core>,
+    id: JobId,
+    run: Arc<Run>,
+    session: Session,
+    missing: Arc<Mutex<Missing>>,
+    reports: mpsc::Sender<Report>,
+}
+
+impl Lane {
+    async fn run(self) -> Result<(), Failed> {
+        while !self.run.stop.is_cancelled() {
+            let Some(file) = self.next()? else {
+                break;
+            };
+            self.transfer(open_file(self.id, &self.run, file)).await?;
+        }
+        Ok(())
+    }
+
+    fn next(&self) -> Result<Option<File>, Error> {
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.next(&self.core, self.id)
+    }
+
+    async fn transfer(&self, order: Order) -> Result<(), Failed> {
+        let index = order.file.index;
+        let desk = ToRecorder {
+            file: Mutex::new(Some(order.file.clone())),
+            index,
+            reports: self.reports.clone(),
+        };
+        let result = self.session.download(order, &desk).await;
+        if result.is_err() {
+            self.run.ahead().open.remove(&index);
+        }
+        result.map_err(|failure| Failed {
+            file: Some(index),
+            failure,
+        })
     }
 }
 
@@ -265,28 +312,6 @@ fn open_file(job: JobId, run: &Run, file: File) -> Order {
         written,
         stop: run.stop.child_token(),
     }
-}
-
-async fn transfer(
-    session: Session,
-    order: Order,
-    reports: mpsc::Sender<Report>,
-    run: Arc<Run>,
-) -> Result<(), Failed> {
-    let index = order.file.index;
-    let desk = ToRecorder {
-        file: Mutex::new(Some(order.file.clone())),
-        index,
-        reports,
-    };
-    let result = session.download(order, &desk).await;
-    if result.is_err() {
-        run.ahead().open.remove(&index);
-    }
-    result.map_err(|failure| Failed {
-        file: Some(index),
-        failure,
-    })
 }
 
 /// The files that are not here yet, a page at a time.
@@ -370,7 +395,13 @@ async fn record(
 ) -> Result<(), Error> {
     let mut files: HashMap<u32, File> = HashMap::new();
     let mut batch = Vec::with_capacity(REPORTS);
+    let mut has_begun = false;
     while reports.recv_many(&mut batch, REPORTS).await > 0 {
+        // The first shows that data flows.
+        if has_begun {
+            gather(&mut reports, &mut batch).await;
+        }
+        has_begun = true;
         let result = record_batch(&core, id, &run, &mut files, &mut batch).await;
         if let Err(error) = result {
             // What was not kept will be fetched again; nobody may go on as if
@@ -381,6 +412,20 @@ async fn record(
         }
     }
     Ok(())
+}
+
+/// Waits a little for more reports, so that many small files share a commit;
+/// not when somebody waits for one of these, nor after the last.
+async fn gather(reports: &mut mpsc::Receiver<Report>, batch: &mut Vec<Report>) {
+    let mut is_over = pin!(tokio::time::sleep(GATHER));
+    while batch.len() < REPORTS && batch.iter().all(|report| report.kept.is_none()) {
+        let room = REPORTS - batch.len();
+        tokio::select! {
+            biased;
+            more = reports.recv_many(batch, room) => if more == 0 { return },
+            () = &mut is_over => return,
+        }
+    }
 }
 
 async fn record_batch(
@@ -423,7 +468,7 @@ async fn record_batch(
     }
     for index in &touched {
         if let Some(file) = files.get(index) {
-            changes.push(Change::File(id, file.clone()));
+            changes.push(Change::Progress(id, file.clone()));
         }
     }
     let octets = job.bytes_transferred;
@@ -456,6 +501,10 @@ async fn record_batch(
 
 /// Reports that wait to be kept; a few for each file that is fetched.
 const REPORTS: usize = 256;
+
+/// What a crash may cost beside the buffers: files that came within this time
+/// are whole, but not known to be.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Files that are read from the store at a time.
 const FILES_PAGE: usize = 256;

@@ -112,7 +112,7 @@ async fn complete(core: &Arc<Core>, id: JobId) -> Result<(), Broken> {
                     placed: true,
                     ..file.clone()
                 };
-                Change::File(id, file)
+                Change::Progress(id, file)
             });
             core.store.commit(placed.collect()).await?;
         }

@@ -477,6 +477,12 @@ enum Step {
         durable: u64,
         query: bool,
     },
+    Progress {
+        job: u32,
+        index: u32,
+        transferred: bool,
+        durable: u64,
+    },
     Remove(u32),
     Credentials(u32, u16),
 }
@@ -491,6 +497,11 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..JOBS, 0..5_u32, any::<bool>(), any::<u64>(), any::<bool>()).prop_map(
             |(job, index, transferred, durable, query)| {
                 Step::File { job, index, transferred, durable, query }
+            }
+        ),
+        4 => (0..JOBS, 0..5_u32, any::<bool>(), any::<u64>()).prop_map(
+            |(job, index, transferred, durable)| {
+                Step::Progress { job, index, transferred, durable }
             }
         ),
         1 => (0..JOBS).prop_map(Step::Remove),
@@ -529,6 +540,17 @@ impl Step {
                 }
                 Change::File(plain_job(job).id, file)
             }
+            Self::Progress {
+                job,
+                index,
+                transferred,
+                durable,
+            } => {
+                let mut file = plain_file(index, "/not/looked/at");
+                file.transferred = transferred;
+                file.durable = durable;
+                Change::Progress(plain_job(job).id, file)
+            }
             Self::Remove(job) => Change::Remove(plain_job(job).id),
             Self::Credentials(job, target) => Change::Credentials(
                 plain_job(job).id,
@@ -554,6 +576,12 @@ impl Model {
             }
             Change::File(job, file) => {
                 self.files.insert((*job, file.index), file.clone());
+            }
+            Change::Progress(job, file) => {
+                if let Some(known) = self.files.get_mut(&(*job, file.index)) {
+                    known.transferred = file.transferred;
+                    known.durable = file.durable;
+                }
             }
             Change::Remove(job) => {
                 self.jobs.remove(job);

@@ -85,6 +85,8 @@ pub(crate) enum Change {
     Job(Job),
     /// Insert the file, or put it in the place of the one with its index.
     File(JobId, File),
+    /// Keep how far the file has come; it is there, and asked for as it was.
+    Progress(JobId, File),
     /// Forget the job, its files and its credentials.
     Remove(JobId),
     /// Insert the credentials, or put them in the place of those for the same

@@ -26,8 +26,8 @@ use super::http_origin::Answer;
 use super::http_origin::HttpOrigin;
 use super::http_origin::Rest;
 use super::landing::Landing;
-use super::landing::Missing;
 use super::landing::temporary_name;
+use super::last_folder::LastFolder;
 use super::range::ContentRange;
 use super::settle;
 use super::sink::Sink;
@@ -45,6 +45,8 @@ pub(super) struct Download<'a> {
     pub(super) origin: &'a HttpOrigin,
     /// Where it goes.
     pub(super) landing: &'a Landing,
+    /// Where the file before went.
+    pub(super) folder: &'a LastFolder,
     /// The unsynced record.
     pub(super) record: &'a Written,
     /// The right to write.
@@ -126,7 +128,7 @@ impl<'a> Download<'a> {
     /// this file are meant, else the durable one; never its length.
     fn look(&self) -> Result<Here, Failure> {
         let file = &self.order.file;
-        let spot = Arc::new(self.landing.spot(&file.path, Missing::Create)?);
+        let spot = Arc::new(self.folder.spot(self.landing, &file.path)?);
         spot.check_replaceable()?;
         let written = self.record.find(self.order.job, file.index);
         if file.durable == 0 && written.is_none() {
@@ -217,7 +219,7 @@ impl<'a> Download<'a> {
         here: Here,
     ) -> Result<(), Failure> {
         let mut arrival = Arrival {
-            held: Vec::new(),
+            held: Held::default(),
             sink: None,
             version,
             here,
@@ -227,12 +229,6 @@ impl<'a> Download<'a> {
                 .length()
                 .is_none_or(|length| length <= MAX_HELD as u64);
         let ended = if small {
-            arrival.held.reserve(
-                answer
-                    .length()
-                    .and_then(|length| usize::try_from(length).ok())
-                    .unwrap_or(0),
-            );
             self.pump(&mut answer, &mut arrival).await
         } else {
             match self.open(&mut arrival).await {
@@ -262,9 +258,9 @@ impl<'a> Download<'a> {
         let mut stopped = pin!(stop.cancelled());
         let idle_timeout = self.origin.idle_timeout;
         let interval = self.checkpoint_interval.min(idle_timeout);
-        let mut ticks = tokio::time::interval_at(clock::instant() + interval, interval);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut heard_at = clock::instant();
+        let mut synced_at = heard_at;
+        let mut tick = pin!(tokio::time::sleep(interval.min(HOLD_TIME)));
         loop {
             let synced = async {
                 match &arrival.sink {
@@ -276,31 +272,41 @@ impl<'a> Download<'a> {
                 biased;
                 () = &mut stopped => return Err(Failure::stopped()),
                 octets = synced => Heard::Synced(octets),
-                _ = ticks.tick() => Heard::Tick,
+                () = &mut tick => Heard::Tick,
                 data = answer.data() => Heard::Data(data),
             };
             match heard {
                 Heard::Synced(octets) => self.report_durable(octets).await?,
                 Heard::Tick => {
-                    if clock::instant() - heard_at >= idle_timeout {
+                    let now = clock::instant();
+                    if now - heard_at >= idle_timeout {
                         return Err(Failure::transport(
                             Hresult::WININET_E_TIMEOUT,
                             format!("reading {}: nothing came in time", answer.shown),
                         ));
                     }
-                    if !arrival.held.is_empty() {
+                    let spills = !arrival.held.is_empty();
+                    if spills {
                         self.spill(arrival).await?;
                     }
                     if let Some(sink) = &mut arrival.sink
-                        && sink.unsynced() > 0
+                        && (spills || now - synced_at >= interval)
                     {
-                        sink.checkpoint().await?;
+                        synced_at = now;
+                        if sink.unsynced() > 0 {
+                            sink.checkpoint().await?;
+                        }
                     }
+                    tick.as_mut().reset(if arrival.sink.is_some() {
+                        (synced_at + interval).max(clock::instant() + LEAST_PAUSE)
+                    } else {
+                        now + interval.min(HOLD_TIME)
+                    });
                 }
                 Heard::Data(None) => break,
                 Heard::Data(Some(data)) => {
                     let data = data?;
-                    self.take(arrival, &data).await?;
+                    self.take(arrival, data).await?;
                     // Only now: a slow disk is no silent server.
                     heard_at = clock::instant();
                 }
@@ -319,16 +325,16 @@ impl<'a> Download<'a> {
         Ok(())
     }
 
-    async fn take(&mut self, arrival: &mut Arrival, data: &Bytes) -> Result<(), Failure> {
+    async fn take(&mut self, arrival: &mut Arrival, data: Bytes) -> Result<(), Failure> {
         if arrival.sink.is_none() {
             if arrival.held.len() + data.len() <= MAX_HELD {
-                arrival.held.extend_from_slice(data);
+                arrival.held.take(data, arrival.version.size);
                 return Ok(());
             }
             self.spill(arrival).await?;
         }
         if let Some(sink) = &mut arrival.sink {
-            sink.put(data).await?;
+            sink.put(&data).await?;
             if sink.unsynced() >= self.checkpoint_octets {
                 sink.checkpoint().await?;
             }
@@ -341,7 +347,7 @@ impl<'a> Download<'a> {
         self.open(arrival).await?;
         let held = std::mem::take(&mut arrival.held);
         if let Some(sink) = &mut arrival.sink {
-            sink.put(&held).await?;
+            sink.put(held.octets()).await?;
         }
         Ok(())
     }
@@ -371,7 +377,7 @@ impl<'a> Download<'a> {
             version: arrival.version.validator.mark(arrival.version.size),
             octets: from,
         };
-        let in_memory = spot.is_in_memory();
+        let in_memory = spot.in_memory;
         let target = Target {
             direct: if in_memory {
                 None
@@ -428,17 +434,19 @@ impl<'a> Download<'a> {
         let times = settle::times(&arrival.version.validator);
         let octets = arrival.held;
         let length = octets.len() as u64;
-        let in_memory = spot.is_in_memory();
+        let in_memory = spot.in_memory;
         let claim = Arc::clone(&self.claim);
         let write = move || -> std::io::Result<()> {
             let _claim = claim;
             let file = spot.create_temporary(&name)?;
-            file.write_all_at(&octets, 0)?;
+            file.write_all_at(octets.octets(), 0)?;
             if let Some(times) = times {
                 rustix::fs::futimens(&file, &times)?;
             }
-            file.sync_data()?;
-            spot.sync()?;
+            if !spot.in_memory {
+                file.sync_data()?;
+                spot.sync()?;
+            }
             Ok(())
         };
         if in_memory {
@@ -493,7 +501,7 @@ impl<'a> Download<'a> {
 
 /// What has come of a body.
 struct Arrival {
-    held: Vec<u8>,
+    held: Held,
     sink: Option<Sink>,
     version: Version,
     here: Here,
@@ -506,6 +514,47 @@ impl Arrival {
             Some(sink) => sink.taken(),
             None => self.held.len() as u64,
         }
+    }
+}
+
+/// The begin of a body, in memory.
+#[derive(Default)]
+struct Held {
+    /// A body that came in one piece, where the network has put it.
+    whole: Bytes,
+    /// The pieces of another.
+    pieces: Vec<u8>,
+}
+
+impl Held {
+    /// Takes in the next piece of a body of `size` octets.
+    fn take(&mut self, data: Bytes, size: Option<u64>) {
+        if self.is_empty() && size == Some(data.len() as u64) {
+            self.whole = data;
+            return;
+        }
+        if self.pieces.is_empty()
+            && let Some(size) = size.and_then(|size| usize::try_from(size).ok())
+        {
+            self.pieces.reserve_exact(size.min(MAX_HELD));
+        }
+        self.pieces.extend_from_slice(&data);
+    }
+
+    fn octets(&self) -> &[u8] {
+        if self.pieces.is_empty() {
+            &self.whole
+        } else {
+            &self.pieces
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.octets().len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -575,3 +624,9 @@ fn failed(error: impl Into<std::io::Error>) -> Failure {
 /// Octets that are held in memory before a file is opened for them: what a
 /// crash may cost beside the buffers of the network.
 const MAX_HELD: usize = 1_024 * 1_024;
+
+/// How long octets are held: what trickles in shows, and outlives a crash.
+const HOLD_TIME: Duration = Duration::from_millis(500);
+
+/// Between two looks at the clock.
+const LEAST_PAUSE: Duration = Duration::from_millis(50);

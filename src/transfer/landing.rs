@@ -181,14 +181,10 @@ impl Landing {
                 return Err(failed("opening the folder", error));
             }
         };
-        let spot = Spot {
-            folder,
-            name: name.to_owned(),
-        };
-        if self.holds_protected(&spot.folder, name) {
+        if self.holds_protected(&folder, name) {
             return Err(denied("belongs to the service itself"));
         }
-        Ok(spot)
+        Ok(Spot::new(folder, name))
     }
 
     /// Makes the folders of `parent` that are missing below `root`; `None`
@@ -268,6 +264,24 @@ impl Landing {
         fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd()))
             .map_or(true, |real| self.is_protected(&real.join(name)))
     }
+
+    /// May something in `folder`, or below, be protected?
+    pub(super) fn has_protected_below(&self, folder: &OwnedFd, path: &Path) -> bool {
+        if self.protected.is_empty() {
+            return false;
+        }
+        let Ok(real) = fs::read_link(format!("/proc/self/fd/{}", folder.as_raw_fd())) else {
+            return true;
+        };
+        let is_below = |own: &PathBuf| own.starts_with(&real) || own.starts_with(path);
+        self.protected.iter().any(is_below)
+    }
+}
+
+/// Can `name`, the last part of `path`, be a destination in any folder that
+/// holds nothing protected?
+pub(super) fn is_plain_name(path: &Path, name: &OsStr) -> bool {
+    path.as_os_str().len() <= MAX_PATH && name.len() <= MAX_NAME && !is_temporary_name(name)
 }
 
 /// The name of the temporary file of a job's file; depends on nothing else,

@@ -20,6 +20,7 @@ mod faulty_origin;
 mod fence;
 mod http_origin;
 mod landing;
+mod last_folder;
 mod pool;
 mod proxy;
 mod range;
@@ -61,6 +62,7 @@ use download::Download;
 use fence::Fence;
 use http_origin::HttpOrigin;
 use landing::Landing;
+use last_folder::LastFolder;
 use pool::Pool;
 use proxy::Proxies;
 use trust::Trust;
@@ -108,6 +110,7 @@ pub(crate) struct Access {
 pub(crate) struct Session {
     mover: Mover,
     origin: Arc<HttpOrigin>,
+    folder: Arc<LastFolder>,
 }
 
 /// A file to fetch.
@@ -271,6 +274,7 @@ impl Mover {
         };
         Ok(Session {
             mover: self.clone(),
+            folder: Arc::default(),
             origin: Arc::new(HttpOrigin {
                 dialer,
                 proxies,
@@ -324,6 +328,7 @@ impl Session {
         let download = Download {
             origin: &self.origin,
             landing: &parts.landing,
+            folder: &self.folder,
             record: &parts.record,
             claim: parts.claims.claim(order.job, order.file.index).await?,
             checkpoint_interval: Duration::from_millis(parts.settings.checkpoint_interval_ms),

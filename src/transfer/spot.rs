@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use rustix::fs::AtFlags;
 use rustix::fs::FileType;
@@ -22,12 +23,25 @@ use crate::bits::Hresult;
 #[derive(Debug)]
 pub(super) struct Spot {
     /// The folder.
-    pub(super) folder: OwnedFd,
+    pub(super) folder: Arc<OwnedFd>,
     /// The destination's name in it.
     pub(super) name: OsString,
+    /// The folder lies in memory (tmpfs, ramfs): there a write is a copy, and
+    /// nothing is ever synced.
+    pub(super) in_memory: bool,
 }
 
 impl Spot {
+    /// `name` in `folder`.
+    pub(super) fn new(folder: OwnedFd, name: &OsStr) -> Self {
+        let stat = rustix::fs::fstatfs(&folder);
+        Self {
+            folder: Arc::new(folder),
+            name: name.to_owned(),
+            in_memory: stat.is_ok_and(|stat| IN_MEMORY.contains(&stat.f_type)),
+        }
+    }
+
     /// The state of the destination; `None` when nothing is there. A link is
     /// not followed.
     pub(super) fn stat(&self, name: &OsStr) -> Result<Option<Stat>, Errno> {
@@ -132,12 +146,10 @@ impl Spot {
     ///
     /// Of the operating system.
     pub(super) fn sync(&self) -> Result<(), Errno> {
+        if self.in_memory {
+            return Ok(());
+        }
         rustix::fs::fsync(&self.folder)
-    }
-
-    /// Lies the folder in memory (tmpfs, ramfs)? There a write is a copy.
-    pub(super) fn is_in_memory(&self) -> bool {
-        rustix::fs::fstatfs(&self.folder).is_ok_and(|stat| IN_MEMORY.contains(&stat.f_type))
     }
 }
 

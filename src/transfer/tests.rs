@@ -684,6 +684,28 @@ async fn a_killed_process_goes_on_from_what_was_written() {
 }
 
 #[tokio::test]
+async fn a_small_file_that_trickles_in_shows_and_outlives_a_kill() {
+    let body = content(200_000, 1);
+    let sent = body.clone();
+    let origin = FaultyOrigin::new(move |asked| match asked.number {
+        0 => Reply::new("200 OK", TAG, &sent).cut_by(100_000, Then::Stall),
+        _ => Reply::right(asked, TAG, &sent),
+    })
+    .await;
+    let mut bench = Bench::new(&origin.url());
+    bench.transfer.idle_timeout_s = 60;
+    bench.transfer.checkpoint_interval_ms = 2_000;
+    // Dropped in the middle, as by a kill.
+    tokio::time::timeout(Duration::from_millis(1_200), bench.attempt())
+        .await
+        .expect_err("stalls");
+    assert!(bench.written.load(Ordering::Relaxed) >= 98_304);
+    bench.attempt().await.expect("fetched");
+    assert_eq!(origin.asked()[1].from(), Some(98_304));
+    bench.assert_lands(&body);
+}
+
+#[tokio::test]
 async fn the_length_of_the_temporary_file_counts_for_nothing() {
     let body = content(3_000_000, 1);
     let sent = body.clone();

@@ -99,6 +99,11 @@ pub(super) const UPDATE_PROGRESS: &str = "UPDATE progress SET size = ?3, durable
      placed = ?6, etag = ?7, last_modified = ?8, last_modified_is_strong = ?9 \
      WHERE job = ?1 AND place = ?2 AND transferred = ?5";
 
+/// Changes the progress of a file that is there, and whether it has arrived.
+pub(super) const UPDATE_ARRIVAL: &str = "UPDATE progress SET size = ?3, durable = ?4, \
+     transferred = ?5, placed = ?6, etag = ?7, last_modified = ?8, last_modified_is_strong = ?9 \
+     WHERE job = ?1 AND place = ?2";
+
 /// Inserts the progress of a file, or changes all of it.
 pub(super) const UPSERT_PROGRESS: &str = "INSERT INTO progress \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \

@@ -166,6 +166,7 @@ fn apply(connection: &Connection, vault: &Vault, changes: &[Change]) -> Result<(
         match change {
             Change::Job(job) => put_job(connection, job)?,
             Change::File(job, file) => put_file(connection, vault, *job, file)?,
+            Change::Progress(job, file) => put_progress(connection, *job, file)?,
             Change::Remove(job) => remove(connection, *job)?,
             Change::Credentials(job, credentials) => {
                 put_credentials(connection, vault, *job, credentials)?;
@@ -235,6 +236,13 @@ fn put_file(connection: &Connection, vault: &Vault, job: JobId, file: &File) -> 
     // The index of missing files is touched only when the file arrives.
     if row::write_progress(connection, row::UPDATE_PROGRESS, job, file)? == 0 {
         row::write_progress(connection, row::UPSERT_PROGRESS, job, file)?;
+    }
+    Ok(())
+}
+
+fn put_progress(connection: &Connection, job: JobId, file: &File) -> Result<(), Error> {
+    if row::write_progress(connection, row::UPDATE_PROGRESS, job, file)? == 0 {
+        row::write_progress(connection, row::UPDATE_ARRIVAL, job, file)?;
     }
     Ok(())
 }
