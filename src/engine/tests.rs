@@ -35,7 +35,7 @@ impl Store for Moody {
         }
         let waits = changes
             .iter()
-            .any(|change| matches!(change, Change::File(_, file) if file.placed));
+            .any(|change| matches!(change, Change::Progress(_, file) if file.placed));
         let committed = self.inner.commit(changes);
         let places = Arc::clone(&self.places);
         Box::pin(async move {
