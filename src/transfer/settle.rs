@@ -88,6 +88,14 @@ impl Landing {
             let doing = format!("{}: putting the file in its place", file.path.display());
             Failure::from_local_error(&doing, &error.into())
         };
+        if self
+            .is_given_away(&spot, &temporary, file)
+            .map_err(failed)?
+        {
+            spot.check_replaceable()?;
+            rename(&spot, &temporary).map_err(failed)?;
+            return Ok(spot);
+        }
         let Some(whole) = spot.open_temporary(&temporary).map_err(failed)? else {
             return if Self::is_placed(&spot, file).map_err(failed)? {
                 Ok(spot)
@@ -112,15 +120,35 @@ impl Landing {
                 ),
             ));
         }
-        if self.owner.is_some() || self.group.is_some() {
-            rustix::fs::fchown(&whole, self.owner, self.group).map_err(failed)?;
-        }
         rustix::fs::fchmod(&whole, self.mode).map_err(failed)?;
         if let Some(times) = times(&file.validator) {
             rustix::fs::futimens(&whole, &times).map_err(failed)?;
         }
+        // INVARIANT: the owner comes last. A file that is not ours any more
+        // needs nothing but its name.
+        if self.owner.is_some() || self.group.is_some() {
+            rustix::fs::fchown(&whole, self.owner, self.group).map_err(failed)?;
+        }
         rename(&spot, &temporary).map_err(failed)?;
         Ok(spot)
+    }
+
+    /// Did an earlier try get as far as giving the file to its owner? We may
+    /// not be able to open it any more.
+    fn is_given_away(&self, spot: &Spot, temporary: &OsStr, file: &File) -> Result<bool, Errno> {
+        let Some(owner) = self.owner else {
+            return Ok(false);
+        };
+        let stat = spot.stat(temporary)?;
+        Ok(owner != rustix::process::geteuid()
+            && stat.is_some_and(|stat| {
+                FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                    && stat.st_uid == owner.as_raw()
+                    && stat.st_nlink == 1
+                    && file
+                        .size
+                        .is_none_or(|size| u64::try_from(stat.st_size) == Ok(size))
+            }))
     }
 
     /// Was this file put in its place before a crash?
