@@ -201,8 +201,16 @@ async fn fetch(
     let mut failed: Option<Failed> = None;
     loop {
         while transfers.len() < core.settings.files_per_job.max(1) && !run.stop.is_cancelled() {
-            let Some(file) = missing.next(core, id)? else {
-                break;
+            let file = match missing.next(core, id) {
+                Ok(Some(file)) => file,
+                Ok(None) => break,
+                // Those under way end first: nobody may write any more when
+                // the run has ended.
+                Err(error) => {
+                    run.stop.cancel();
+                    failed = Some(error.into());
+                    break;
+                }
             };
             let order = open_file(id, run, file);
             let transfer = transfer(session.clone(), order, reports.clone(), Arc::clone(run));
