@@ -2,7 +2,9 @@
 //! may be repeated after a crash. Blocking.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::OsStr;
+use std::path::Path;
 
 use rustix::fs::FileType;
 use rustix::fs::Timespec;
@@ -43,7 +45,10 @@ impl Landing {
             match self.place_one(job, file) {
                 Ok(spot) => {
                     record.forget(job, file.index);
-                    changed.add(spot);
+                    if changed.add(spot) {
+                        let added = self.add_way(&file.path, &mut changed);
+                        added.map_err(|why| (0, why))?;
+                    }
                 }
                 Err(why) => {
                     failure = Some((at, why));
@@ -72,13 +77,35 @@ impl Landing {
         for (at, file) in files.iter().enumerate() {
             record.forget(job, file.index);
             match self.discard_one(job, file) {
-                Ok(Some(spot)) => changed.add(spot),
+                Ok(Some(spot)) => {
+                    changed.add(spot);
+                    if let Err(why) = changed.sync_if_many() {
+                        failure = failure.or(Some((at, why)));
+                    }
+                }
                 Ok(None) => {}
                 Err(why) => failure = failure.or(Some((at, why))),
             }
         }
         changed.sync().map_err(|why| (0, why))?;
         failure.map_or(Ok(()), Err)
+    }
+
+    /// Adds the folders in which the folder of `path` and those above it stand,
+    /// up to the write root. They are synced when they are made, but a crash
+    /// just then leaves some that are there and not synced.
+    fn add_way(&self, path: &Path, changed: &mut Changed) -> Result<(), Failure> {
+        for folder in path.ancestors().skip(1) {
+            changed.sync_if_many()?;
+            // The write root itself stands in none.
+            let Ok(above) = self.spot(folder, Missing::Report) else {
+                break;
+            };
+            if !changed.add(above) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn place_one(&self, job: JobId, file: &File) -> Result<Spot, Failure> {
@@ -185,10 +212,24 @@ impl Landing {
 }
 
 impl Changed {
-    fn add(&mut self, spot: Spot) {
-        if let Ok(stat) = rustix::fs::fstat(&spot.folder) {
-            self.0.entry((stat.st_dev, stat.st_ino)).or_insert(spot);
+    /// Holds when the folder was not among them.
+    fn add(&mut self, spot: Spot) -> bool {
+        let Ok(stat) = rustix::fs::fstat(&spot.folder) else {
+            return false;
+        };
+        let Entry::Vacant(free) = self.0.entry((stat.st_dev, stat.st_ino)) else {
+            return false;
+        };
+        free.insert(spot);
+        true
+    }
+
+    /// Each holds a file descriptor, of which a process has some thousand.
+    fn sync_if_many(&mut self) -> Result<(), Failure> {
+        if self.0.len() < MAX_FOLDERS {
+            return Ok(());
         }
+        std::mem::take(self).sync()
     }
 
     fn sync(self) -> Result<(), Failure> {
@@ -217,4 +258,35 @@ pub(super) fn times(validator: &Validator) -> Option<Timestamps> {
 
 fn rename(spot: &Spot, temporary: &OsStr) -> Result<(), Errno> {
     rustix::fs::renameat(&spot.folder, temporary, &spot.folder, &spot.name)
+}
+
+/// Folders that are open at a time.
+const MAX_FOLDERS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::FilesSettings;
+
+    #[test]
+    fn the_whole_way_below_the_write_root_is_synced_once() {
+        let folder = tempfile::tempdir().expect("folder");
+        std::fs::create_dir_all(folder.path().join("a/b/c")).expect("made");
+        let settings = FilesSettings {
+            write_roots: vec![folder.path().to_owned()],
+            ..FilesSettings::default()
+        };
+        let landing = Landing::new(&settings, &[]).expect("usable");
+        let mut changed = Changed::default();
+        for name in ["a/b/c/one", "a/b/c/two", "a/b/three"] {
+            let path = folder.path().join(name);
+            let spot = landing.spot(&path, Missing::Report).expect("inside");
+            if changed.add(spot) {
+                landing.add_way(&path, &mut changed).expect("synced");
+            }
+        }
+        // The root, a, b, c.
+        assert_eq!(changed.0.len(), 4);
+        changed.sync().expect("synced");
+    }
 }
