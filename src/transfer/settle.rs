@@ -2,7 +2,9 @@
 //! may be repeated after a crash. Blocking.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::OsStr;
+use std::path::Path;
 
 use rustix::fs::FileType;
 use rustix::fs::Timespec;
@@ -43,7 +45,10 @@ impl Landing {
             match self.place_one(job, file) {
                 Ok(spot) => {
                     record.forget(job, file.index);
-                    changed.add(spot);
+                    if changed.add(spot) {
+                        let added = self.add_way(&file.path, &mut changed);
+                        added.map_err(|why| (0, why))?;
+                    }
                 }
                 Err(why) => {
                     failure = Some((at, why));
@@ -72,13 +77,35 @@ impl Landing {
         for (at, file) in files.iter().enumerate() {
             record.forget(job, file.index);
             match self.discard_one(job, file) {
-                Ok(Some(spot)) => changed.add(spot),
+                Ok(Some(spot)) => {
+                    changed.add(spot);
+                    if let Err(why) = changed.sync_if_many() {
+                        failure = failure.or(Some((at, why)));
+                    }
+                }
                 Ok(None) => {}
                 Err(why) => failure = failure.or(Some((at, why))),
             }
         }
         changed.sync().map_err(|why| (0, why))?;
         failure.map_or(Ok(()), Err)
+    }
+
+    /// Adds the folders in which the folder of `path` and those above it stand,
+    /// up to the write root. They are synced when they are made, but a crash
+    /// just then leaves some that are there and not synced.
+    fn add_way(&self, path: &Path, changed: &mut Changed) -> Result<(), Failure> {
+        for folder in path.ancestors().skip(1) {
+            changed.sync_if_many()?;
+            // The write root itself stands in none.
+            let Ok(above) = self.spot(folder, Missing::Report) else {
+                break;
+            };
+            if !changed.add(above) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn place_one(&self, job: JobId, file: &File) -> Result<Spot, Failure> {
@@ -88,6 +115,14 @@ impl Landing {
             let doing = format!("{}: putting the file in its place", file.path.display());
             Failure::from_local_error(&doing, &error.into())
         };
+        if self
+            .is_given_away(&spot, &temporary, file)
+            .map_err(failed)?
+        {
+            spot.check_replaceable()?;
+            rename(&spot, &temporary).map_err(failed)?;
+            return Ok(spot);
+        }
         let Some(whole) = spot.open_temporary(&temporary).map_err(failed)? else {
             return if Self::is_placed(&spot, file).map_err(failed)? {
                 Ok(spot)
@@ -112,15 +147,35 @@ impl Landing {
                 ),
             ));
         }
-        if self.owner.is_some() || self.group.is_some() {
-            rustix::fs::fchown(&whole, self.owner, self.group).map_err(failed)?;
-        }
         rustix::fs::fchmod(&whole, self.mode).map_err(failed)?;
         if let Some(times) = times(&file.validator) {
             rustix::fs::futimens(&whole, &times).map_err(failed)?;
         }
+        // INVARIANT: the owner comes last. A file that is not ours any more
+        // needs nothing but its name.
+        if self.owner.is_some() || self.group.is_some() {
+            rustix::fs::fchown(&whole, self.owner, self.group).map_err(failed)?;
+        }
         rename(&spot, &temporary).map_err(failed)?;
         Ok(spot)
+    }
+
+    /// Did an earlier try get as far as giving the file to its owner? We may
+    /// not be able to open it any more.
+    fn is_given_away(&self, spot: &Spot, temporary: &OsStr, file: &File) -> Result<bool, Errno> {
+        let Some(owner) = self.owner else {
+            return Ok(false);
+        };
+        let stat = spot.stat(temporary)?;
+        Ok(owner != rustix::process::geteuid()
+            && stat.is_some_and(|stat| {
+                FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                    && stat.st_uid == owner.as_raw()
+                    && stat.st_nlink == 1
+                    && file
+                        .size
+                        .is_none_or(|size| u64::try_from(stat.st_size) == Ok(size))
+            }))
     }
 
     /// Was this file put in its place before a crash?
@@ -157,10 +212,24 @@ impl Landing {
 }
 
 impl Changed {
-    fn add(&mut self, spot: Spot) {
-        if let Ok(stat) = rustix::fs::fstat(&spot.folder) {
-            self.0.entry((stat.st_dev, stat.st_ino)).or_insert(spot);
+    /// Holds when the folder was not among them.
+    fn add(&mut self, spot: Spot) -> bool {
+        let Ok(stat) = rustix::fs::fstat(&spot.folder) else {
+            return false;
+        };
+        let Entry::Vacant(free) = self.0.entry((stat.st_dev, stat.st_ino)) else {
+            return false;
+        };
+        free.insert(spot);
+        true
+    }
+
+    /// Each holds a file descriptor, of which a process has some thousand.
+    fn sync_if_many(&mut self) -> Result<(), Failure> {
+        if self.0.len() < MAX_FOLDERS {
+            return Ok(());
         }
+        std::mem::take(self).sync()
     }
 
     fn sync(self) -> Result<(), Failure> {
@@ -189,4 +258,35 @@ pub(super) fn times(validator: &Validator) -> Option<Timestamps> {
 
 fn rename(spot: &Spot, temporary: &OsStr) -> Result<(), Errno> {
     rustix::fs::renameat(&spot.folder, temporary, &spot.folder, &spot.name)
+}
+
+/// Folders that are open at a time.
+const MAX_FOLDERS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::FilesSettings;
+
+    #[test]
+    fn the_whole_way_below_the_write_root_is_synced_once() {
+        let folder = tempfile::tempdir().expect("folder");
+        std::fs::create_dir_all(folder.path().join("a/b/c")).expect("made");
+        let settings = FilesSettings {
+            write_roots: vec![folder.path().to_owned()],
+            ..FilesSettings::default()
+        };
+        let landing = Landing::new(&settings, &[]).expect("usable");
+        let mut changed = Changed::default();
+        for name in ["a/b/c/one", "a/b/c/two", "a/b/three"] {
+            let path = folder.path().join(name);
+            let spot = landing.spot(&path, Missing::Report).expect("inside");
+            if changed.add(spot) {
+                landing.add_way(&path, &mut changed).expect("synced");
+            }
+        }
+        // The root, a, b, c.
+        assert_eq!(changed.0.len(), 4);
+        changed.sync().expect("synced");
+    }
 }

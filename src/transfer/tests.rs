@@ -1108,6 +1108,36 @@ async fn a_finished_file_takes_its_time_and_replaces_what_was_there() {
 }
 
 #[tokio::test]
+async fn a_crash_after_a_file_got_its_owner_does_not_lose_it() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let origin = FaultyOrigin::new(|asked| Reply::right(asked, TAG, b"new")).await;
+    let bench = Bench::new(&origin.url());
+    bench.attempt().await.expect("fetched");
+    let file = bench.file();
+    let temporary = std::fs::read_dir(file.path.parent().expect("folder"))
+        .expect("folder")
+        .map(|entry| entry.expect("entry").path())
+        .next()
+        .expect("a temporary file");
+    std::os::unix::fs::chown(&temporary, Some(4_711), None).expect("given away");
+    let files = FilesSettings {
+        write_roots: vec![bench.root()],
+        owner: Some("4711".to_owned()),
+        ..FilesSettings::default()
+    };
+    let state = bench.folder.path().join("state");
+    let mover = Mover::new(&bench.transfer, &files, &state, &[]).expect("usable");
+    for _ in 0..2 {
+        let placed = mover.place(bench.job, std::slice::from_ref(&file));
+        placed.expect("placed, and placed again");
+    }
+    assert_eq!(std::fs::read(&file.path).expect("there"), b"new");
+    assert!(!temporary.exists());
+}
+
+#[tokio::test]
 async fn a_discarded_file_leaves_nothing_behind() {
     let body = content(3_000_000, 1);
     let origin = FaultyOrigin::new(move |_| cut(TAG, &body)).await;
