@@ -63,6 +63,15 @@ pub(crate) fn parse<'a>(text: &'a str, limits: &Limits) -> Result<Element<'a>, E
     if !escape::all_chars(text) {
         return Err(malformed("a character that XML does not allow"));
     }
+    // Most documents have no carriage return anywhere.
+    let has_returns = memchr::memchr(b'\r', text.as_bytes()).is_some();
+    let line_ends = |chunk: &'a str| {
+        if has_returns {
+            line_ends(chunk)
+        } else {
+            Cow::Borrowed(chunk)
+        }
+    };
     let mut scanner = Scanner::new(text);
     let mut tree = Tree {
         limits,
@@ -76,7 +85,7 @@ pub(crate) fn parse<'a>(text: &'a str, limits: &Limits) -> Result<Element<'a>, E
             Piece::Start(qname) => tree.start(qname, &mut scanner)?,
             Piece::End(qname) => {
                 let open = tree.open.last();
-                if open.is_none_or(|open| open.element.qname != qname) {
+                if open.is_none_or(|open| open.qname != qname) {
                     return Err(malformed("an end without its start"));
                 }
                 tree.close()?;
@@ -112,6 +121,8 @@ struct Tree<'a, 'l> {
 /// An element that has begun.
 struct Open<'a> {
     element: Element<'a>,
+    /// Its name with the prefix, for its end.
+    qname: &'a str,
     /// How many prefixes are in force around it; those beyond are its own.
     outer: usize,
 }
@@ -141,14 +152,17 @@ impl<'a> Tree<'a, '_> {
         };
         let element = Element {
             ns,
-            qname,
-            local_at,
+            local: qname.get(local_at..).unwrap_or_default(),
             attributes,
-            declared: Vec::new(),
+            declared: Box::default(),
             children: Vec::new(),
             text: Cow::Borrowed(""),
         };
-        self.open.push(Open { element, outer });
+        self.open.push(Open {
+            element,
+            qname,
+            outer,
+        });
         if is_empty {
             return self.close();
         }
@@ -225,17 +239,26 @@ impl<'a> Tree<'a, '_> {
         if prefix == "xml" {
             return Some(Cow::Borrowed(ns::XML));
         }
-        let (_, uri) = self.scope.iter().rev().find(|(p, _)| *p == prefix)?;
+        // Most prefixes are one letter: it is compared without a call.
+        let first = prefix.as_bytes().first();
+        let (_, uri) = self
+            .scope
+            .iter()
+            .rev()
+            .find(|(p, _)| p.as_bytes().first() == first && *p == prefix)?;
         (!uri.is_empty()).then(|| uri.clone())
     }
 
     /// Ends the innermost open element.
     fn close(&mut self) -> Result<(), Error> {
-        let Some(Open { mut element, outer }) = self.open.pop() else {
+        let Some(Open {
+            mut element, outer, ..
+        }) = self.open.pop()
+        else {
             return Err(malformed("an end without its start"));
         };
         if self.scope.len() > outer {
-            element.declared = self.scope.split_off(outer);
+            element.declared = self.scope.split_off(outer).into_boxed_slice();
         }
         match self.open.last_mut() {
             Some(parent) => parent.element.children.push(element),
@@ -269,11 +292,10 @@ impl<'a> Tree<'a, '_> {
 
 /// A line feed for each end of line (XML 1.0, 2.11).
 fn line_ends(chunk: &str) -> Cow<'_, str> {
-    if chunk.contains('\r') {
-        Cow::Owned(chunk.replace("\r\n", "\n").replace('\r', "\n"))
-    } else {
-        Cow::Borrowed(chunk)
+    if !chunk.contains('\r') {
+        return Cow::Borrowed(chunk);
     }
+    Cow::Owned(chunk.replace("\r\n", "\n").replace('\r', "\n"))
 }
 
 /// Where the local part of a qualified name begins, after checking the name.

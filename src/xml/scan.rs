@@ -4,6 +4,9 @@
 //! nesting are right is the reader's to say. Every step takes something off
 //! the text or fails, so that a loop over it ends.
 
+use memchr::memchr;
+use memchr::memchr2;
+
 use super::reader::Error;
 use super::reader::malformed;
 
@@ -85,7 +88,7 @@ impl<'a> Scanner<'a> {
                 self.skip(1);
                 Piece::Reference(self.before(b';')?)
             }
-            _ => Piece::Text(self.run(|octet| matches!(octet, b'<' | b'&'))),
+            text => Piece::Text(self.take(memchr2(b'<', b'&', text))),
         };
         Ok(Some(piece))
     }
@@ -140,15 +143,20 @@ impl<'a> Scanner<'a> {
     /// The text before the first octet that is an `end`, all of it without
     /// one; it is taken off. An `end` is an ASCII character.
     fn run(&mut self, end: impl Fn(u8) -> bool) -> &'a str {
-        let at = self.rest.bytes().position(end).unwrap_or(self.rest.len());
-        let (run, rest) = self.rest.split_at(at);
+        self.take(self.rest.bytes().position(end))
+    }
+
+    /// The text before `end`, which is at an ASCII character, all of it
+    /// without one; it is taken off.
+    fn take(&mut self, end: Option<usize>) -> &'a str {
+        let (run, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
         self.rest = rest;
         run
     }
 
     /// The text before the ASCII character `end`; both are taken off.
     fn before(&mut self, end: u8) -> Result<&'a str, Error> {
-        let inside = self.run(|octet| octet == end);
+        let inside = self.take(memchr(end, self.rest.as_bytes()));
         if self.rest.is_empty() {
             return Err(malformed("the end is missing"));
         }
