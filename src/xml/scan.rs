@@ -205,71 +205,71 @@ mod tests {
         attributes: 50,
     };
 
-    /// The pieces in words, one to a line.
-    fn ours(text: &str) -> Result<String, Error> {
+    /// The pieces in words.
+    fn ours(text: &str) -> Result<Vec<String>, Error> {
         let mut scanner = Scanner::new(text);
-        let mut words = String::new();
+        let mut words = Vec::new();
         while let Some(piece) = scanner.piece()? {
             let word = match piece {
                 Piece::Start(name) => {
-                    words += &format!("start {name:?}\n");
+                    words.push(format!("start {name:?}"));
                     loop {
                         match scanner.attribute()? {
                             InTag::Attribute(name, value) => {
-                                words += &format!("attribute {name:?} {value:?}\n");
+                                words.push(format!("attribute {name:?} {value:?}"));
                             }
                             InTag::Open => break,
                             InTag::Empty => {
-                                words += &format!("end {name:?}\n");
+                                words.push(format!("end {name:?}"));
                                 break;
                             }
                         }
                     }
                     continue;
                 }
-                Piece::End(name) => format!("end {name:?}\n"),
-                Piece::Text(text) => format!("text {text:?}\n"),
-                Piece::CData(text) => format!("cdata {text:?}\n"),
-                Piece::Reference(name) => format!("reference {name:?}\n"),
-                Piece::Declaration => "declaration\n".to_owned(),
-                Piece::Remark => "remark\n".to_owned(),
+                Piece::End(name) => format!("end {name:?}"),
+                Piece::Text(text) => format!("text {text:?}"),
+                Piece::CData(text) => format!("cdata {text:?}"),
+                Piece::Reference(name) => format!("reference {name:?}"),
+                Piece::Declaration => "declaration".to_owned(),
+                Piece::Remark => "remark".to_owned(),
             };
-            words += &word;
+            words.push(word);
         }
         Ok(words)
     }
 
     /// The same as another reader has it.
-    fn theirs(text: &str) -> Result<String, String> {
+    fn theirs(text: &str) -> Result<Vec<String>, String> {
         let mut reader = Reader::from_str(text);
-        let mut words = String::new();
+        let mut words = Vec::new();
         loop {
             let event = reader.read_event().map_err(|error| error.to_string())?;
             let is_empty = matches!(event, Event::Empty(_));
             let word = match event {
                 Event::Start(tag) | Event::Empty(tag) => {
                     let name = tag.name().0.to_owned();
-                    words += &format!("start {name:?}\n");
+                    words.push(format!("start {name:?}"));
                     for attribute in Attributes::new(&tag, name.len()).with_checks(false) {
                         let attribute = attribute.map_err(|error| error.to_string())?;
-                        words +=
-                            &format!("attribute {:?} {:?}\n", attribute.key.0, attribute.value);
+                        let (name, value) = (attribute.key.0, &attribute.value);
+                        words.push(format!("attribute {name:?} {value:?}"));
                     }
                     if !is_empty {
                         continue;
                     }
-                    format!("end {name:?}\n")
+                    format!("end {name:?}")
                 }
-                Event::End(tag) => format!("end {:?}\n", tag.name().0),
-                Event::Text(text) => format!("text {:?}\n", &*text),
-                Event::CData(text) => format!("cdata {:?}\n", &*text),
-                Event::GeneralRef(name) => format!("reference {:?}\n", &*name),
-                Event::Decl(_) => "declaration\n".to_owned(),
-                Event::Comment(_) | Event::PI(_) => "remark\n".to_owned(),
+                Event::End(tag) => format!("end {:?}", tag.name().0),
+                Event::Text(text) => format!("text {:?}", &*text),
+                Event::CData(text) => format!("cdata {:?}", &*text),
+                Event::GeneralRef(name) => format!("reference {:?}", &*name),
+                Event::Decl(_) => "declaration".to_owned(),
+                Event::Comment(_) | Event::PI(_) => "remark".to_owned(),
                 Event::DocType(_) => return Err("a document type".to_owned()),
                 Event::Eof => return Ok(words),
             };
-            words += &word;
+            words.push(word);
         }
     }
 
