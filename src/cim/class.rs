@@ -123,10 +123,12 @@ pub(crate) struct Qualifier {
 impl Class {
     /// The property with this name in any case, and its place.
     pub(crate) fn property(&self, name: &str) -> Option<(usize, &Property)> {
-        self.properties
-            .iter()
-            .enumerate()
-            .find(|(_, property)| property.name.eq_ignore_ascii_case(name))
+        let mut properties = self.properties.iter().enumerate();
+        // Most ask by the canonical name, and that is found faster.
+        properties
+            .clone()
+            .find(|(_, property)| property.name == name)
+            .or_else(|| properties.find(|(_, property)| property.name.eq_ignore_ascii_case(name)))
     }
 
     /// The method with this name in any case.

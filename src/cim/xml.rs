@@ -181,22 +181,13 @@ pub(crate) fn write_output(
 
 /// One element; `inner` is the prefix of an embedded instance.
 fn write_value(writer: &mut Writer, prefix: &str, name: &str, value: Option<&Value>, inner: &str) {
-    writer.raw("<");
-    writer.raw(prefix);
-    writer.raw(":");
-    writer.raw(name);
+    writer.start_in(prefix, name);
     match value {
-        None => {
-            writer.raw(" xsi:nil=\"true\"/>");
-            return;
-        }
+        None => writer.attribute("xsi:nil", "true"),
         Some(Value::Instance(instance)) if !inner.is_empty() => {
             let class = instance.class();
-            writer.raw(" xsi:type=\"");
-            writer.raw(inner);
-            writer.raw(":");
-            writer.raw(&class.name);
-            writer.raw("_Type\">");
+            writer.attribute("xsi:type", &[inner, ":", &class.name, "_Type"].concat());
+            writer.text("");
             for &at in &class.order {
                 let (Some(property), Some(value)) =
                     (class.properties.get(at), instance.values().get(at))
@@ -215,15 +206,11 @@ fn write_value(writer: &mut Writer, prefix: &str, name: &str, value: Option<&Val
             }
         }
         Some(value) => {
-            writer.raw(">");
+            writer.text("");
             write_text(writer, value);
         }
     }
-    writer.raw("</");
-    writer.raw(prefix);
-    writer.raw(":");
-    writer.raw(name);
-    writer.raw(">");
+    writer.end();
 }
 
 fn signed(writer: &mut Writer, number: i64) {

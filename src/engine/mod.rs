@@ -303,17 +303,11 @@ impl Engine {
     }
 
     /// Files of a job in order, as they are at this moment: at most `limit`
-    /// with an index of at least `from`.
-    pub(crate) fn files(
-        &self,
-        by: &Caller,
-        id: JobId,
-        from: u32,
-        limit: usize,
-    ) -> Result<Vec<File>, Error> {
-        self.core.visible(by, id)?;
-        let mut files = self.core.store.files(id, from, limit)?;
-        if let Some(run) = self.core.run(id) {
+    /// with an index of at least `from`. `job` is one that [`Engine::job`] or
+    /// [`Engine::jobs`] has shown to who asks: it is not looked up again.
+    pub(crate) fn files(&self, job: &Job, from: u32, limit: usize) -> Result<Vec<File>, Error> {
+        let mut files = self.core.store.files(job.id, from, limit)?;
+        if let Some(run) = self.core.run(job.id) {
             for file in &mut files {
                 if let Some(written) = run.written(file.index) {
                     file.durable = file.durable.max(written);

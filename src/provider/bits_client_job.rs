@@ -104,7 +104,7 @@ impl BitsClientJob {
         let mut values = Vec::with_capacity(total);
         let mut from = 0;
         loop {
-            let files = self.engine.files(by, job.id, from, FILES_PAGE)?;
+            let files = self.engine.files(job, from, FILES_PAGE)?;
             let is_last = files.len() < FILES_PAGE;
             for file in files {
                 from = file.index.saturating_add(1);

@@ -81,13 +81,18 @@ pub(super) fn namespace(text: &str) -> String {
 fn normal(text: &str) -> String {
     let mut path = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(c) = rest.chars().next() {
+    loop {
+        let special = |octet| matches!(octet, b'%' | b'\\' | b'/');
+        let plain = rest.bytes().position(special).unwrap_or(rest.len());
+        path.push_str(&rest[..plain]);
+        rest = &rest[plain..];
         let (c, length) = match rest.as_bytes() {
+            [] => break,
             [b'%', high, low, ..] => match (hex(*high), hex(*low)) {
                 (Some(high), Some(low)) if high < 8 => (char::from(high * 16 + low), 3),
-                _ => (c, 1),
+                _ => ('%', 1),
             },
-            _ => (c, c.len_utf8()),
+            [octet, ..] => (char::from(*octet), 1),
         };
         rest = &rest[length..];
         let c = if c == '\\' { '/' } else { c };

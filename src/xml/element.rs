@@ -6,12 +6,10 @@ use std::borrow::Cow;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Element<'a> {
     pub(super) ns: Cow<'a, str>,
-    pub(super) qname: &'a str,
-    /// Octets of `qname` before the local name: 0, or prefix and colon.
-    pub(super) local_at: usize,
+    pub(super) local: &'a str,
     pub(super) attributes: Vec<Attribute<'a>>,
     /// The prefixes that this very element declares, the default as `""`.
-    pub(super) declared: Vec<(&'a str, Cow<'a, str>)>,
+    pub(super) declared: Box<[(&'a str, Cow<'a, str>)]>,
     pub(super) children: Vec<Element<'a>>,
     pub(super) text: Cow<'a, str>,
 }
@@ -24,7 +22,7 @@ impl<'a> Element<'a> {
 
     /// The name without its prefix.
     pub(crate) fn local(&self) -> &'a str {
-        self.qname.get(self.local_at..).unwrap_or_default()
+        self.local
     }
 
     /// Whether this is the element `local` of the namespace `ns`.

@@ -43,10 +43,11 @@ pub(super) fn resolve(reference: &str) -> Option<char> {
 /// The value of an attribute, references resolved and white space normalised
 /// (XML 1.0, 3.3.3); nothing when it holds what it must not.
 pub(super) fn attribute_value(raw: &str) -> Option<std::borrow::Cow<'_, str>> {
-    if !raw
-        .bytes()
-        .any(|b| matches!(b, b'&' | b'<' | b'\t' | b'\n' | b'\r'))
-    {
+    let mut is_plain = true;
+    for &octet in raw.as_bytes() {
+        is_plain &= !matches!(octet, b'&' | b'<' | b'\t' | b'\n' | b'\r');
+    }
+    if is_plain {
         return Some(raw.into());
     }
     let mut value = String::with_capacity(raw.len());

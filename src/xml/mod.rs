@@ -15,6 +15,7 @@ pub(crate) mod ns;
 mod element;
 mod escape;
 mod reader;
+mod scan;
 mod writer;
 
 pub(crate) use element::Element;

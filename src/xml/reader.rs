@@ -2,14 +2,13 @@
 
 use std::borrow::Cow;
 
-use quick_xml::Reader;
-use quick_xml::events::Event;
-use quick_xml::events::attributes::Attributes;
-
 use super::element::Attribute;
 use super::element::Element;
 use super::escape;
 use super::ns;
+use super::scan::InTag;
+use super::scan::Piece;
+use super::scan::Scanner;
 
 /// What a document may cost before it is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -64,7 +63,16 @@ pub(crate) fn parse<'a>(text: &'a str, limits: &Limits) -> Result<Element<'a>, E
     if !escape::all_chars(text) {
         return Err(malformed("a character that XML does not allow"));
     }
-    let mut reader = Reader::from_str(text);
+    // Most documents have no carriage return anywhere.
+    let has_returns = memchr::memchr(b'\r', text.as_bytes()).is_some();
+    let line_ends = |chunk: &'a str| {
+        if has_returns {
+            line_ends(chunk)
+        } else {
+            Cow::Borrowed(chunk)
+        }
+    };
+    let mut scanner = Scanner::new(text);
     let mut tree = Tree {
         limits,
         scope: Vec::with_capacity(16),
@@ -72,41 +80,26 @@ pub(crate) fn parse<'a>(text: &'a str, limits: &Limits) -> Result<Element<'a>, E
         root: None,
         elements: 0,
     };
-    loop {
-        let event = reader
-            .read_event()
-            .map_err(|e| Error::NotWellFormed(e.to_string().into()))?;
-        // A tag is read again from the text itself, which outlives the event.
-        let end = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
-        match event {
-            Event::Start(tag) => {
-                let element = tree.element(within(text, end, 1, tag.len())?, tag.name().0.len())?;
-                tree.open.push(element);
-            }
-            Event::Empty(tag) => {
-                let element = tree.element(within(text, end, 2, tag.len())?, tag.name().0.len())?;
-                tree.open.push(element);
+    while let Some(piece) = scanner.piece()? {
+        match piece {
+            Piece::Start(qname) => tree.start(qname, &mut scanner)?,
+            Piece::End(qname) => {
+                let open = tree.open.last();
+                if open.is_none_or(|open| open.qname != qname) {
+                    return Err(malformed("an end without its start"));
+                }
                 tree.close()?;
             }
-            Event::End(_) => tree.close()?,
-            Event::Text(chunk) => tree.text(chunk.xml10_content())?,
-            Event::CData(chunk) => match tree.open.last_mut() {
-                Some(element) => append(&mut element.text, chunk.xml10_content()),
-                None => return Err(malformed("text outside the root element")),
-            },
-            Event::GeneralRef(reference) => {
-                let c = escape::resolve(&reference)
+            Piece::Text(chunk) => tree.text(line_ends(chunk))?,
+            Piece::CData(chunk) => append(tree.innermost_text()?, line_ends(chunk)),
+            Piece::Reference(reference) => {
+                let c = escape::resolve(reference)
                     .ok_or_else(|| malformed("a reference to nothing known"))?;
-                let Some(element) = tree.open.last_mut() else {
-                    return Err(malformed("text outside the root element"));
-                };
-                element.text.to_mut().push(c);
+                tree.innermost_text()?.to_mut().push(c);
             }
-            Event::DocType(_) => return Err(Error::Doctype),
-            Event::Comment(_) | Event::PI(_) => {}
-            Event::Decl(_) if tree.elements == 0 => {}
-            Event::Decl(_) => return Err(malformed("an XML declaration after the start")),
-            Event::Eof => break,
+            Piece::Remark => {}
+            Piece::Declaration if tree.elements == 0 => {}
+            Piece::Declaration => return Err(malformed("an XML declaration after the start")),
         }
     }
     if !tree.open.is_empty() {
@@ -120,15 +113,23 @@ struct Tree<'a, 'l> {
     limits: &'l Limits,
     /// The prefixes in force, innermost last; the default one is `""`.
     scope: Vec<(&'a str, Cow<'a, str>)>,
-    open: Vec<Element<'a>>,
+    open: Vec<Open<'a>>,
     root: Option<Element<'a>>,
     elements: usize,
 }
 
+/// An element that has begun.
+struct Open<'a> {
+    element: Element<'a>,
+    /// Its name with the prefix, for its end.
+    qname: &'a str,
+    /// How many prefixes are in force around it; those beyond are its own.
+    outer: usize,
+}
+
 impl<'a> Tree<'a, '_> {
-    /// Makes an element of `content`, the inside of its tag, whose first
-    /// `name` octets are its name.
-    fn element(&mut self, content: &'a str, name: usize) -> Result<Element<'a>, Error> {
+    /// Begins an element whose name was just read, and reads its attributes.
+    fn start(&mut self, qname: &'a str, scanner: &mut Scanner<'a>) -> Result<(), Error> {
         if self.root.is_some() {
             return Err(malformed("a second root element"));
         }
@@ -139,54 +140,59 @@ impl<'a> Tree<'a, '_> {
             return Err(Error::TooManyElements);
         }
         self.elements += 1;
-        let qname = content.get(..name).unwrap_or_default();
         let local_at = local_at(qname)?;
-        let mut declared = Vec::new();
+        let outer = self.scope.len();
         let mut attributes = Vec::new();
-        if content.len() > name {
-            self.attributes(content, name, &mut declared, &mut attributes)?;
-        }
+        let is_empty = self.attributes(scanner, outer, &mut attributes)?;
         let prefix = qname.get(..local_at.saturating_sub(1)).unwrap_or_default();
         let ns = match self.resolve(prefix) {
             Some(uri) => uri,
             None if prefix.is_empty() => Cow::Borrowed(""),
             None => return Err(Error::UndeclaredPrefix(prefix.to_owned())),
         };
-        Ok(Element {
+        let element = Element {
             ns,
-            qname,
-            local_at,
+            local: qname.get(local_at..).unwrap_or_default(),
             attributes,
-            declared,
+            declared: Box::default(),
             children: Vec::new(),
             text: Cow::Borrowed(""),
-        })
+        };
+        self.open.push(Open {
+            element,
+            qname,
+            outer,
+        });
+        if is_empty {
+            return self.close();
+        }
+        Ok(())
     }
 
-    /// Reads the attributes of a tag, declarations into the scope first: they
-    /// hold for the attributes before them too.
+    /// Reads the rest of a start tag, declarations into the scope first: they
+    /// hold for the attributes before them too. Says whether the element ends
+    /// with the tag.
     fn attributes(
         &mut self,
-        content: &'a str,
-        name: usize,
-        declared: &mut Vec<(&'a str, Cow<'a, str>)>,
+        scanner: &mut Scanner<'a>,
+        outer: usize,
         attributes: &mut Vec<Attribute<'a>>,
-    ) -> Result<(), Error> {
-        let mut raw = Attributes::new(content, name);
-        for (seen, attribute) in raw.with_checks(false).enumerate() {
+    ) -> Result<bool, Error> {
+        let mut seen = 0;
+        let is_empty = loop {
+            let (qname, value) = match scanner.attribute()? {
+                InTag::Attribute(qname, value) => (qname, value),
+                InTag::Open => break false,
+                InTag::Empty => break true,
+            };
             if seen >= self.limits.attributes {
                 return Err(Error::TooManyAttributes);
             }
-            let attribute = attribute.map_err(|e| Error::NotWellFormed(e.to_string().into()))?;
-            let qname: &'a str = attribute.key.0;
-            let Cow::Borrowed(value) = attribute.value else {
-                return Err(malformed("an attribute"));
-            };
+            seen += 1;
             let value = escape::attribute_value(value)
                 .ok_or_else(|| malformed("the value of an attribute"))?;
             if qname == "xmlns" || qname.starts_with("xmlns:") {
-                let prefix = qname.get(6..).unwrap_or_default();
-                declare(declared, prefix, value)?;
+                self.declare(outer, qname.get(6..).unwrap_or_default(), value)?;
                 continue;
             }
             local_at(qname)?;
@@ -198,8 +204,7 @@ impl<'a> Tree<'a, '_> {
                 local: qname,
                 value,
             });
-        }
-        self.scope.extend(declared.iter().cloned());
+        };
         for attribute in attributes {
             if let Some((prefix, local)) = attribute.local.split_once(':')
                 && let Some(uri) = self.resolve(prefix)
@@ -208,6 +213,24 @@ impl<'a> Tree<'a, '_> {
                 attribute.local = local;
             }
         }
+        Ok(is_empty)
+    }
+
+    /// Adds a declaration to those of its element, which are the ones from
+    /// `outer` on.
+    fn declare(&mut self, outer: usize, prefix: &'a str, uri: Cow<'a, str>) -> Result<(), Error> {
+        // The name is copied into every element that uses it when it had
+        // references in it, so that it must not be long.
+        if matches!(&uri, Cow::Owned(uri) if uri.len() > MAX_REFERENCED_NS) {
+            return Err(malformed("a long namespace with references in it"));
+        }
+        if self.scope.iter().skip(outer).any(|(p, _)| *p == prefix) {
+            return Err(malformed("a prefix is declared twice"));
+        }
+        if prefix == "xmlns" || (prefix == "xml") != (uri == ns::XML) || prefix.contains(':') {
+            return Err(malformed("a reserved prefix"));
+        }
+        self.scope.push((prefix, uri));
         Ok(())
     }
 
@@ -216,27 +239,44 @@ impl<'a> Tree<'a, '_> {
         if prefix == "xml" {
             return Some(Cow::Borrowed(ns::XML));
         }
-        let (_, uri) = self.scope.iter().rev().find(|(p, _)| *p == prefix)?;
+        // Most prefixes are one letter: it is compared without a call.
+        let first = prefix.as_bytes().first();
+        let (_, uri) = self
+            .scope
+            .iter()
+            .rev()
+            .find(|(p, _)| p.as_bytes().first() == first && *p == prefix)?;
         (!uri.is_empty()).then(|| uri.clone())
     }
 
     /// Ends the innermost open element.
     fn close(&mut self) -> Result<(), Error> {
-        let Some(element) = self.open.pop() else {
-            return Err(malformed("an end without a start"));
+        let Some(Open {
+            mut element, outer, ..
+        }) = self.open.pop()
+        else {
+            return Err(malformed("an end without its start"));
         };
-        let outer = self.scope.len().saturating_sub(element.declared.len());
-        self.scope.truncate(outer);
+        if self.scope.len() > outer {
+            element.declared = self.scope.split_off(outer).into_boxed_slice();
+        }
         match self.open.last_mut() {
-            Some(parent) => parent.children.push(element),
+            Some(parent) => parent.element.children.push(element),
             None => self.root = Some(element),
         }
         Ok(())
     }
 
+    /// Where text goes.
+    fn innermost_text(&mut self) -> Result<&mut Cow<'a, str>, Error> {
+        let open = self.open.last_mut();
+        open.map(|open| &mut open.element.text)
+            .ok_or_else(|| malformed("text outside the root element"))
+    }
+
     /// Takes a run of text without references.
     fn text(&mut self, chunk: Cow<'a, str>) -> Result<(), Error> {
-        let Some(element) = self.open.last_mut() else {
+        let Some(Open { element, .. }) = self.open.last_mut() else {
             return if is_space(&chunk) {
                 Ok(())
             } else {
@@ -250,33 +290,12 @@ impl<'a> Tree<'a, '_> {
     }
 }
 
-/// Adds a declaration to those of its element.
-fn declare<'a>(
-    declared: &mut Vec<(&'a str, Cow<'a, str>)>,
-    prefix: &'a str,
-    uri: Cow<'a, str>,
-) -> Result<(), Error> {
-    // The name is copied into every element that uses it when it had
-    // references in it, so that it must not be long.
-    if matches!(&uri, Cow::Owned(uri) if uri.len() > MAX_REFERENCED_NS) {
-        return Err(malformed("a long namespace with references in it"));
+/// A line feed for each end of line (XML 1.0, 2.11).
+fn line_ends(chunk: &str) -> Cow<'_, str> {
+    if !chunk.contains('\r') {
+        return Cow::Borrowed(chunk);
     }
-    if declared.iter().any(|(p, _)| *p == prefix) {
-        return Err(malformed("a prefix is declared twice"));
-    }
-    if prefix == "xmlns" || (prefix == "xml") != (uri == ns::XML) || prefix.contains(':') {
-        return Err(malformed("a reserved prefix"));
-    }
-    declared.push((prefix, uri));
-    Ok(())
-}
-
-/// The inside of a tag of `len` octets, which ended `closing` octets before
-/// `end`.
-fn within(text: &str, end: usize, closing: usize, len: usize) -> Result<&str, Error> {
-    let to = end.saturating_sub(closing);
-    text.get(to.saturating_sub(len)..to)
-        .ok_or_else(|| malformed("a tag"))
+    Cow::Owned(chunk.replace("\r\n", "\n").replace('\r', "\n"))
 }
 
 /// Where the local part of a qualified name begins, after checking the name.
@@ -316,7 +335,7 @@ fn is_space(text: &str) -> bool {
         .all(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r'))
 }
 
-fn malformed(what: &'static str) -> Error {
+pub(super) fn malformed(what: &'static str) -> Error {
     Error::NotWellFormed(Cow::Borrowed(what))
 }
 

@@ -36,6 +36,18 @@ impl Writer {
         self.in_tag = true;
     }
 
+    /// Begins the element `local` with this prefix.
+    pub(crate) fn start_in(&mut self, prefix: &str, local: &str) {
+        self.close_tag();
+        self.out.push('<');
+        self.open
+            .push((self.out.len(), prefix.len() + 1 + local.len()));
+        self.out.push_str(prefix);
+        self.out.push(':');
+        self.out.push_str(local);
+        self.in_tag = true;
+    }
+
     /// Adds an attribute to the element just begun. Once it has content this
     /// is a mistake of the caller's, and without effect.
     pub(crate) fn attribute(&mut self, name: &str, value: &str) {

@@ -61,6 +61,23 @@ fn no_listing_reads_more_than_its_page() {
 }
 
 #[test]
+fn a_statement_is_not_compiled_again_for_other_values() {
+    let folder = Folder::new();
+    let store = folder.open_with(Vault::for_test(1)).expect("opened");
+    let connection = store.readers.connection();
+    for (text, values) in read::STATEMENTS {
+        let mut statement = connection.prepare(text).expect("a statement");
+        for value in 0..3 {
+            let values = rusqlite::params_from_iter(vec![value; *values]);
+            let mut rows = statement.query(values).expect("rows");
+            while rows.next().expect("a row").is_some() {}
+        }
+        let again = statement.get_status(rusqlite::StatementStatus::RePrepare);
+        assert_eq!(again, 0, "{text}");
+    }
+}
+
+#[test]
 fn another_process_is_kept_out_of_the_folder() {
     let folder = Folder::new();
     let store = folder.open_with(Vault::for_test(1)).expect("opened");
