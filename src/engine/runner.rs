@@ -19,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use tracing::warn;
 
-use super::Core;
 use super::Error;
 use super::clock;
+use super::core::Core;
 use super::events;
 use crate::bits::Effect;
 use crate::bits::ErrorContext;
@@ -137,7 +137,7 @@ async fn keep_outcome(core: &Core, id: JobId, outcome: Input) -> Option<Effect> 
         }
         tokio::select! {
             () = core.stop.cancelled() => return None,
-            () = tokio::time::sleep(super::STORE_PAUSE) => {}
+            () = tokio::time::sleep(super::slots::STORE_PAUSE) => {}
         }
     }
 }

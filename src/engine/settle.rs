@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tracing::info;
 use tracing::warn;
 
-use super::Core;
 use super::Error;
 use super::clock;
+use super::core::Core;
 use super::events;
 use crate::bits::Effect;
 use crate::bits::File;

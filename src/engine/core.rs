@@ -1,0 +1,335 @@
+//! What all parts of the engine share, and how one job is changed: hold it,
+//! read it, apply, commit, let the effect happen.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Caller;
+use super::Error;
+use super::Wish;
+use super::clock;
+use super::desk::Desk;
+use super::events;
+use super::runner::Run;
+use super::settle;
+use crate::bits::Credentials;
+use crate::bits::Effect;
+use crate::bits::Hresult;
+use crate::bits::Input;
+use crate::bits::Job;
+use crate::bits::JobId;
+use crate::bits::NewFile;
+use crate::bits::NewJob;
+use crate::bits::Owner;
+use crate::bits::Priority;
+use crate::bits::Refused;
+use crate::bits::Timestamp;
+use crate::config::EngineSettings;
+use crate::store::Change;
+use crate::store::Store;
+use crate::transfer::Failure;
+use crate::transfer::Mover;
+
+/// What all parts of the engine share.
+pub(super) struct Core {
+    pub(super) settings: EngineSettings,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) mover: Mover,
+    pub(super) desk: Desk,
+    /// Who works on disk for a committed intent. Not the desk above: that work
+    /// may take minutes, and the intent alone keeps everybody else away from
+    /// the job.
+    pub(super) settling: Desk,
+    /// Jobs that hold a slot.
+    pub(super) runs: Mutex<HashMap<JobId, Slot>>,
+    /// Wakes the scheduler.
+    pub(super) look: Notify,
+    /// No more slots are given.
+    pub(super) stop: CancellationToken,
+    /// Everything that must end before the service does.
+    pub(super) tasks: TaskTracker,
+}
+
+/// A slot and who has it.
+pub(super) struct Slot {
+    pub(super) run: Arc<Run>,
+    pub(super) priority: Priority,
+    pub(super) started_at: Timestamp,
+    /// Cancelled when the run has ended.
+    pub(super) ended: CancellationToken,
+}
+
+impl Core {
+    pub(super) async fn create(self: Arc<Self>, by: &Caller, wish: Wish) -> Result<JobId, Error> {
+        let limit = self.settings.max_jobs_per_user;
+        if limit > 0 && !by.is_administrator && self.store.count(Some(&by.owner))? >= limit {
+            return Err(Error::refused(Hresult::BG_E_TOO_MANY_JOBS_PER_USER));
+        }
+        let mut files = Vec::with_capacity(wish.files.len());
+        let mut destinations: HashSet<PathBuf> = HashSet::new();
+        for (remote_url, local_file) in &wish.files {
+            let file = self.check_file(remote_url, local_file)?;
+            if !destinations.insert(folded(&file.path)) {
+                return Err(lands_twice(local_file));
+            }
+            files.push(file);
+        }
+        self.check_file_count(by, files.len())?;
+        let userinfo: Vec<Credentials> = files
+            .iter()
+            .filter_map(|file| file.userinfo.clone())
+            .collect();
+        let new = NewJob {
+            display_name: wish.display_name,
+            description: wish.description,
+            files,
+            suspended: wish.suspended,
+        };
+        let now = clock::now();
+        let id = JobId::new();
+        let (job, files) = Job::create(id, by.owner.clone(), new, now)?;
+        let created = events::event(
+            &job,
+            "created",
+            Some(&by.owner),
+            format!("{} files", files.len()),
+            now,
+        );
+        let mut changes = vec![Change::Job(job.clone()), created];
+        if !wish.suspended {
+            changes.push(events::entered(&job, Some(&by.owner), now));
+        }
+        changes.extend(files.into_iter().map(|file| Change::File(id, file)));
+        changes.extend(
+            userinfo
+                .into_iter()
+                .map(|user| Change::Credentials(id, user)),
+        );
+        self.store.commit(changes).await?;
+        tracing::info!(job = %id, owner = %job.owner, files = job.files_total, "Job created");
+        self.look();
+        Ok(id)
+    }
+
+    pub(super) async fn add_file(
+        self: Arc<Self>,
+        by: &Caller,
+        id: JobId,
+        remote_url: &str,
+        local_file: &str,
+    ) -> Result<(), Error> {
+        let new = self.check_file(remote_url, local_file)?;
+        let _hold = self.desk.hold(id).await;
+        let mut job = self.visible(by, id)?;
+        self.check_file_count(by, job.files_total as usize + 1)?;
+        if self.store.file_at(id, &new.path)?.is_some() {
+            return Err(lands_twice(local_file));
+        }
+        let userinfo = new.userinfo.clone();
+        let file = job.add_file(new, clock::now())?;
+        let mut changes = vec![Change::Job(job), Change::File(id, file)];
+        changes.extend(userinfo.map(|user| Change::Credentials(id, user)));
+        Ok(self.store.commit(changes).await?)
+    }
+
+    pub(super) async fn command(
+        self: Arc<Self>,
+        by: &Caller,
+        id: JobId,
+        input: Input,
+    ) -> Result<(), Error> {
+        let effect = self
+            .apply(id, input, Some(&by.owner), |core| core.visible(by, id))
+            .await?;
+        if matches!(effect, Effect::Settle(_)) {
+            return settle::settle(&self, id, Some(&by.owner)).await;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn change(
+        self: Arc<Self>,
+        by: &Caller,
+        id: JobId,
+        kind: &'static str,
+        change: impl FnOnce(&mut Job, Timestamp) -> Result<(Effect, Option<Change>), Refused>,
+    ) -> Result<(), Error> {
+        let _hold = self.desk.hold(id).await;
+        let mut job = self.visible(by, id)?;
+        let now = clock::now();
+        let (effect, beside) = change(&mut job, now)?;
+        if effect == Effect::Unchanged {
+            return Ok(());
+        }
+        let priority = job.priority;
+        let modified = events::event(&job, kind, Some(&by.owner), String::new(), now);
+        let mut changes = vec![Change::Job(job), modified];
+        changes.extend(beside);
+        self.store.commit(changes).await?;
+        if effect == Effect::Schedule {
+            if let Some(slot) = self.runs().get_mut(&id) {
+                slot.priority = priority;
+            }
+            self.look();
+        }
+        Ok(())
+    }
+
+    /// Moves a job on, of the engine's own accord. A job that has gone
+    /// meanwhile is no error.
+    pub(super) async fn advance(&self, id: JobId, input: Input) -> Result<Effect, Error> {
+        match self.apply(id, input, None, |core| core.stored(id)).await {
+            Err(Error::NotFound) => Ok(Effect::Unchanged),
+            other => other,
+        }
+    }
+
+    pub(super) async fn apply(
+        &self,
+        id: JobId,
+        input: Input,
+        by: Option<&Owner>,
+        read: impl FnOnce(&Self) -> Result<Job, Error>,
+    ) -> Result<Effect, Error> {
+        let _hold = self.desk.hold(id).await;
+        let mut job = read(self)?;
+        let now = clock::now();
+        let before = job.state;
+        let effect = job.apply(input, now)?;
+        if effect == Effect::Unchanged {
+            return Ok(effect);
+        }
+        let mut changes = vec![Change::Job(job.clone())];
+        let has_moved = job.state != before;
+        if has_moved {
+            changes.push(events::entered(&job, by, now));
+        }
+        self.store.commit(changes).await?;
+        if has_moved {
+            events::log_entered(&job);
+        }
+        match effect {
+            Effect::Stop => {
+                if let Some(run) = self.run(id) {
+                    run.stop.cancel();
+                }
+                self.look();
+            }
+            Effect::Schedule | Effect::WakeAt(_) => self.look(),
+            Effect::Unchanged | Effect::Changed | Effect::Settle(_) | Effect::Remove => {}
+        }
+        Ok(effect)
+    }
+
+    /// Ends the job's transfers, if there are any, and waits for it.
+    pub(super) async fn end_run(&self, id: JobId) {
+        let ended = self.runs().get(&id).map(|slot| {
+            slot.run.stop.cancel();
+            slot.ended.clone()
+        });
+        if let Some(ended) = ended {
+            ended.cancelled().await;
+        }
+    }
+
+    pub(super) fn check_file(&self, remote_url: &str, local_file: &str) -> Result<NewFile, Error> {
+        let remote = self.mover.remote(remote_url).map_err(refused_by_transfer)?;
+        let path = self
+            .mover
+            .destination(local_file)
+            .map_err(refused_by_transfer)?;
+        Ok(NewFile {
+            remote_url: remote.url,
+            local_file: local_file.to_owned(),
+            path,
+            userinfo: remote.userinfo,
+        })
+    }
+
+    pub(super) fn check_file_count(&self, by: &Caller, count: usize) -> Result<(), Error> {
+        let limit = self.settings.max_files_per_job as usize;
+        if limit > 0 && !by.is_administrator && count > limit {
+            return Err(Error::refused(Hresult::BG_E_TOO_MANY_FILES_IN_JOB));
+        }
+        Ok(())
+    }
+
+    pub(super) fn stored(&self, id: JobId) -> Result<Job, Error> {
+        self.store.job(id)?.ok_or(Error::NotFound)
+    }
+
+    /// The job still holds its slot, and a file of it is missing; also when the
+    /// store cannot say: a run that ended on a guess would leave the job in
+    /// TRANSFERRING for good.
+    pub(super) fn has_work_to_run(&self, id: JobId) -> bool {
+        match self.stored(id) {
+            Ok(job) => {
+                job.state.is_running()
+                    && job.intent.is_none()
+                    && job.files_transferred < job.files_total
+            }
+            Err(Error::NotFound | Error::Refused { .. }) => false,
+            Err(Error::Unavailable) => true,
+        }
+    }
+
+    pub(super) fn visible(&self, by: &Caller, id: JobId) -> Result<Job, Error> {
+        self.store
+            .job(id)?
+            .filter(|job| by.may_touch(job))
+            .ok_or(Error::NotFound)
+    }
+
+    pub(super) fn as_of_now(&self, job: Job) -> Job {
+        match self.run(job.id) {
+            Some(run) => {
+                let octets = run.overlay(&job);
+                job.with_progress(octets)
+            }
+            None => job,
+        }
+    }
+
+    pub(super) fn run(&self, id: JobId) -> Option<Arc<Run>> {
+        self.runs().get(&id).map(|slot| Arc::clone(&slot.run))
+    }
+
+    pub(super) fn runs(&self) -> MutexGuard<'_, HashMap<JobId, Slot>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the scheduler look.
+    pub(super) fn look(&self) {
+        self.look.notify_one();
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
+pub(super) fn refused_by_transfer(failure: Failure) -> Error {
+    Error::Refused {
+        code: failure.code,
+        detail: format!("{}: {}", failure.code, failure.detail),
+    }
+}
+
+fn lands_twice(local_file: &str) -> Error {
+    let code = Hresult::ERROR_FILE_EXISTS;
+    Error::Refused {
+        code,
+        detail: format!("{code}: another file of the job lands at {local_file}"),
+    }
+}
+
+/// The path as names are compared without regard to case.
+fn folded(path: &std::path::Path) -> PathBuf {
+    PathBuf::from(path.to_string_lossy().to_lowercase())
+}
