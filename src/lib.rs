@@ -106,6 +106,30 @@
 //!   a more urgent job takes the slot of a less urgent one at once, an equal
 //!   one after `time_slice_s`.
 //! - **A smaller `MinimumRetryDelay` than 5 s** becomes 5 s.
+//! - **Userinfo in a URL** becomes the job's Basic credentials for servers; like
+//!   those set by `SetCredentials` they answer any server that the job names, and
+//!   no server that only a redirect names.
+//! - **A full disk** is a transient error, as are 408, 409, 429 and the 5xx but
+//!   501 and 505. `Retry-After` is honoured up to 24 hours.
+//! - **Files up to 1 MiB** stay in memory until they are whole, for half a second
+//!   at most; then they too lie in a temporary file and can be resumed.
+//! - **An answer that cannot be resumed** (206 without the validator that we hold,
+//!   200 to a range) starts the file over; `BG_E_INSUFFICIENT_RANGE_SUPPORT` is
+//!   not raised.
+//! - **Absolute symbolic links** below a root are refused even where they point
+//!   inside it; relative ones that stay inside are followed.
+//! - **Proxies** are HTTP proxies; an `https` or SOCKS proxy is
+//!   `BG_E_INVALID_PROXY_INFO`. Behind a proxy only literal addresses can be
+//!   fenced: it is the proxy that resolves names.
+//! - **A missing `ReplyTo`** is accepted; `MessageID` is needed. `OperationID` is
+//!   neither used nor echoed. Static methods may bear key selectors, as `wsl`
+//!   sends them.
+//! - **A fragment Get of `Files`** that does not fit is a fault, never nil.
+//! - **A change whose answer does not fit** the envelope is made, and answered by
+//!   `UnreportableSuccess`.
+//! - **Filters** (WQL, Selector, association) are `FilteringNotSupported` for now.
+//! - **A generated certificate** is ECDSA P-256, valid for 820 days: rustls has no
+//!   RSA key exchange for old clients anyway, and the handshake is cheaper.
 //!
 //! [DSP0226]: https://www.dmtf.org/standards/ws-man
 //! [MS-WSMV]: https://learn.microsoft.com/openspecs/windows_protocols/ms-wsmv
