@@ -130,6 +130,8 @@
 //! - **Filters** (WQL, Selector, association) are `FilteringNotSupported` for now.
 //! - **A generated certificate** is ECDSA P-256, valid for 820 days: rustls has no
 //!   RSA key exchange for old clients anyway, and the handshake is cheaper.
+//! - **XML is taken apart by a scanner of our own** (`xml/scan.rs` has the figures);
+//!   quick-xml is its referee in the tests.
 //!
 //! [DSP0226]: https://www.dmtf.org/standards/ws-man
 //! [MS-WSMV]: https://learn.microsoft.com/openspecs/windows_protocols/ms-wsmv

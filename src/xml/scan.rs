@@ -3,6 +3,12 @@
 //! Says what stands where, and that each piece ends; whether names, values and
 //! nesting are right is the reader's to say. Every step takes something off
 //! the text or fails, so that a loop over it ends.
+//!
+//! Why not quick-xml: it checks UTF-8 and keeps a stack of names once more for
+//! each event. With it an authenticated Get takes 156,200 user-space
+//! instructions (151,900 with fat LTO and one codegen unit) against 141,700, and
+//! the bar is 150,000. It is the referee in the tests instead: every document
+//! that is accepted here must come apart there in the same pieces.
 
 use memchr::memchr;
 use memchr::memchr2;
