@@ -26,7 +26,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service as _;
 use tracing::debug;
-use tracing::info;
 use tracing::warn;
 
 use super::Tls;
@@ -161,8 +160,7 @@ impl Listener {
             end: end.clone(),
         });
         let _end_with_us = end.clone().drop_guard();
-        for (socket, address) in self.sockets {
-            info!(%address, "Listening");
+        for (socket, _) in self.sockets {
             let budget = Arc::clone(&self.budget);
             tasks.spawn(accept(socket, budget, Arc::clone(&shared), tasks.clone()));
         }

@@ -334,11 +334,11 @@ fn error_of(job: &Job) -> Result<Values, Error> {
             detail: code.message().to_owned(),
         });
     };
-    let mut description = sentence(error.code.message());
-    if !error.detail.is_empty() {
-        description.push(' ');
-        description.push_str(&error.detail);
-    }
+    let description = if error.detail.is_empty() {
+        sentence(error.code.message())
+    } else {
+        sentence(&format!("{}: {}", error.code.message(), error.detail))
+    };
     let mut out = Values::new();
     out.insert("ErrorContext", Some(Value::Uint32(error.context as u32)));
     out.insert("ErrorCode", Some(Value::Uint32(error.code.number())));
