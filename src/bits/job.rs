@@ -417,8 +417,16 @@ impl Job {
             (Some(_), None) => self.0.files_sized -= 1,
             (None, None) | (Some(_), Some(_)) => {}
         }
-        self.0.bytes_known = self.bytes_known - known_before.unwrap_or(0) + file.size.unwrap_or(0);
-        self.0.bytes_transferred = self.bytes_transferred - before + file.octets();
+        // A server may name any size: sums that leave the range come back into
+        // it when that file gets another size, so they wrap, and never fail.
+        self.0.bytes_known = self
+            .bytes_known
+            .wrapping_sub(known_before.unwrap_or(0))
+            .wrapping_add(file.size.unwrap_or(0));
+        self.0.bytes_transferred = self
+            .bytes_transferred
+            .wrapping_sub(before)
+            .wrapping_add(file.octets());
         if file.octets() > before {
             self.0.stalled_at = None;
         }
@@ -693,6 +701,23 @@ mod tests {
         job.report(&mut files[0], FileReport::Durable(60), NOW);
         job.report(&mut files[0], began(true, 80), NOW);
         assert_eq!((job.bytes_transferred, job.bytes_total()), (0, Some(80)));
+    }
+
+    #[test]
+    fn sizes_beyond_all_measure_are_counted_off_again() {
+        let (mut job, mut files) = running(2);
+        let began = |size| FileReport::Began {
+            size: Some(size),
+            validator: Validator::default(),
+            restarted: true,
+        };
+        for file in &mut files {
+            job.report(file, began(u64::MAX), NOW);
+        }
+        for file in &mut files {
+            job.report(file, began(5), NOW);
+        }
+        assert_eq!(job.bytes_total(), Some(10));
     }
 
     #[test]
