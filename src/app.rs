@@ -176,7 +176,6 @@ enum Key {
 impl Places {
     fn of(settings: &Settings) -> Self {
         let state = &settings.service.state_directory;
-        let users = settings.service.user_file.clone();
         let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
             .map(|folder| Path::new(&folder).join(KEY_CREDENTIAL))
             .filter(|path| path.exists());
@@ -185,7 +184,7 @@ impl Places {
             None => Key::Ours(state.join(KEY_FILE)),
         };
         Self {
-            users: users.unwrap_or_else(|| state.join(USER_FILE)),
+            users: settings.service.accounts(),
             key,
         }
     }
@@ -317,8 +316,6 @@ impl fmt::Display for Refusal {
 impl Error for Refusal {}
 
 const STORE_FOLDER: &str = "jobs";
-
-const USER_FILE: &str = "users";
 
 const KEY_FILE: &str = "secret.key";
 
