@@ -36,6 +36,7 @@ use crate::cli;
 use crate::cli::Command;
 use crate::cli::UserCommand;
 use crate::config;
+use crate::config::Current;
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::http;
@@ -78,7 +79,8 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let places = Places::of(&settings);
     let users = Arc::new(Users::open(&places.users)?);
     let tls = Tls::load(&settings.service)?;
-    let listener = net::bind(&settings.service, &settings.wsman, &tls)?;
+    let current = Arc::new(Current::new(settings.clone()));
+    let listener = net::bind(&current, &tls)?;
 
     let store: Arc<dyn Store> = Arc::new(open_store(&settings, &places)?);
     let protected = places.protected(&settings, config);
@@ -91,12 +93,13 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     .map_err(|failure| Refusal(failure.detail))?;
     let engine = Engine::start(settings.engine.clone(), Arc::clone(&store), mover).await?;
 
-    let jobs = BitsClientJob::new(engine.clone(), &Catalog::bundled()?)?;
-    let endpoint = Endpoint::new(&settings.wsman, vec![Arc::new(jobs)]).map_err(Refusal)?;
-    let door = Arc::new(Door::new(users, &settings.access, &settings.wsman));
+    let catalog = Catalog::bundled()?;
+    let jobs = BitsClientJob::new(engine.clone(), &catalog)?;
+    let endpoint = Endpoint::new(&current, catalog, vec![Arc::new(jobs)]).map_err(Refusal)?;
+    let door = Arc::new(Door::new(users, &current));
     let stop_timeout = Duration::from_secs(settings.service.stop_timeout_s);
     let is_healthy = move || store.count(None).is_ok();
-    let router = http::router(Arc::new(endpoint), door, &settings.wsman, is_healthy);
+    let router = http::router(Arc::new(endpoint), door, &current, is_healthy);
 
     warn_of_nobody(&settings);
     for address in listener.addresses() {

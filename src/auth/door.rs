@@ -20,8 +20,7 @@ use super::Users;
 use super::access::Access;
 use super::basic::Basic;
 use super::connection::State;
-use crate::config::AccessSettings;
-use crate::config::WsmanSettings;
+use crate::config::Current;
 
 /// Where every request must pass.
 #[derive(Debug)]
@@ -40,12 +39,13 @@ pub(crate) enum Admission {
 }
 
 impl Door {
-    /// A door for the accounts in `users` that `access` lists.
-    pub(crate) fn new(users: Arc<Users>, access: &AccessSettings, wsman: &WsmanSettings) -> Self {
-        let basic = Basic::new(users, wsman.max_waiting_logons);
+    /// A door for the accounts in `users` that the settings list.
+    pub(crate) fn new(users: Arc<Users>, settings: &Arc<Current>) -> Self {
+        let now = settings.get();
+        let basic = Basic::new(users, now.wsman.max_waiting_logons);
         Self {
             mechanisms: vec![basic.mechanism()],
-            access: Access::new(access),
+            access: Access::new(&now.access),
         }
     }
 
@@ -148,7 +148,7 @@ impl Door {
     pub(super) fn for_test(mechanisms: Vec<Mechanism>, account: &str) -> Self {
         Self {
             mechanisms,
-            access: Access::new(&AccessSettings {
+            access: Access::new(&crate::config::AccessSettings {
                 users: vec![account.to_owned()],
                 administrators: Vec::new(),
             }),
@@ -180,6 +180,8 @@ mod tests {
     use super::super::Sealed;
     use super::super::Stepping;
     use super::*;
+    use crate::config::AccessSettings;
+    use crate::config::Settings;
 
     /// A mechanism of two legs, as NTLM is: `one`, then `two`.
     struct TwoLegs {
@@ -297,7 +299,11 @@ mod tests {
             users: vec!["alice".to_owned()],
             administrators: Vec::new(),
         };
-        let door = Door::new(users, &access, &WsmanSettings::default());
+        let settings = Settings {
+            access,
+            ..Settings::default()
+        };
+        let door = Door::new(users, &Arc::new(Current::new(settings)));
         let (plain, tls) = (connection(Channel::Plain), connection(Channel::Tls));
         assert_eq!(door.challenges(plain.peer()).count(), 0);
         assert!(door.challenges(tls.peer()).eq(["Basic realm=\"WSMAN\""]));

@@ -3,6 +3,7 @@
 
 mod catalog;
 mod class;
+mod condition;
 mod mof;
 mod value;
 pub(crate) mod xml;
@@ -14,6 +15,11 @@ pub(crate) use class::Parameter;
 pub(crate) use class::Property;
 pub(crate) use class::Qualifier;
 pub(crate) use class::Type;
+pub(crate) use condition::Comparison;
+pub(crate) use condition::Condition;
+pub(crate) use condition::Literal;
+pub(crate) use condition::Part;
+pub(crate) use condition::Pattern;
 pub(crate) use value::Instance;
 pub(crate) use value::NotInSchema;
 pub(crate) use value::Value;

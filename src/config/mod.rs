@@ -11,8 +11,10 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+mod current;
 mod load;
 
+pub use current::Current;
 pub use load::DEFAULT_PATH;
 pub use load::Error;
 

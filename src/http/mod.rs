@@ -25,7 +25,7 @@ use axum::routing::any;
 
 use crate::auth::Door;
 use crate::auth::Principal;
-use crate::config::WsmanSettings;
+use crate::config::Current;
 use crate::wsman::Answer;
 use crate::wsman::Encoding;
 use crate::wsman::Endpoint;
@@ -39,7 +39,7 @@ mod wsman;
 pub(crate) fn router(
     endpoint: Arc<Endpoint>,
     door: Arc<Door>,
-    settings: &WsmanSettings,
+    settings: &Arc<Current>,
     is_healthy: impl Fn() -> bool + Send + Sync + 'static,
 ) -> Router {
     routes(endpoint, door, settings, is_healthy)
@@ -93,7 +93,13 @@ impl Answering for Endpoint {
 struct Site<E> {
     endpoint: Arc<E>,
     door: Arc<Door>,
-    limits: Limits,
+    settings: Arc<Current>,
+}
+
+impl<E> Site<E> {
+    fn limits(&self) -> Limits {
+        Limits::of(&self.settings)
+    }
 }
 
 /// How much of a request is read, and for how long.
@@ -107,22 +113,28 @@ struct Limits {
     logon: Duration,
 }
 
+impl Limits {
+    fn of(settings: &Current) -> Self {
+        let wsman = &settings.get().wsman;
+        Self {
+            envelope: usize::try_from(u64::from(wsman.max_envelope_size_kb) * 1_024)
+                .unwrap_or(usize::MAX),
+            request: Duration::from_secs(wsman.max_packet_retrieval_time_s),
+            logon: Duration::from_secs(wsman.logon_timeout_s),
+        }
+    }
+}
+
 fn routes<E: Answering>(
     endpoint: Arc<E>,
     door: Arc<Door>,
-    settings: &WsmanSettings,
+    settings: &Arc<Current>,
     is_healthy: impl Fn() -> bool + Send + Sync + 'static,
 ) -> Router {
-    let limits = Limits {
-        envelope: usize::try_from(u64::from(settings.max_envelope_size_kb) * 1_024)
-            .unwrap_or(usize::MAX),
-        request: Duration::from_secs(settings.max_packet_retrieval_time_s),
-        logon: Duration::from_secs(settings.logon_timeout_s),
-    };
     let site = Arc::new(Site {
         endpoint,
         door,
-        limits,
+        settings: Arc::clone(settings),
     });
     let is_healthy = Arc::new(is_healthy);
     let with_logon = {
@@ -130,14 +142,22 @@ fn routes<E: Answering>(
         any(move |request| wsman::answer(Arc::clone(&site), request))
     };
     let anonymous = any(move |request| wsman::identify(Arc::clone(&site), request));
-    let health = any(move |request| health(Arc::clone(&is_healthy), limits, request));
+    let others = Arc::clone(settings);
+    let settings = Arc::clone(settings);
+    let health = any(move |request| {
+        let limits = Limits::of(&settings);
+        health(Arc::clone(&is_healthy), limits, request)
+    });
     Router::new()
         .route("/wsman", with_logon.clone())
         .route("/wsman/", with_logon)
         .route("/wsman-anon/identify", anonymous)
         .route("/health", health)
-        .fallback(move |request: Request| async move {
-            body::finish(request.into_body(), limits, bare(StatusCode::NOT_FOUND)).await
+        .fallback(move |request: Request| {
+            let limits = Limits::of(&others);
+            async move {
+                body::finish(request.into_body(), limits, bare(StatusCode::NOT_FOUND)).await
+            }
         })
 }
 

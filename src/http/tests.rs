@@ -23,6 +23,8 @@ use super::*;
 use crate::auth::Users;
 use crate::config::AccessSettings;
 use crate::config::ServiceSettings;
+use crate::config::Settings;
+use crate::config::WsmanSettings;
 use crate::net;
 
 /// Says who asked what.
@@ -83,13 +85,19 @@ impl Server {
             users: vec!["alice".to_owned()],
             administrators: Vec::new(),
         };
-        let door = Arc::new(Door::new(users, &access, wsman));
+        let current = Arc::new(Current::new(Settings {
+            service: service.clone(),
+            access,
+            wsman: wsman.clone(),
+            ..Settings::default()
+        }));
+        let door = Arc::new(Door::new(users, &current));
         let tls = net::Tls::load(&service).expect("a certificate");
-        let listener = net::bind(&service, wsman, &tls).expect("bound");
+        let listener = net::bind(&current, &tls).expect("bound");
         let address = listener.addresses()[0];
         let is_healthy = Arc::new(AtomicBool::new(true));
         let health = Arc::clone(&is_healthy);
-        let router = routes(Arc::new(Echo), door, wsman, move || {
+        let router = routes(Arc::new(Echo), door, &current, move || {
             health.load(Ordering::Relaxed)
         });
         let stop = CancellationToken::new();
@@ -555,7 +563,11 @@ async fn a_taken_port_is_named() {
         ..ServiceSettings::default()
     };
     let tls = net::Tls::load(&service).expect("a certificate");
-    let error = net::bind(&service, &WsmanSettings::default(), &tls).expect_err("taken");
+    let current = Arc::new(Current::new(Settings {
+        service,
+        ..Settings::default()
+    }));
+    let error = net::bind(&current, &tls).expect_err("taken");
     let expected = format!("service.listen: {} is in use", server.address);
     assert!(error.to_string().starts_with(&expected), "{error}");
 }

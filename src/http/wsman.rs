@@ -33,7 +33,7 @@ use crate::wsman::Encoding;
 pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     if parts.method != Method::POST {
-        return body::finish(body, site.limits, not_allowed("POST")).await;
+        return body::finish(body, site.limits(), not_allowed("POST")).await;
     }
     let Some(connection) = connection(&parts) else {
         return bare(StatusCode::INTERNAL_SERVER_ERROR);
@@ -50,7 +50,7 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
     match site.door.admit(&connection.auth, authorization).await {
         Ok(Admission::Admitted(principal, token)) => {
             if connection.settle().is_err() {
-                return body::finish(body, site.limits, busy()).await;
+                return body::finish(body, site.limits(), busy()).await;
             }
             let mut answer = admitted(&site, &principal, &parts.headers, body).await;
             if let Some(token) = token {
@@ -61,19 +61,19 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
         Ok(Admission::Continue(token)) => {
             let mut answer = bare(StatusCode::UNAUTHORIZED);
             challenge(&mut answer, &token);
-            body::finish(body, site.limits, answer).await
+            body::finish(body, site.limits(), answer).await
         }
         Err(AuthError::Refused | AuthError::Malformed) => {
-            body::finish(body, site.limits, unauthorized(&site, connection)).await
+            body::finish(body, site.limits(), unauthorized(&site, connection)).await
         }
         Err(AuthError::Forbidden) => {
-            match body::keep(body, site.limits.envelope, site.limits.logon).await {
+            match body::keep(body, site.limits().envelope, site.limits().logon).await {
                 Ok(body) => in_kind(&site, &parts.headers, &body, Asking::Forbidden).await,
                 Err(reason) => body::refusal(reason, late),
             }
         }
         Err(AuthError::Busy | AuthError::Unavailable) => {
-            body::finish(body, site.limits, busy()).await
+            body::finish(body, site.limits(), busy()).await
         }
     }
 }
@@ -82,7 +82,7 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
 pub(super) async fn identify<E: Answering>(site: Arc<Site<E>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     if parts.method != Method::POST {
-        return body::finish(body, site.limits, not_allowed("POST")).await;
+        return body::finish(body, site.limits(), not_allowed("POST")).await;
     }
     let Some(connection) = connection(&parts) else {
         return bare(StatusCode::INTERNAL_SERVER_ERROR);
@@ -97,7 +97,7 @@ async fn admitted<E: Answering>(
     headers: &HeaderMap,
     body: Body,
 ) -> Response {
-    match body::keep(body, site.limits.envelope, site.limits.request).await {
+    match body::keep(body, site.limits().envelope, site.limits().request).await {
         Ok(body) => in_kind(site, headers, &body, Asking::Principal(principal)).await,
         // 500, not 408: [MS-WSMV] 3.1.5.2.
         Err(reason) => body::refusal(reason, StatusCode::INTERNAL_SERVER_ERROR),
@@ -112,7 +112,7 @@ async fn anonymous<E: Answering>(
     headers: &HeaderMap,
     body: Body,
 ) -> Response {
-    let body = match body::keep(body, MAX_IDENTIFY, site.limits.logon).await {
+    let body = match body::keep(body, MAX_IDENTIFY, site.limits().logon).await {
         Ok(body) => body,
         Err(reason) => return body::refusal(reason, StatusCode::REQUEST_TIMEOUT),
     };

@@ -36,8 +36,7 @@ use super::connection::Due;
 use crate::auth::Channel;
 use crate::auth::ConnectionAuth;
 use crate::auth::Peer;
-use crate::config::ServiceSettings;
-use crate::config::WsmanSettings;
+use crate::config::Current;
 
 /// Sockets that are bound, and what is needed to serve them. Clients can
 /// connect from here on; they are answered once [`Listener::serve`] runs.
@@ -86,11 +85,9 @@ struct Times {
 /// # Errors
 ///
 /// [`Error`], and then none is bound.
-pub(crate) fn bind(
-    service: &ServiceSettings,
-    wsman: &WsmanSettings,
-    tls: &Tls,
-) -> Result<Listener, Error> {
+pub(crate) fn bind(settings: &Arc<Current>, tls: &Tls) -> Result<Listener, Error> {
+    let now = settings.get();
+    let (service, wsman) = (&now.service, &now.wsman);
     let mut sockets = Vec::new();
     let mut addresses = Vec::new();
     for &address in &service.listen {

@@ -16,6 +16,7 @@ use super::Error;
 use super::Keys;
 use super::Page;
 use super::Provider;
+use super::Query;
 use super::View;
 use super::bits_client_file;
 use super::bits_client_file::Onlooker;
@@ -74,7 +75,7 @@ impl BitsClientJob {
         let mut size = LEAST_SIZE;
         if view
             .only
-            .is_none_or(|only| only.eq_ignore_ascii_case(FILES))
+            .is_none_or(|only| only.iter().any(|name| name == FILES))
             && let Some((files, files_size)) = self.files(by, job, view.room)?
         {
             instance.set(FILES, Value::Array(files))?;
@@ -162,6 +163,10 @@ impl Provider for BitsClientJob {
         })
     }
 
+    fn create<'a>(&'a self, _: &'a Principal, _: Values) -> Answer<'a, Keys> {
+        Box::pin(async { Err(Error::NotSupported) })
+    }
+
     fn put<'a>(&'a self, by: &'a Principal, keys: &'a Keys, values: Values) -> Answer<'a, ()> {
         Box::pin(async move {
             let (id, changes) = (job_id(keys)?, arguments::changes(&values)?);
@@ -235,17 +240,11 @@ impl Provider for BitsClientJob {
         })
     }
 
-    fn page<'a>(
-        &'a self,
-        by: &'a Principal,
-        after: Option<Cursor>,
-        limit: usize,
-        view: View<'a>,
-    ) -> Answer<'a, Page> {
+    fn page<'a>(&'a self, by: &'a Principal, query: Query<'a>) -> Answer<'a, Page> {
         Box::pin(async move {
             let by = caller(by);
-            let after = after.map(|cursor| read_cursor(&cursor)).transpose()?;
-            let limit = limit.max(1);
+            let after = query.after.map(read_cursor).transpose()?;
+            let (limit, view) = (query.limit.max(1), query.view);
             // One more, to know whether it is the last page.
             let jobs = self.engine.jobs(&by, after, limit.saturating_add(1))?;
             let mut items = Vec::with_capacity(jobs.len().min(limit));
@@ -260,7 +259,11 @@ impl Provider for BitsClientJob {
                 items.push((instance, Cursor(job.id.to_octets().to_vec())));
             }
             let is_last = items.len() == jobs.len();
-            Ok(Page { items, is_last })
+            Ok(Page {
+                items,
+                reached: None,
+                is_last,
+            })
         })
     }
 

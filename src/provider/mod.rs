@@ -6,6 +6,7 @@ use std::pin::Pin;
 
 use crate::auth::Principal;
 use crate::bits::Hresult;
+use crate::cim::Condition;
 use crate::cim::Instance;
 use crate::cim::Value;
 use crate::cim::Values;
@@ -25,6 +26,10 @@ pub(crate) trait Provider: Send + Sync {
     fn get<'a>(&'a self, by: &'a Principal, keys: &'a Keys, view: View<'a>)
     -> Answer<'a, Instance>;
 
+    /// Makes an instance from what a client may give of a new one; gives its
+    /// keys.
+    fn create<'a>(&'a self, by: &'a Principal, values: Values) -> Answer<'a, Keys>;
+
     /// Sets properties: only writable ones are in `values`.
     fn put<'a>(&'a self, by: &'a Principal, keys: &'a Keys, values: Values) -> Answer<'a, ()>;
 
@@ -42,15 +47,10 @@ pub(crate) trait Provider: Send + Sync {
         arguments: Values,
     ) -> Answer<'a, Values>;
 
-    /// A slice of all instances that `by` may see, in a stable order: at most
-    /// `limit` that come after `after`.
-    fn page<'a>(
-        &'a self,
-        by: &'a Principal,
-        after: Option<Cursor>,
-        limit: usize,
-        view: View<'a>,
-    ) -> Answer<'a, Page>;
+    /// A slice of the instances that `by` may see and that `query` asks for,
+    /// in a stable order. Looks at no more than a bounded number of instances:
+    /// a page may be empty though others follow.
+    fn page<'a>(&'a self, by: &'a Principal, query: Query<'a>) -> Answer<'a, Page>;
 
     /// How many instances `by` may see.
     fn count<'a>(&'a self, by: &'a Principal) -> Answer<'a, u64>;
@@ -62,11 +62,25 @@ pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 
 /// Key values as a client wrote them, by canonical name.
 pub(crate) type Keys = Vec<(String, String)>;
 
+/// Which instances are wanted next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Query<'a> {
+    /// The page begins after this place; none: at the start.
+    pub(crate) after: Option<&'a Cursor>,
+    /// At most so many.
+    pub(crate) limit: usize,
+    /// What of each.
+    pub(crate) view: View<'a>,
+    /// Only those that it holds for: the provider looks at all of it, and
+    /// leaves to its store what that can do by itself.
+    pub(crate) condition: Option<&'a Condition>,
+}
+
 /// What of an instance is wanted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
-    /// Only this property, by canonical name; the others may stay null.
-    pub(crate) only: Option<&'a str>,
+    /// Only these properties, by canonical name; the others may stay null.
+    pub(crate) only: Option<&'a [String]>,
     /// Octets that the answer has room for: a `[Bulk]` property that cannot
     /// fit may stay null unread.
     pub(crate) room: usize,
@@ -82,6 +96,9 @@ pub(crate) struct Cursor(pub(crate) Vec<u8>);
 pub(crate) struct Page {
     /// Each instance with the cursor that goes on after it.
     pub(crate) items: Vec<(Instance, Cursor)>,
+    /// Where the next page begins when it is not after the last item: what was
+    /// looked at since did not fit the condition.
+    pub(crate) reached: Option<Cursor>,
     /// There is nothing after the last item.
     pub(crate) is_last: bool,
 }

@@ -5,6 +5,7 @@ use crate::cim::Instance;
 use crate::cim::xml;
 use crate::cim::xml::Extent;
 use crate::provider::Cursor;
+use crate::provider::Query;
 use crate::provider::View;
 use crate::xml::Writer;
 
@@ -53,12 +54,9 @@ pub(super) async fn collect(
     enumeration: &Enumeration,
     budget: Budget,
 ) -> Result<Batch, Error> {
-    let key = match (enumeration.mode, single_key(served)) {
-        (Mode::Epr, Some(key)) => Some(key),
-        _ => None,
-    };
+    let keys: Vec<String> = served.class.keys().map(|key| key.name.clone()).collect();
     let view = View {
-        only: key,
+        only: (enumeration.mode == Mode::Epr).then_some(keys.as_slice()),
         room: budget.octets,
     };
     let mut writer = Writer::with_capacity(budget.octets.min(FIRST_CAPACITY));
@@ -71,16 +69,17 @@ pub(super) async fn collect(
     };
     let mut step = FIRST_STEP;
     'full: while batch.items < budget.items {
-        let limit = step.min(budget.items - batch.items);
+        let query = Query {
+            after: batch.after.as_ref(),
+            limit: step.min(budget.items - batch.items),
+            view,
+            condition: None,
+        };
         let page = served
             .provider
-            .page(by, batch.after.clone(), limit, view)
+            .page(by, query)
             .await
             .map_err(|error| During::Access.error(error))?;
-        if page.items.is_empty() {
-            batch.is_last = true;
-            break;
-        }
         for (instance, cursor) in page.items {
             match add(&mut writer, served, &instance, enumeration, budget) {
                 Added::Yes => {
@@ -96,6 +95,9 @@ pub(super) async fn collect(
         if page.is_last {
             batch.is_last = true;
             break;
+        }
+        if page.reached.is_some() {
+            batch.after = page.reached;
         }
         step = (step * 2).min(LAST_STEP);
     }
@@ -152,14 +154,6 @@ fn write_item(
             served.write_epr(writer, instance, form);
             writer.end();
         }
-    }
-}
-
-fn single_key(served: &Served) -> Option<&str> {
-    let mut keys = served.class.keys();
-    match (keys.next(), keys.next()) {
-        (Some(key), None) => Some(&key.name),
-        _ => None,
     }
 }
 

@@ -8,12 +8,15 @@ use tokio::time::timeout;
 
 use crate::auth::Principal;
 use crate::cim::Catalog;
+use crate::config::Current;
+use crate::config::Settings;
 use crate::config::WsmanSettings;
 use crate::provider;
 use crate::provider::Provider;
 use crate::xml::Limits;
 
 use super::Answer;
+use super::config;
 use super::contexts::Contexts;
 use super::create;
 use super::delete;
@@ -30,7 +33,8 @@ use super::put;
 use super::release;
 use super::renew;
 use super::request::Request;
-use super::resource::ResourceUri;
+use super::resource::Resource;
+use super::schema;
 use super::target;
 use super::target::Served;
 use super::target::Target;
@@ -41,8 +45,10 @@ pub(super) struct Service {
     pub(super) served: Vec<Served>,
     /// The open enumerations.
     pub(super) contexts: Contexts,
+    /// Every class.
+    pub(super) catalog: Catalog,
     operations: Operations,
-    settings: WsmanSettings,
+    settings: Arc<Current>,
 }
 
 impl Service {
@@ -52,35 +58,26 @@ impl Service {
     ///
     /// A sentence that names what does not fit together.
     pub(super) fn new(
-        settings: &WsmanSettings,
+        settings: &Arc<Current>,
+        catalog: Catalog,
         providers: Vec<Arc<dyn Provider>>,
     ) -> Result<Self, String> {
-        let catalog = Catalog::bundled().map_err(|error| error.to_string())?;
+        let wsman = &settings.get().wsman;
         Ok(Self {
             served: target::pair(&catalog, providers)?,
             contexts: Contexts::new(
-                Duration::from_millis(settings.enumeration_timeout_ms),
-                settings.max_enumerations_per_user,
+                Duration::from_millis(wsman.enumeration_timeout_ms),
+                wsman.max_enumerations_per_user,
             ),
-            operations: Operations::new(settings.max_concurrent_operations_per_user),
-            settings: settings.clone(),
+            operations: Operations::new(wsman.max_concurrent_operations_per_user),
+            settings: Arc::clone(settings),
+            catalog,
         })
     }
 
-    /// What the administrator decided.
-    pub(super) fn settings(&self) -> &WsmanSettings {
-        &self.settings
-    }
-
-    /// What an envelope may cost.
-    pub(super) fn xml_limits(&self) -> Limits {
-        let octets = super::request::max_octets(&self.settings);
-        Limits {
-            octets,
-            depth: MAX_DEPTH,
-            elements: octets / OCTETS_PER_ELEMENT,
-            attributes: MAX_ATTRIBUTES,
-        }
+    /// What is in force.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.settings.get()
     }
 
     /// Does what `request` asks for.
@@ -109,7 +106,14 @@ impl Service {
         if request.resource_uri.is_empty() {
             return Err(Error::NoSuchResource("none is given".to_owned()));
         }
-        let uri = ResourceUri::parse(request.resource_uri)?;
+        let uri = match Resource::parse(request.resource_uri)? {
+            Resource::Class(uri) => uri,
+            Resource::Schema => return schema::answer(self, request).await,
+            Resource::Config(path) => {
+                return config::answer(self, by, request, &path, permit).await;
+            }
+            Resource::Shell => return Err(Error::NoShell),
+        };
         if uri.is_all_classes() {
             return match request.action.strip_prefix(ENUMERATION) {
                 Some("Enumerate") => Err(enumerate::all_classes(request)),
@@ -136,6 +140,17 @@ impl Service {
             };
         }
         invoke::answer(by, request, target, permit).await
+    }
+}
+
+/// What an envelope may cost.
+pub(super) fn xml_limits(settings: &WsmanSettings) -> Limits {
+    let octets = super::request::max_octets(settings);
+    Limits {
+        octets,
+        depth: MAX_DEPTH,
+        elements: octets / OCTETS_PER_ELEMENT,
+        attributes: MAX_ATTRIBUTES,
     }
 }
 

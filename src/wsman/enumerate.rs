@@ -120,7 +120,7 @@ pub(super) async fn begin(
 
 /// `MaxBatchItems`.
 pub(super) fn max_batch_items(service: &Service) -> usize {
-    usize::try_from(service.settings().max_batch_items)
+    usize::try_from(service.settings().wsman.max_batch_items)
         .unwrap_or(usize::MAX)
         .max(1)
 }

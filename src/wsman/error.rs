@@ -61,6 +61,9 @@ pub(super) enum Error {
     /// The resource URI is missing, or of a family that is not served.
     #[error("the resource URI is not served here: {0}")]
     NoSuchResource(String),
+    /// A command or PowerShell shell.
+    #[error("this endpoint manages background transfer jobs; it has no shells")]
+    NoShell,
     /// The resource URI is longer than any that is served.
     #[error("the resource URI is too long")]
     UriTooLong,
@@ -88,6 +91,9 @@ pub(super) enum Error {
     /// More selectors than any class has keys, or longer ones.
     #[error("there are too many selectors, or too long ones")]
     TooManySelectors,
+    /// More options than any client has.
+    #[error("there are too many options")]
+    TooManyOptions,
     /// An enumeration of one instance.
     #[error("an enumeration takes no key as a selector")]
     EnumerateWithKeys,

@@ -169,7 +169,7 @@ fn row(error: &Error) -> Row {
             .sender("EncodingLimit", 2_150_858_878)
             .detail("MinimumEnvelopeLimit"),
 
-        Error::NoSuchResource(_) => Addressing
+        Error::NoSuchResource(_) | Error::NoShell => Addressing
             .sender("DestinationUnreachable", 2_150_858_811)
             .detail("InvalidResourceURI"),
         Error::UriTooLong => Wsman
@@ -197,6 +197,9 @@ fn row(error: &Error) -> Row {
         Error::TooManySelectors => Wsman
             .sender("EncodingLimit", 2_150_858_826)
             .detail("SelectorLimit"),
+        Error::TooManyOptions => Wsman
+            .sender("EncodingLimit", 2_150_858_827)
+            .detail("OptionLimit"),
         Error::EnumerateWithKeys => Wsman
             .sender("InvalidSelectors", 2_150_859_016)
             .detail("UnexpectedSelectors"),

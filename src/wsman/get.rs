@@ -53,7 +53,7 @@ pub(super) async fn answer(
 /// may be loaded than the answer has room for.
 pub(super) fn fragment_view<'f>(fragment: &Fragment<'f>, room: usize) -> View<'f> {
     View {
-        only: Some(fragment.property.name.as_str()),
+        only: Some(std::slice::from_ref(&fragment.property.name)),
         room: match fragment.position {
             Some(_) => room.max(ROOM_FOR_POSITION),
             None => room,

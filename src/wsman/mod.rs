@@ -6,6 +6,7 @@
 //! and [`fault`] is the one table from errors to faults.
 
 mod batch;
+mod config;
 mod contexts;
 mod create;
 mod delete;
@@ -14,6 +15,7 @@ mod duration;
 mod enumerate;
 mod error;
 mod fault;
+mod filter;
 mod fragment;
 mod get;
 mod identify;
@@ -26,6 +28,7 @@ mod renew;
 mod reply;
 mod request;
 mod resource;
+mod schema;
 mod selector;
 mod target;
 
@@ -35,7 +38,8 @@ mod tests;
 use std::sync::Arc;
 
 use crate::auth::Principal;
-use crate::config::WsmanSettings;
+use crate::cim::Catalog;
+use crate::config::Current;
 use crate::provider::Provider;
 use crate::soap::Addressing;
 use crate::soap::Envelope;
@@ -70,17 +74,18 @@ pub(crate) struct Answer {
 }
 
 impl Endpoint {
-    /// An endpoint for `providers`, whose classes must be exactly those of the
-    /// schema that have instances of their own.
+    /// An endpoint for `providers`, whose classes must be exactly those of
+    /// `catalog` that have instances of their own.
     ///
     /// # Errors
     ///
     /// A sentence that names the class without provider, or the reverse.
     pub(crate) fn new(
-        settings: &WsmanSettings,
+        settings: &Arc<Current>,
+        catalog: Catalog,
         providers: Vec<Arc<dyn Provider>>,
     ) -> Result<Self, String> {
-        let service = Service::new(settings, providers)?;
+        let service = Service::new(settings, catalog, providers)?;
         Ok(Self { service })
     }
 
@@ -92,7 +97,9 @@ impl Endpoint {
         envelope: &str,
         encoding: Encoding,
     ) -> Answer {
-        let envelope = match Envelope::parse(envelope, &self.service.xml_limits()) {
+        let settings = self.service.settings();
+        let limits = dispatch::xml_limits(&settings.wsman);
+        let envelope = match Envelope::parse(envelope, &limits) {
             Ok(envelope) => envelope,
             Err(error) => return refuse(&Error::Envelope(error), &Origin::default()),
         };
@@ -110,8 +117,8 @@ impl Endpoint {
                 envelope: None,
             };
         }
-        let settings = self.service.settings();
-        let answer = match Request::read(&envelope, &addressing, origin, settings, encoding) {
+        let answer = match Request::read(&envelope, &addressing, origin, &settings.wsman, encoding)
+        {
             Ok(request) => {
                 tracing::debug!(
                     user = by.name(),
@@ -138,7 +145,8 @@ impl Endpoint {
     /// settings allows anything: `wsman:AccessDenied` in answer to `envelope`.
     pub(crate) fn denied(&self, envelope: &str) -> Answer {
         let error = Error::Denied;
-        let Ok(envelope) = Envelope::parse(envelope, &self.service.xml_limits()) else {
+        let limits = dispatch::xml_limits(&self.service.settings().wsman);
+        let Ok(envelope) = Envelope::parse(envelope, &limits) else {
             return refuse(&error, &Origin::default());
         };
         let Ok(addressing) = Addressing::read(&envelope) else {

@@ -83,7 +83,7 @@ fn values(
     if !body.local().eq_ignore_ascii_case(&target.class().name) {
         return Err(Error::Body("its element is not named after the class"));
     }
-    let changes = xml::read_changes(target.class(), body, request.modified.as_deref())
+    let changes = xml::read_changes(target.class(), body, request.modified().as_deref())
         .map_err(Error::Representation)?;
     for (name, written) in changes.keys {
         let is_same = keys

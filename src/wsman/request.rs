@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::bits::Language;
 use crate::config::WsmanSettings;
 use crate::soap::Addressing;
 use crate::soap::Envelope;
@@ -26,6 +27,20 @@ pub(super) struct Origin<'e> {
     pub(super) machine: &'e str,
     /// The client writes WS-Addressing 1.0 of the W3C.
     pub(super) is_addressing10: bool,
+    /// `wsman:Locale`: in which language he wants sentences.
+    pub(super) language: Language,
+}
+
+/// One option of `wsman:OptionSet`; a name may stand more than once.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct ClientOption<'e> {
+    /// Opaque: Windows' names have colons.
+    pub(super) name: &'e str,
+    /// Trimmed; empty when it is nil.
+    pub(super) value: &'e str,
+    /// The client would rather have a fault than an answer that does not heed
+    /// it.
+    pub(super) must_comply: bool,
 }
 
 /// A request whose header blocks are right.
@@ -49,8 +64,10 @@ pub(super) struct Request<'e> {
     pub(super) encoding: Encoding,
     /// `wsman:FragmentTransfer`: the expression.
     pub(super) fragment: Option<&'e str>,
-    /// The properties that a Put means, if the client names them.
-    pub(super) modified: Option<Vec<&'e str>>,
+    /// `wsman:OptionSet`.
+    pub(super) options: Vec<ClientOption<'e>>,
+    /// `wsman:RequestEPR` is there.
+    pub(super) wants_epr: bool,
     /// `wsman:RequestTotalItemsCountEstimate` is there.
     pub(super) wants_count: bool,
     /// What lies in the body.
@@ -64,7 +81,14 @@ impl<'e> Origin<'e> {
             .headers()
             .iter()
             .any(|block| block.local() == "Action" && block.ns() == ns::ADDRESSING10);
+        let language = envelope
+            .headers()
+            .iter()
+            .find(|block| block.is(ns::WSMAN, "Locale"))
+            .and_then(|block| block.attribute(ns::XML, "lang"))
+            .map_or_else(Language::default, Language::from_tag);
         Self {
+            language,
             message_id: addressing
                 .message_id
                 .filter(|id| !id.is_empty() && id.len() <= MAX_ID),
@@ -98,7 +122,8 @@ impl<'e> Request<'e> {
             max_octets: max_octets(settings),
             encoding,
             fragment: None,
-            modified: None,
+            options: Vec::new(),
+            wants_epr: false,
             wants_count: false,
             body: envelope.payload(),
         };
@@ -160,7 +185,11 @@ impl<'e> Request<'e> {
                 true
             }
             (ns::WSMAN, "OptionSet") => {
-                self.take_options(block);
+                self.take_options(block)?;
+                true
+            }
+            (ns::WSMAN, "RequestEPR") => {
+                self.wants_epr = true;
                 true
             }
             (ns::WSMAN, "RequestTotalItemsCountEstimate") => {
@@ -171,8 +200,8 @@ impl<'e> Request<'e> {
                 return Err(Error::HeaderInvalid("ActivityId"));
             }
             (ns::WSMAN, "Locale") | (ns::MS, "DataLocale" | "SessionId" | "ActivityId") => true,
-            // A robust connection, an endpoint reference in the answer, and so
-            // on: left alone unless the client insists.
+            // A robust connection and so on: left alone unless the client
+            // insists.
             _ => false,
         };
         if !is_known && must_understand(block) {
@@ -197,18 +226,34 @@ impl<'e> Request<'e> {
         Ok(())
     }
 
-    /// Options that are not known have no effect, whatever they ask for: CIM
-    /// and WMI resources of Windows do the same ([MS-WSMV] footnote 52).
-    fn take_options(&mut self, set: &'e Element<'e>) {
+    fn take_options(&mut self, set: &'e Element<'e>) -> Result<(), Error> {
         for option in set.children() {
-            if option.is(ns::WSMAN, "Option")
-                && option.attribute("", "Name") == Some(MODIFIED_PROPERTIES)
-            {
-                self.modified
-                    .get_or_insert_default()
-                    .push(option.text().trim());
+            if !option.is(ns::WSMAN, "Option") {
+                continue;
             }
+            if self.options.len() == MAX_OPTIONS {
+                return Err(Error::TooManyOptions);
+            }
+            let must_comply = option.attribute("", "MustComply").map_or("", str::trim);
+            self.options.push(ClientOption {
+                name: option.attribute("", "Name").unwrap_or_default().trim(),
+                value: option.text().trim(),
+                must_comply: matches!(must_comply, "true" | "1"),
+            });
         }
+        Ok(())
+    }
+
+    /// The properties that a Put means, if the client names them: Windows
+    /// lists those that a CIM client changed.
+    pub(super) fn modified(&self) -> Option<Vec<&'e str>> {
+        let named: Vec<_> = self
+            .options
+            .iter()
+            .filter(|option| option.name == MODIFIED_PROPERTIES)
+            .map(|option| option.value)
+            .collect();
+        (!named.is_empty()).then_some(named)
     }
 
     /// A missing `ReplyTo` is taken as the anonymous one: there is no other.
@@ -283,7 +328,6 @@ const ADDRESSING_BLOCKS: [&str; 7] = [
     "From",
 ];
 
-/// Windows lists the properties that a CIM client changed by this option.
 const MODIFIED_PROPERTIES: &str = "wmiarray:__MIInstanceModifiedPropertiesList";
 
 /// The only dialect of fragments.
@@ -294,6 +338,9 @@ const MIN_ENVELOPE: u64 = 8_192;
 
 /// Octets of `MessageID` and of `ActivityId` ([MS-WSMV] footnote 47).
 const MAX_ID: usize = 2_048;
+
+/// Options of one request: a CIM client names each property that it changed.
+const MAX_OPTIONS: usize = 256;
 
 /// Octets of a resource URI.
 const MAX_URI: usize = 2_048;

@@ -12,7 +12,49 @@ pub(super) enum Form {
     Dmtf,
 }
 
-/// A resource URI taken apart.
+/// What a resource URI leads to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Resource {
+    /// A class, or all classes of a namespace.
+    Class(ResourceUri),
+    /// The classes themselves: `…/wbem/cim-xml/2/cim-schema/2/*`.
+    Schema,
+    /// `winrm/config`, or the part of it with this path, in lower case and
+    /// without slashes around it: empty, `listener`, `service/auth`.
+    Config(String),
+    /// `…/windows/shell` and what lies below it.
+    Shell,
+}
+
+impl Resource {
+    /// Takes `text` apart, as [`ResourceUri::parse`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchResource`] for a URI of another family.
+    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+        // Nearly all requests are for a class.
+        let refused = match ResourceUri::parse(text) {
+            Ok(uri) => return Ok(Self::Class(uri)),
+            Err(refused) => refused,
+        };
+        let path = normal(text.trim());
+        if path.eq_ignore_ascii_case(SCHEMA) {
+            return Ok(Self::Schema);
+        }
+        for prefix in [CONFIG, CONFIG_ALIAS] {
+            if let Some(part) = below(&path, prefix) {
+                return Ok(Self::Config(part.to_ascii_lowercase()));
+            }
+        }
+        if below(&path, SHELL).is_some() {
+            return Ok(Self::Shell);
+        }
+        Err(refused)
+    }
+}
+
+/// A resource URI of classes taken apart.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct ResourceUri {
     /// Its family.
@@ -118,11 +160,25 @@ fn strip_prefix<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
         .and_then(|_| text.get(prefix.len()..))
 }
 
+/// What stands below `prefix` in a normal path; nothing when it is `prefix`
+/// itself.
+fn below<'t>(path: &'t str, prefix: &str) -> Option<&'t str> {
+    let rest = strip_prefix(path, prefix)?;
+    if rest.is_empty() {
+        return Some(rest);
+    }
+    rest.strip_prefix('/')
+}
+
 /// The prefixes as [`normal`] leaves them.
 const WMI_PREFIX: &str = "http:/schemas.microsoft.com/wbem/wsman/1/wmi/";
 const WMI_ALIAS: &str = "wmi/";
 const DMTF_PREFIX: &str = "http:/schemas.dmtf.org/wbem/wscim/1/cim-schema/2/";
 const DMTF_ALL: &str = "http:/schemas.dmtf.org/wbem/wscim/1/*";
+const SCHEMA: &str = "http:/schemas.dmtf.org/wbem/cim-xml/2/cim-schema/2/*";
+const CONFIG: &str = "http:/schemas.microsoft.com/wbem/wsman/1/config";
+const CONFIG_ALIAS: &str = "winrm/config";
+const SHELL: &str = "http:/schemas.microsoft.com/wbem/wsman/1/windows/shell";
 
 #[cfg(test)]
 mod tests {
@@ -172,6 +228,37 @@ mod tests {
     }
 
     #[test]
+    fn resources_that_are_no_classes_are_told_apart() {
+        let config = |part: &str| Some(Resource::Config(part.to_owned()));
+        for (text, wanted) in [
+            (
+                "http://schemas.dmtf.org/wbem/cim-xml/2/cim-schema/2/*",
+                Some(Resource::Schema),
+            ),
+            (
+                "http://schemas.microsoft.com/wbem/wsman/1/config",
+                config(""),
+            ),
+            (
+                "http://schemas.microsoft.com/wbem/wsman/1/config/Service/Auth/",
+                config("service/auth"),
+            ),
+            ("winrm/config/listener", config("listener")),
+            ("http://schemas.microsoft.com/wbem/wsman/1/configure", None),
+            (
+                "http://schemas.microsoft.com/wbem/wsman/1/windows/shell/cmd",
+                Some(Resource::Shell),
+            ),
+            (
+                "http://schemas.microsoft.com/wbem/wsman/1/windows/EventLog",
+                None,
+            ),
+        ] {
+            assert_eq!(Resource::parse(text).ok(), wanted, "{text}");
+        }
+    }
+
+    #[test]
     fn other_families_are_refused() {
         for text in [
             "",
@@ -189,7 +276,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_text_is_read_or_refused(text in "\\PC*") {
-            let _ = ResourceUri::parse(&text);
+            let _ = Resource::parse(&text);
             let _ = ResourceUri::parse(&format!("wmi/{text}"));
         }
     }

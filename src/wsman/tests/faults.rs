@@ -501,7 +501,7 @@ async fn too_many_operations_of_one_user_are_refused() {
         max_concurrent_operations_per_user: 1,
         ..WsmanSettings::default()
     };
-    let bench = Bench::with(jobs, &settings);
+    let bench = Bench::with(jobs, settings);
     let slow = set_job_state("2");
     let (first, second) = tokio::join!(bench.post(&slow), bench.post(&slow));
     let codes = [&first, &second].map(|answer| gist(&fault_of(answer)));
@@ -516,7 +516,9 @@ async fn too_many_operations_of_one_user_are_refused() {
 
 #[test]
 fn a_class_without_provider_stops_the_start() {
-    let error = Endpoint::new(&WsmanSettings::default(), Vec::new()).err();
+    let settings = current(WsmanSettings::default());
+    let catalog = Catalog::bundled().expect("schemas are correct");
+    let error = Endpoint::new(&settings, catalog.clone(), Vec::new()).err();
     assert_eq!(
         error.as_deref(),
         Some("class BitsClientJob has no provider")
@@ -524,7 +526,7 @@ fn a_class_without_provider_stops_the_start() {
     let jobs = Arc::new(Jobs::new());
     let twice: Vec<Arc<dyn Provider>> =
         vec![Arc::new(Arc::clone(&jobs)), Arc::new(Arc::clone(&jobs))];
-    assert!(Endpoint::new(&WsmanSettings::default(), twice).is_err());
+    assert!(Endpoint::new(&settings, catalog, twice).is_err());
 }
 
 proptest! {

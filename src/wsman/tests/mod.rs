@@ -15,6 +15,8 @@ use crate::cim::Catalog;
 use crate::cim::Instance;
 use crate::cim::Value;
 use crate::cim::Values;
+use crate::config::Current;
+use crate::config::Settings;
 use crate::config::WsmanSettings;
 use crate::provider;
 use crate::provider::Cursor;
@@ -22,6 +24,7 @@ use crate::provider::Error;
 use crate::provider::Keys;
 use crate::provider::Page;
 use crate::provider::Provider;
+use crate::provider::Query;
 use crate::provider::View;
 use crate::soap::Envelope;
 use crate::soap::Fault;
@@ -139,6 +142,10 @@ impl Provider for Arc<Jobs> {
         })
     }
 
+    fn create<'a>(&'a self, _: &'a Principal, _: Values) -> provider::Answer<'a, Keys> {
+        Box::pin(async { Err(Error::NotSupported) })
+    }
+
     fn put<'a>(
         &'a self,
         _: &'a Principal,
@@ -228,27 +235,25 @@ impl Provider for Arc<Jobs> {
         })
     }
 
-    fn page<'a>(
-        &'a self,
-        _: &'a Principal,
-        after: Option<Cursor>,
-        limit: usize,
-        _: View<'a>,
-    ) -> provider::Answer<'a, Page> {
+    fn page<'a>(&'a self, _: &'a Principal, query: Query<'a>) -> provider::Answer<'a, Page> {
         Box::pin(async move {
             let jobs = self.all.lock().expect("no panic");
-            let from = after.map_or(0, |cursor| {
-                usize::from_be_bytes(cursor.0.try_into().expect("ours"))
+            let from = query.after.map_or(0, |cursor| {
+                usize::from_be_bytes(cursor.0.as_slice().try_into().expect("ours"))
             });
             let items: Vec<_> = jobs
                 .iter()
                 .enumerate()
                 .skip(from)
-                .take(limit)
+                .take(query.limit)
                 .map(|(at, job)| (job.clone(), Cursor((at + 1).to_be_bytes().to_vec())))
                 .collect();
             let is_last = from + items.len() >= jobs.len();
-            Ok(Page { items, is_last })
+            Ok(Page {
+                items,
+                reached: None,
+                is_last,
+            })
         })
     }
 
@@ -269,13 +274,18 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self::with(Jobs::new(), &WsmanSettings::default())
+        Self::with(Jobs::new(), WsmanSettings::default())
     }
 
-    fn with(jobs: Jobs, settings: &WsmanSettings) -> Self {
+    fn with(jobs: Jobs, settings: WsmanSettings) -> Self {
         let jobs = Arc::new(jobs);
-        let endpoint = Endpoint::new(settings, vec![Arc::new(Arc::clone(&jobs))])
-            .expect("the class has its provider");
+        let catalog = jobs.catalog.clone();
+        let endpoint = Endpoint::new(
+            &current(settings),
+            catalog,
+            vec![Arc::new(Arc::clone(&jobs))],
+        )
+        .expect("the class has its provider");
         Self {
             jobs,
             endpoint,
@@ -308,6 +318,13 @@ impl Bench {
         let answer = self.post(envelope).await;
         fault_of(&answer)
     }
+}
+
+fn current(wsman: WsmanSettings) -> Arc<Current> {
+    Arc::new(Current::new(Settings {
+        wsman,
+        ..Settings::default()
+    }))
 }
 
 /// The HTTP server moves requests between threads.

@@ -403,7 +403,7 @@ async fn an_instance_that_is_too_large_goes_without_its_bulk() {
 async fn a_timeout_ends_the_wait_but_not_the_work() {
     let mut jobs = Jobs::new();
     jobs.pause = Duration::from_secs(5);
-    let bench = Bench::with(jobs, &WsmanSettings::default());
+    let bench = Bench::with(jobs, WsmanSettings::default());
     let body = format!(
         "<p:CreateJob_INPUT xmlns:p=\"{WMI}\"><p:DisplayName>n</p:DisplayName>\
          <p:RemoteUrl>u</p:RemoteUrl><p:LocalFile>f</p:LocalFile></p:CreateJob_INPUT>"
