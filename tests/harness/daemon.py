@@ -57,7 +57,8 @@ def free_port() -> int:
 class Daemon:
     """One installation: a folder with settings, state and files."""
 
-    def __init__(self, folder: Path, settings: Settings | None = None) -> None:
+    def __init__(self, folder: Path, settings: Settings | None = None, program: Path | None = None) -> None:
+        self.program = program or binary()
         self.folder = folder
         self.state = folder / "state"
         self.files = folder / "files"
@@ -111,7 +112,7 @@ class Daemon:
 
     def add_user(self, account: Account) -> None:
         """Makes the account known to the service."""
-        command = [str(binary()), "user", "add", account.name]
+        command = [str(self.program), "user", "add", account.name]
         command += ["--password-file", str(self.password_file(account)), "--config", str(self.config)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode:
@@ -119,7 +120,7 @@ class Daemon:
 
     def start(self, before: list[str] | None = None) -> None:
         """Starts the daemon, behind the command `before`, and waits until it answers."""
-        command = [*(before or []), str(binary()), "serve", "--config", str(self.config)]
+        command = [*(before or []), str(self.program), "serve", "--config", str(self.config)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, umask=0o022
