@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from clients.base import WithDaemon
-from harness.wsman import JOB, SELECTOR_FILTER, WSMID
+from harness.wsman import JOB, SELECTOR_FILTER, WQL, WSMID
 
 
 class Wsl(WithDaemon):
@@ -65,9 +65,21 @@ class Wsl(WithDaemon):
         self.wsl("wslinvoke", JOB, "SetJobState", "JobState=1")
         self.assert_same(self.target(), source.data)
 
-    def test_a_filter_is_refused_with_a_fault_that_it_shows(self) -> None:
-        self.wsl("wslenum", JOB, "-dialect", SELECTOR_FILTER, "-filter", "JobId=x", expect=1)
-        self.assertRegex(self.output, "FilteringNotSupported|FilterDialectRequestedUnavailable")
+    def test_filters_narrow_what_it_lists(self) -> None:
+        url, _ = self.source()
+        jobs = [self.client.create_job(name, url, self.target(name)) for name in ("narrow", "wide")]
+        self.wsl("wslenum", JOB, "-dialect", SELECTOR_FILTER, "-filter", "DisplayName=narrow")
+        self.assertIn(jobs[0], self.output)
+        self.assertNotIn(jobs[1], self.output)
+        query = "SELECT * FROM BitsClientJob WHERE DisplayName='wide'"
+        self.wsl("wslenum", JOB, "-dialect", WQL, "-filter", query)
+        self.assertIn(jobs[1], self.output)
+        self.assertNotIn(jobs[0], self.output)
+
+    def test_a_filter_that_is_wrong_is_a_fault_that_it_shows(self) -> None:
+        query = "SELECT * FROM BitsClientJob WHERE Colour='red'"
+        self.wsl("wslenum", JOB, "-dialect", WQL, "-filter", query, expect=1)
+        self.assertIn("CannotProcessFilter", self.output)
 
 
 def _log(home: Path) -> str:

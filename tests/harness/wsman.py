@@ -28,6 +28,7 @@ WSMID = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 ANONYMOUS = f"{A}/role/anonymous"
 SELECTOR_FILTER = "http://schemas.dmtf.org/wbem/wsman/1/wsman/SelectorFilter"
+WQL = "http://schemas.microsoft.com/wbem/wsman/1/WQL"
 
 JOB = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/microsoft/bits/BitsClientJob"
 CIM_JOB = "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/BitsClientJob"
