@@ -16,6 +16,9 @@ use super::Failure;
 pub(super) const JOB: &str =
     "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/microsoft/bits/BitsClientJob";
 
+/// Every class of its namespace.
+const ALL: &str = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/microsoft/bits/*";
+
 /// What `SetJobState` takes: commands, not states.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum JobState {
@@ -97,14 +100,17 @@ pub(super) fn instance(id: &str) -> Resource {
     Resource::instance(JOB, "JobId", id)
 }
 
-/// The jobs that the account may see, page by page.
+/// The jobs that the account may see, page by page; those alone that the WQL
+/// condition `filter` holds for, if there is one.
 ///
 /// # Errors
 ///
 /// [`Error`].
-pub(super) async fn list(client: &Client) -> Result<Vec<Item>, Error> {
-    let class = Resource::class(JOB);
-    let mut page = client.enumerate(&class, PAGE).await?;
+pub(super) async fn list(client: &Client, filter: Option<&str>) -> Result<Vec<Item>, Error> {
+    let query = filter.map(|filter| format!("SELECT * FROM BitsClientJob WHERE {filter}"));
+    // Windows takes queries for all classes of a namespace only.
+    let class = Resource::class(if query.is_some() { ALL } else { JOB });
+    let mut page = client.enumerate(&class, query.as_deref(), PAGE).await?;
     let mut jobs = page.items;
     while let Some(context) = page.context {
         page = client.pull(&class, &context, PAGE).await?;
@@ -125,7 +131,7 @@ pub(super) async fn find(client: &Client, name: &str) -> Result<String, Failure>
     }
     let class = Resource::class(JOB);
     let mut found: Vec<String> = Vec::new();
-    let mut page = client.enumerate(&class, PAGE).await?;
+    let mut page = client.enumerate(&class, None, PAGE).await?;
     loop {
         for job in &page.items {
             if job.text("DisplayName") == Some(name)

@@ -111,7 +111,7 @@ pub(super) fn put_fragment(to: &str, resource: &Resource, property: &str, value:
     w.finish()
 }
 
-pub(super) fn enumerate(to: &str, class: &Resource, most: u32) -> String {
+pub(super) fn enumerate(to: &str, class: &Resource, query: Option<&str>, most: u32) -> String {
     let mut w = begin(to, class, ENUMERATE, LARGE);
     body(&mut w);
     w.start("n:Enumerate");
@@ -119,6 +119,12 @@ pub(super) fn enumerate(to: &str, class: &Resource, most: u32) -> String {
     w.start("w:OptimizeEnumeration");
     w.end();
     w.leaf("w:MaxElements", &most.to_string());
+    if let Some(query) = query {
+        w.start("w:Filter");
+        w.attribute("Dialect", WQL);
+        w.text(query);
+        w.end();
+    }
     w.finish()
 }
 
@@ -229,6 +235,7 @@ fn body(w: &mut Writer) {
 const TRANSFER_GET: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer/Get";
 const TRANSFER_PUT: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer/Put";
 const TRANSFER_DELETE: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer/Delete";
+const WQL: &str = "http://schemas.microsoft.com/wbem/wsman/1/WQL";
 const ENUMERATE: &str = "http://schemas.xmlsoap.org/ws/2004/09/enumeration/Enumerate";
 const PULL: &str = "http://schemas.xmlsoap.org/ws/2004/09/enumeration/Pull";
 const RELEASE: &str = "http://schemas.xmlsoap.org/ws/2004/09/enumeration/Release";

@@ -240,13 +240,20 @@ impl Client {
         read(&text).map(|_| ())
     }
 
-    /// Begins to list the instances of a class, so many at a time at most.
+    /// Begins to list the instances of a class, so many at a time at most;
+    /// those that `query` (WQL) selects, if there is one, and then `class`
+    /// means all classes of a namespace.
     ///
     /// # Errors
     ///
     /// [`Error`].
-    pub(crate) async fn enumerate(&self, class: &Resource, most: u32) -> Result<Page, Error> {
-        let request = message::enumerate(self.to(), class, most);
+    pub(crate) async fn enumerate(
+        &self,
+        class: &Resource,
+        query: Option<&str>,
+        most: u32,
+    ) -> Result<Page, Error> {
+        let request = message::enumerate(self.to(), class, query, most);
         let text = self.exchange(request).await?;
         let envelope = read(&text)?;
         page(payload(&envelope, ns::ENUMERATION, "EnumerateResponse")?)

@@ -75,7 +75,7 @@ async fn pages_are_read_from_either_namespace() {
     let endpoint = endpoint(answers.into(), true).await;
     let client = pinned(&endpoint);
     let class = Resource::class("urn:x/Job");
-    let page = client.enumerate(&class, 5).await.expect("a page");
+    let page = client.enumerate(&class, None, 5).await.expect("a page");
     assert_eq!((page.items.len(), page.context.as_deref()), (1, Some("c")));
     let page = client.pull(&class, "c", 5).await.expect("a page");
     assert_eq!((page.items.len(), page.context), (2, None));

@@ -78,6 +78,14 @@ class CommandLine(WithDaemon):
         self.assertIn("80190194", out.upper())
         self.job("watch", job, expect=1)
 
+    def test_a_listing_is_narrowed_by_a_condition(self) -> None:
+        job = self.create()
+        found = json.loads(self.job("list", "--json", "--where", f"State = 3 AND JobId = '{job}'"))
+        self.assertEqual([one["JobId"] for one in found], [job])
+        self.assertEqual(json.loads(self.job("list", "--json", "--where", "State = 8")), [])
+        self.job("list", "--where", "Colour = 'red'", expect=1)
+        self.assertIn("Colour", self.errors)
+
     def test_listing_as_json_is_one_document(self) -> None:
         job = self.create()
         listed = json.loads(self.job("list", "--json"))

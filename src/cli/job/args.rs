@@ -37,7 +37,7 @@ pub(super) enum Verb {
     /// Add files to a job.
     Add(AddArgs),
     /// List the jobs that the account may see.
-    List,
+    List(ListArgs),
     /// List the files of a job.
     Files(FilesArgs),
     /// Show everything about a job.
@@ -69,6 +69,15 @@ pub(super) enum Verb {
 pub(super) struct JobArgs {
     /// JobId or display name.
     pub(super) job: String,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ListArgs {
+    /// Only jobs that this WQL condition holds for, such as
+    /// "State = 4 AND DisplayName LIKE 'nightly%'".
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub(super) filter: Option<String>,
 }
 
 /// Arguments of `create`.

@@ -35,7 +35,7 @@ async fn attempt(args: Args) -> Result<ExitCode, Failure> {
     match &args.verb {
         Verb::Create(create) => verbs::create(&client, create, form).await?,
         Verb::Add(add) => verbs::add(&client, add, form).await?,
-        Verb::List => show::list(&client, form).await?,
+        Verb::List(args) => show::list(&client, form, args.filter.as_deref()).await?,
         Verb::Files(files) => show::files(&client, files, form).await?,
         Verb::Show(job) => show::show(&client, &job.job, form).await?,
         Verb::Set(set) => verbs::set(&client, set, form).await?,

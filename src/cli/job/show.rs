@@ -14,9 +14,9 @@ use super::Form;
 use super::args::FilesArgs;
 use super::fields;
 
-/// Lists the jobs.
-pub(super) async fn list(client: &Client, form: Form) -> Result<(), Failure> {
-    let jobs = class::list(client).await?;
+/// Lists the jobs, all or those that `filter` holds for.
+pub(super) async fn list(client: &Client, form: Form, filter: Option<&str>) -> Result<(), Failure> {
+    let jobs = class::list(client, filter).await?;
     if form == Form::Json {
         output::json(&Value::Array(jobs.iter().map(fields::json).collect()));
         return Ok(());
