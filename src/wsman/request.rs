@@ -148,7 +148,7 @@ impl<'e> Request<'e> {
                 seen.once("ResourceURI")?;
                 self.resource_uri = block.text().trim();
                 if self.resource_uri.len() > MAX_URI {
-                    return Err(Error::UriTooLong);
+                    return Err(Error::UriTooLong("ResourceURI"));
                 }
                 true
             }
@@ -165,15 +165,10 @@ impl<'e> Request<'e> {
             }
             (ns::WSMAN, "MaxEnvelopeSize") => {
                 seen.once("MaxEnvelopeSize")?;
-                let octets: u64 = block
-                    .text()
-                    .trim()
-                    .parse()
-                    .map_err(|_| Error::HeaderInvalid("MaxEnvelopeSize"))?;
+                let octets = octets(block.text().trim())?;
                 if octets < MIN_ENVELOPE {
                     return Err(Error::EnvelopeTooSmall);
                 }
-                let octets = usize::try_from(octets).unwrap_or(usize::MAX);
                 self.max_octets = self.max_octets.min(octets);
                 true
             }
@@ -185,6 +180,7 @@ impl<'e> Request<'e> {
                 true
             }
             (ns::WSMAN, "OptionSet") => {
+                seen.once("OptionSet")?;
                 self.take_options(block)?;
                 true
             }
@@ -196,7 +192,7 @@ impl<'e> Request<'e> {
                 self.wants_count = true;
                 true
             }
-            (ns::MS, "ActivityId") if block.text().trim().len() > MAX_ID => {
+            (ns::MS, "ActivityId") if block.text().trim().chars().count() > MAX_ID => {
                 return Err(Error::HeaderInvalid("ActivityId"));
             }
             (ns::WSMAN, "Locale") | (ns::MS, "DataLocale" | "SessionId" | "ActivityId") => true,
@@ -235,8 +231,12 @@ impl<'e> Request<'e> {
                 return Err(Error::TooManyOptions);
             }
             let must_comply = option.attribute("", "MustComply").map_or("", str::trim);
+            let name = option.attribute("", "Name").unwrap_or_default().trim();
+            if name.is_empty() {
+                return Err(Error::NamelessOption);
+            }
             self.options.push(ClientOption {
-                name: option.attribute("", "Name").unwrap_or_default().trim(),
+                name,
                 value: option.text().trim(),
                 must_comply: matches!(must_comply, "true" | "1"),
             });
@@ -262,8 +262,10 @@ impl<'e> Request<'e> {
             .action
             .filter(|action| !action.is_empty())
             .ok_or(Error::HeaderRequired("Action"))?;
-        if addressing.to.is_none_or(str::is_empty) {
-            return Err(Error::HeaderRequired("To"));
+        match addressing.to {
+            None | Some("") => return Err(Error::HeaderRequired("To")),
+            Some(to) if to.len() > MAX_URI => return Err(Error::UriTooLong("To")),
+            Some(_) => {}
         }
         match addressing.message_id {
             Some(id) if !id.is_empty() && id.len() <= MAX_ID => {}
@@ -285,6 +287,16 @@ impl<'e> Request<'e> {
 pub(super) fn max_octets(settings: &WsmanSettings) -> usize {
     let octets = u64::from(settings.max_envelope_size_kb) * 1_024;
     usize::try_from(octets).unwrap_or(usize::MAX)
+}
+
+/// The number in `MaxEnvelopeSize`, of any length: a larger one than there can
+/// be is as good as the largest.
+fn octets(text: &str) -> Result<usize, Error> {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|octet| octet.is_ascii_digit()) {
+        return Err(Error::HeaderInvalid("MaxEnvelopeSize"));
+    }
+    Ok(digits.parse().unwrap_or(usize::MAX))
 }
 
 /// Blocks that may be there once.
@@ -334,15 +346,15 @@ const MODIFIED_PROPERTIES: &str = "wmiarray:__MIInstanceModifiedPropertiesList";
 const XPATH: &str = "http://www.w3.org/TR/1999/REC-xpath-19991116";
 
 /// The least that a client may ask for, in octets ([MS-WSMV] 2.2.4.24).
-const MIN_ENVELOPE: u64 = 8_192;
+const MIN_ENVELOPE: usize = 8_192;
 
-/// Octets of `MessageID` and of `ActivityId` ([MS-WSMV] footnote 47).
+/// Octets of `MessageID` and characters of `ActivityId` ([MS-WSMV] footnote 47).
 const MAX_ID: usize = 2_048;
 
 /// Options of one request: a CIM client names each property that it changed.
 const MAX_OPTIONS: usize = 256;
 
-/// Octets of a resource URI.
+/// Octets of a resource URI and of the address in `To`.
 const MAX_URI: usize = 2_048;
 
 /// Octets of a DNS name.
@@ -351,6 +363,23 @@ const MAX_HOST: usize = 255;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_envelope_size_is_a_number_of_any_length() {
+        for (text, wanted) in [
+            ("512000", Some(512_000)),
+            ("+8192", Some(8_192)),
+            ("0", Some(0)),
+            ("99999999999999999999999", Some(usize::MAX)),
+            ("-1", None),
+            ("8 192", None),
+            ("8192.0", None),
+            ("+", None),
+            ("", None),
+        ] {
+            assert_eq!(octets(text).ok(), wanted, "{text}");
+        }
+    }
 
     #[test]
     fn the_host_is_cut_out_of_the_address() {

@@ -61,7 +61,9 @@ fn what_a_method_needs_is_named_when_it_is_missing() {
         let mut arguments = create();
         arguments.insert(missing, None);
         match wish(&arguments) {
-            Err(Error::BadValue { name, .. }) => assert_eq!(name, missing),
+            Err(Error::BadValue(value)) => {
+                assert_eq!((&*value.name, value.wrong), (missing, Wrong::Missing));
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -195,5 +197,5 @@ fn a_put_changes_what_it_names_and_takes_no_null() {
     assert_eq!(changes(&put).expect("changes"), expected);
     let mut null = Values::new();
     null.insert("DisplayName", None);
-    assert!(matches!(changes(&null), Err(Error::BadValue { .. })));
+    assert!(matches!(changes(&null), Err(Error::BadValue(_))));
 }
