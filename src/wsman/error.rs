@@ -213,7 +213,7 @@ pub(super) enum BodyError {
     #[error("its element is not named after the class")]
     NotOfClass,
     /// It is not the element of this name, which goes with the action.
-    #[error("the action goes with {0}")]
+    #[error("the action asks for {0}")]
     NotOfAction(&'static str),
     /// The element of this name holds no positive number.
     #[error("{0} must be a positive number")]

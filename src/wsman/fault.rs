@@ -441,3 +441,56 @@ const ADDRESSING_ACTION: &str = "http://schemas.xmlsoap.org/ws/2004/08/addressin
 
 /// Before every fault detail.
 const DETAIL: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman/faultDetail/";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn errors_that_no_class_here_provokes_have_their_rows_too() {
+        let missing = || ReadError::Missing("x".to_owned());
+        for (error, subcode, number, detail) in [
+            (
+                Error::MissingSelector("x".to_owned()),
+                "InvalidSelectors",
+                0x8033_805A,
+                "InsufficientSelectors",
+            ),
+            (
+                Error::Representation(missing()),
+                "InvalidRepresentation",
+                0x8033_8057,
+                "MissingValues",
+            ),
+        ] {
+            let row = row(&error);
+            assert_eq!(row.subcode, subcode);
+            assert_eq!(row.number, number);
+            assert_eq!(row.detail, Some(detail));
+            assert_ne!(pt_br::words(&error), error.to_string());
+        }
+    }
+
+    #[test]
+    fn a_sentence_begins_and_ends_as_one_and_is_cut() {
+        assert_eq!(sentence("it is so"), "It is so.");
+        assert_eq!(sentence("é assim: \"x\"?"), "É assim: \"x\"?");
+        assert_eq!(sentence("/srv/x is a folder"), "/srv/x is a folder.");
+        let long = sentence(&"x".repeat(MAX_SENTENCE + 1));
+        assert_eq!(long.chars().count(), MAX_SENTENCE + 1);
+        assert!(long.ends_with('…'));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_sentence_is_short_in_xml(text in "[&<>a-zé…]{0,900}") {
+            let mut writer = xml::Writer::with_capacity(0);
+            writer.text(&sentence(&text));
+            prop_assert!(writer.finish().len() <= MAX_SENTENCE + "…".len());
+        }
+    }
+}

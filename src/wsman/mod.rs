@@ -127,6 +127,7 @@ impl Endpoint {
                     user = by.name(),
                     action = request.action,
                     resource = request.resource_uri,
+                    activity = request.activity_id,
                     "Request"
                 );
                 self.service.answer(by, &request).await

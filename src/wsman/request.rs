@@ -66,6 +66,8 @@ pub(super) struct Request<'e> {
     pub(super) fragment: Option<&'e str>,
     /// `wsman:OptionSet`.
     pub(super) options: Vec<ClientOption<'e>>,
+    /// `ActivityId`, for the log.
+    pub(super) activity_id: Option<&'e str>,
     /// `wsman:RequestEPR` is there.
     pub(super) wants_epr: bool,
     /// `wsman:RequestTotalItemsCountEstimate` is there.
@@ -123,6 +125,7 @@ impl<'e> Request<'e> {
             encoding,
             fragment: None,
             options: Vec::new(),
+            activity_id: None,
             wants_epr: false,
             wants_count: false,
             body: envelope.payload(),
@@ -192,10 +195,15 @@ impl<'e> Request<'e> {
                 self.wants_count = true;
                 true
             }
-            (ns::MS, "ActivityId") if block.text().trim().chars().count() > MAX_ID => {
-                return Err(Error::HeaderInvalid("ActivityId"));
+            (ns::MS, "ActivityId") => {
+                let id = block.text().trim();
+                if id.chars().count() > MAX_ID {
+                    return Err(Error::HeaderInvalid("ActivityId"));
+                }
+                self.activity_id = Some(id);
+                true
             }
-            (ns::WSMAN, "Locale") | (ns::MS, "DataLocale" | "SessionId" | "ActivityId") => true,
+            (ns::WSMAN, "Locale") | (ns::MS, "DataLocale" | "SessionId") => true,
             // A robust connection and so on: left alone unless the client
             // insists.
             _ => false,
@@ -363,6 +371,26 @@ const MAX_HOST: usize = 255;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_activity_may_be_insisted_on_and_is_kept_for_the_log() {
+        let text = format!(
+            "<s:Envelope xmlns:s='{}' xmlns:a='{}' xmlns:p='{}'><s:Header><a:To>http://h/</a:To>\
+             <a:Action>urn:x</a:Action><a:MessageID>1</a:MessageID>\
+             <p:ActivityId s:mustUnderstand='true'> {{1}} </p:ActivityId></s:Header><s:Body/>\
+             </s:Envelope>",
+            ns::SOAP,
+            ns::ADDRESSING,
+            ns::MS,
+        );
+        let settings = WsmanSettings::default();
+        let limits = super::super::dispatch::xml_limits(&settings);
+        let envelope = Envelope::parse(&text, &limits).expect("an envelope");
+        let addressing = Addressing::read(&envelope).expect("no duplicate");
+        let origin = Origin::read(&envelope, &addressing);
+        let request = Request::read(&envelope, &addressing, origin, &settings, Encoding::Utf8);
+        assert_eq!(request.expect("a request").activity_id, Some("{1}"));
+    }
 
     #[test]
     fn an_envelope_size_is_a_number_of_any_length() {

@@ -233,7 +233,7 @@ fn bad_value(value: &BadValue) -> String {
         Wrong::NotAmong { value, allowed } => {
             format!("{name} {value} não está entre {allowed}")
         }
-        Wrong::NotInForce(value) => format!("{name} {value} não está em vigor"),
+        Wrong::NotInForce(value) => format!("{name} {value} não está disponível"),
         Wrong::OnlyWith(other) => format!("{name} só pode ser usado com {other}"),
         Wrong::Character => format!("{name} contém um caractere que não pode ser enviado"),
         Wrong::NotHash => format!("{name} deve conter os 20 octetos de um hash SHA-1"),
