@@ -17,7 +17,7 @@
 //! | 002, 012, 015, 03D, 039, 042 | general forms of codes that say more |
 //! | 00C, 066, 06D, 06E, 11D | every timeout, `MaxTime`, envelope size and `MaxElements` is honoured or cut to the settings |
 //! | 01D | what can be renewed is renewed: only an unknown context is not, by 01B |
-//! | 01E to 025, 030, 034, 038, 050, 065, 068 to 06B, 06F, 071, 095, 0A0 to 0A8, 15D to 15F, 1D9 | subscriptions: there are none |
+//! | 01E to 025, 030, 034, 038, 050, 065, 068 to 06B, 06F, 071, 095, 0A0 to 0A4, 0A8, 15D to 15F, 1D9 | subscriptions: there are none |
 //! | 027 | Windows answers a body that does not go with the action by 041 |
 //! | 02C | an unknown charset is 04C, as its octets cannot be read |
 //! | 031 | the HTTP header `SOAPAction` is ignored: clients write anything there |
@@ -30,7 +30,8 @@
 //! | 064, 072, 073 | authorization and tokens are HTTP's |
 //! | 067 | English is the answer to an unknown language |
 //! | 081 | 00F with the detail `InvalidTimeout`, as Windows has it |
-//! | 102, 104, 105, 11E | 013, 5 and 87 are what recorded answers have |
+//! | 0A6 | every resource takes options |
+//! | 102, 104, 105, 11E | 013, 014, 5 and 87, which are not for WMI alone |
 //! | 119, 11A | nothing here has an encoding type or such a value |
 //! | 122 | there is no filter outside of enumerations |
 //! | 138, 139 | no URI is for the host itself, and versions of classes do not matter |

@@ -166,7 +166,18 @@ const EXTENDED_STATUS: &str = "__ExtendedStatus";
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::xml;
+    use crate::xml::Limits;
+
+    const LIMITS: Limits = Limits {
+        octets: 20_000,
+        depth: 10,
+        elements: 100,
+        attributes: 10,
+    };
 
     #[test]
     fn a_path_escapes_what_would_end_it() {
@@ -196,6 +207,44 @@ mod tests {
             ("urn:x/Do".to_owned(), What::Instances, false, "ExecMethod"),
         ] {
             assert_eq!(operation(&action, what, has_query), call, "{action}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn whatever_a_request_is_about_fits_into_a_fault(
+            uri in "[ -~]{0,40}|[&/é]{300,900}",
+            text in "\\PC{0,40}|[&<\"]{300,900}",
+            is_dmtf in any::<bool>(),
+        ) {
+            let mut writer = Writer::with_capacity(0);
+            writer.start("s:Envelope");
+            writer.attribute("xmlns:s", ns::SOAP);
+            writer.attribute("xmlns:a", ns::ADDRESSING);
+            writer.attribute("xmlns:w", ns::WSMAN);
+            writer.start("s:Header");
+            writer.leaf("a:Action", &[ns::ENUMERATION, "/", &text].concat());
+            let base = if is_dmtf { "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/" } else { "wmi/" };
+            writer.leaf("w:ResourceURI", &[base, &uri].concat());
+            writer.start("w:SelectorSet");
+            writer.start("w:Selector");
+            writer.attribute("Name", &text);
+            writer.text(&text);
+            writer.end();
+            writer.end();
+            writer.end();
+            writer.start("s:Body");
+            writer.start("w:Enumerate");
+            writer.leaf("w:Filter", &text);
+            let request = writer.finish();
+            let envelope = Envelope::parse(&request, &LIMITS).expect("our own");
+            if let Some(subject) = Subject::read(&envelope) {
+                let status = subject.extended_status("x", u32::MAX);
+                prop_assert!(xml::parse(&status, &LIMITS).is_ok(), "{status}");
+                prop_assert!(status.len() < 3_500, "{}", status.len());
+            }
         }
     }
 }
