@@ -124,6 +124,17 @@
 //! - **A missing `ReplyTo`** is accepted; `MessageID` is needed. `OperationID` is
 //!   neither used nor echoed. Static methods may bear key selectors, as `wsl`
 //!   sends them.
+//! - **Languages** are English and the Portuguese of Brazil, for faults by the
+//!   first part of `wsman:Locale`, for `GetError` by `LanguageId`; whoever asks
+//!   for another one gets English. The details of a failure are in English:
+//!   others read its addresses and paths. `DataLocale` has no effect.
+//! - **Faults** name the host as the client did, also in the provider's part:
+//!   the name that the host gives itself is nobody's business. Errors that
+//!   WMI's provider would raise carry its status; requests by the DMTF's URIs
+//!   get `MSFT_WmiError` behind the `f:WSManFault`. Sentences are cut so that a
+//!   fault fits into the smallest envelope.
+//! - **Options** that nobody knows are passed over, with `MustComply` too, as
+//!   Windows does for classes; one without a name is refused.
 //! - **A fragment Get of `Files`** that does not fit is a fault, never nil.
 //! - **A change whose answer does not fit** the envelope is made, and answered by
 //!   `UnreportableSuccess`.

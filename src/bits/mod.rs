@@ -6,6 +6,7 @@
 //! reference pages ("`IBackgroundCopyJob`", "`BG_JOB_STATE`").
 
 mod code;
+mod detail;
 mod file;
 mod id;
 mod job;
@@ -16,6 +17,7 @@ mod time;
 
 pub(crate) use code::ErrorContext;
 pub(crate) use code::Hresult;
+pub(crate) use detail::names;
 pub(crate) use file::File;
 pub(crate) use file::NewFile;
 pub(crate) use file::Validator;

@@ -255,8 +255,8 @@ pub(crate) enum ReadError {
     Type {
         /// The property or parameter.
         name: String,
-        /// The type, for people.
-        expected: &'static str,
+        /// What it must be.
+        expected: Expected,
     },
     /// It holds one value, and stands more than once.
     #[error("{0} stands more than once")]
@@ -264,6 +264,26 @@ pub(crate) enum ReadError {
     /// It must be given, and is not.
     #[error("{0} is missing")]
     Missing(String),
+}
+
+/// What a value must be, for people.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Expected {
+    /// Text without elements.
+    #[error("a simple value")]
+    Simple,
+    /// A boolean.
+    #[error("true or false")]
+    Boolean,
+    /// A number from 0, of so many bits.
+    #[error("a number of {0} bits")]
+    Unsigned(u8),
+    /// A number of so many bits, one of them for the sign.
+    #[error("a signed number of {0} bits")]
+    Signed(u8),
+    /// Something else: nobody gives an instance.
+    #[error("a value that can be given")]
+    Givable,
 }
 
 /// Reads a representation, whole or partial: writable properties are taken,
@@ -389,7 +409,7 @@ fn read_value(element: &Element<'_>, name: &str, kind: &Type) -> Result<Option<V
         expected,
     };
     if !element.children().is_empty() {
-        return Err(wrong("a simple value"));
+        return Err(wrong(Expected::Simple));
     }
     let text = element.text();
     let trimmed = text.trim();
@@ -400,34 +420,18 @@ fn read_value(element: &Element<'_>, name: &str, kind: &Type) -> Result<Option<V
             "0" => false,
             word if word.eq_ignore_ascii_case("true") => true,
             word if word.eq_ignore_ascii_case("false") => false,
-            _ => return Err(wrong("true or false")),
+            _ => return Err(wrong(Expected::Boolean)),
         }),
-        Type::Uint8 => Value::Uint8(trimmed.parse().map_err(|_| wrong("a number of 8 bits"))?),
-        Type::Uint16 => Value::Uint16(trimmed.parse().map_err(|_| wrong("a number of 16 bits"))?),
-        Type::Uint32 => Value::Uint32(trimmed.parse().map_err(|_| wrong("a number of 32 bits"))?),
-        Type::Uint64 => Value::Uint64(trimmed.parse().map_err(|_| wrong("a number of 64 bits"))?),
-        Type::Sint8 => Value::Sint8(
-            trimmed
-                .parse()
-                .map_err(|_| wrong("a signed number of 8 bits"))?,
-        ),
-        Type::Sint16 => Value::Sint16(
-            trimmed
-                .parse()
-                .map_err(|_| wrong("a signed number of 16 bits"))?,
-        ),
-        Type::Sint32 => Value::Sint32(
-            trimmed
-                .parse()
-                .map_err(|_| wrong("a signed number of 32 bits"))?,
-        ),
-        Type::Sint64 => Value::Sint64(
-            trimmed
-                .parse()
-                .map_err(|_| wrong("a signed number of 64 bits"))?,
-        ),
+        Type::Uint8 => Value::Uint8(trimmed.parse().map_err(|_| wrong(Expected::Unsigned(8)))?),
+        Type::Uint16 => Value::Uint16(trimmed.parse().map_err(|_| wrong(Expected::Unsigned(16)))?),
+        Type::Uint32 => Value::Uint32(trimmed.parse().map_err(|_| wrong(Expected::Unsigned(32)))?),
+        Type::Uint64 => Value::Uint64(trimmed.parse().map_err(|_| wrong(Expected::Unsigned(64)))?),
+        Type::Sint8 => Value::Sint8(trimmed.parse().map_err(|_| wrong(Expected::Signed(8)))?),
+        Type::Sint16 => Value::Sint16(trimmed.parse().map_err(|_| wrong(Expected::Signed(16)))?),
+        Type::Sint32 => Value::Sint32(trimmed.parse().map_err(|_| wrong(Expected::Signed(32)))?),
+        Type::Sint64 => Value::Sint64(trimmed.parse().map_err(|_| wrong(Expected::Signed(64)))?),
         // No class has a writable one; a reader for it would be dead code.
-        Type::Instance(_) => return Err(wrong("a value that can be given")),
+        Type::Instance(_) => return Err(wrong(Expected::Givable)),
     };
     Ok(Some(value))
 }

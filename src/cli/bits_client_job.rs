@@ -1,7 +1,9 @@
 //! `BitsClientJob` as its clients see it: its address, its words, and the
 //! calls that the commands are made of.
 
+use crate::bits::Hresult;
 use crate::bits::JobId;
+use crate::bits::Language;
 use crate::client::Argument;
 use crate::client::Client;
 use crate::client::Error;
@@ -229,10 +231,13 @@ pub(super) async fn get(client: &Client, job: &Resource) -> Result<Item, Error> 
 /// A code as people look it up, with its name and sentence where they are
 /// known.
 pub(super) fn hresult(code: u32) -> String {
-    let code = crate::bits::Hresult::from_number(code);
+    let code = Hresult::from_number(code);
     let number = code.number();
     match code.name() {
-        Some(name) => format!("0x{number:08X} {name} ({})", code.message()),
+        Some(name) => format!(
+            "0x{number:08X} {name} ({})",
+            code.message(Language::English)
+        ),
         None => format!("0x{number:08X}"),
     }
 }

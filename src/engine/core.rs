@@ -313,19 +313,17 @@ impl Core {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
 pub(super) fn refused_by_transfer(failure: Failure) -> Error {
     Error::Refused {
         code: failure.code,
-        detail: format!("{}: {}", failure.code, failure.detail),
+        detail: failure.detail,
     }
 }
 
 fn lands_twice(local_file: &str) -> Error {
-    let code = Hresult::ERROR_FILE_EXISTS;
     Error::Refused {
-        code,
-        detail: format!("{code}: another file of the job lands at {local_file}"),
+        code: Hresult::ERROR_FILE_EXISTS,
+        detail: format!("{local_file}: another file of the job lands there"),
     }
 }
 

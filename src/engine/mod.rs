@@ -105,11 +105,11 @@ pub(crate) enum Error {
     #[error("there is no such job")]
     NotFound,
     /// It does not fit; nothing was changed.
-    #[error("{detail}")]
+    #[error("{code}{}{detail}", if detail.is_empty() { "" } else { ": " })]
     Refused {
         /// Which error.
         code: Hresult,
-        /// The sentence for the user.
+        /// What a person needs beside the code's sentence; often nothing.
         detail: String,
     },
     /// The store cannot keep it; the log has the cause.
@@ -366,7 +366,7 @@ impl Error {
     fn refused(code: Hresult) -> Self {
         Self::Refused {
             code,
-            detail: code.to_string(),
+            detail: String::new(),
         }
     }
 

@@ -68,7 +68,7 @@ pub(super) async fn settle(core: &Arc<Core>, id: JobId, by: Option<&Owner>) -> R
 fn refused(error: &JobError) -> Error {
     Error::Refused {
         code: error.code,
-        detail: format!("{}: {}", error.code, error.detail),
+        detail: error.detail.clone(),
     }
 }
 

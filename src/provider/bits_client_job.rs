@@ -10,6 +10,7 @@ mod arguments;
 
 use std::sync::Arc;
 
+use super::About;
 use super::Answer;
 use super::Cursor;
 use super::Error;
@@ -26,9 +27,11 @@ use crate::bits::ClientCertificate;
 use crate::bits::Hresult;
 use crate::bits::Job;
 use crate::bits::JobId;
+use crate::bits::Language;
 use crate::bits::Owner;
 use crate::bits::State;
 use crate::bits::Timestamp;
+use crate::bits::names;
 use crate::cim::Catalog;
 use crate::cim::Class;
 use crate::cim::Instance;
@@ -208,7 +211,10 @@ impl Provider for BitsClientJob {
                     let command = arguments::command(arguments)?;
                     self.engine.command(&by, id, command).await?;
                 }
-                "GetError" => return error_of(&self.engine.job(&by, id)?),
+                "GetError" => {
+                    let language = arguments::language(arguments)?;
+                    return error_of(&self.engine.job(&by, id)?, language);
+                }
                 "SetCredentials" => {
                     let credentials = arguments::credentials(arguments)?;
                     self.engine.set_credentials(&by, id, credentials).await?;
@@ -276,7 +282,14 @@ impl From<engine::Error> for Error {
     fn from(error: engine::Error) -> Self {
         match error {
             engine::Error::NotFound => Self::NotFound,
-            engine::Error::Refused { code, detail } => Self::Failed { code, detail },
+            engine::Error::Refused { code, detail } => Self::Failed {
+                code,
+                about: if detail.is_empty() {
+                    About::Nothing
+                } else {
+                    About::Detail(detail)
+                },
+            },
             engine::Error::Unavailable => Self::Unavailable,
         }
     }
@@ -327,27 +340,32 @@ fn without_files(class: &Arc<Class>, job: &Job) -> Result<Instance, NotInSchema>
 }
 
 /// What `GetError` answers: in `ERROR` and in `TRANSIENT_ERROR`, as the page of
-/// the native method says. There is one language, whatever `LanguageId` asks.
-fn error_of(job: &Job) -> Result<Values, Error> {
+/// the native method says. The details of a failure are in English; other
+/// languages get the addresses and paths in them.
+fn error_of(job: &Job, language: Language) -> Result<Values, Error> {
     let failed = matches!(job.state, State::Error | State::TransientError);
     let Some(error) = job.error.as_ref().filter(|_| failed) else {
-        let code = Hresult::BG_E_ERROR_INFORMATION_UNAVAILABLE;
         return Err(Error::Failed {
-            code,
-            detail: code.message().to_owned(),
+            code: Hresult::BG_E_ERROR_INFORMATION_UNAVAILABLE,
+            about: About::Nothing,
         });
     };
-    let description = if error.detail.is_empty() {
-        sentence(error.code.message())
+    let detail = match language {
+        Language::English => error.detail.clone(),
+        Language::Portuguese => names(&error.detail),
+    };
+    let message = error.code.message(language);
+    let description = if detail.is_empty() {
+        sentence(message)
     } else {
-        sentence(&format!("{}: {}", error.code.message(), error.detail))
+        sentence(&[message, ": ", &detail].concat())
     };
     let mut out = Values::new();
     out.insert("ErrorContext", Some(Value::Uint32(error.context as u32)));
     out.insert("ErrorCode", Some(Value::Uint32(error.code.number())));
     out.insert(
         "ContextDescription",
-        Some(Value::String(sentence(error.context.message()))),
+        Some(Value::String(sentence(error.context.message(language)))),
     );
     out.insert("ErrorDescription", Some(Value::String(description)));
     Ok(out)
@@ -356,8 +374,8 @@ fn error_of(job: &Job) -> Result<Values, Error> {
 /// A lower-case fragment as a sentence.
 fn sentence(fragment: &str) -> String {
     let mut rest = fragment.chars();
-    let first = rest.next().map(|first| first.to_ascii_uppercase());
-    first.into_iter().chain(rest).chain(['.']).collect()
+    let first = rest.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(rest).chain(['.']).collect()
 }
 
 fn caller(by: &Principal) -> Caller {

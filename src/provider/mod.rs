@@ -1,6 +1,7 @@
 //! What stands behind the classes: one file per CIM class, between instances
 //! and what the engine knows. Sees no envelope, no header, no fault.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -13,8 +14,11 @@ use crate::cim::Values;
 
 mod bits_client_file;
 mod bits_client_job;
+mod wrong;
 
 pub(crate) use bits_client_job::BitsClientJob;
+pub(crate) use wrong::BadValue;
+pub(crate) use wrong::Wrong;
 
 /// Answers for one class. `wsman` checks names and types against the schema
 /// before it asks, and finds the provider by [`Provider::class`].
@@ -128,24 +132,42 @@ pub(crate) enum Error {
     #[error("the class does not support this operation")]
     NotSupported,
     /// A parameter or property has a value that does not fit.
-    #[error("{name}: {reason}")]
-    BadValue {
-        /// The parameter or property.
-        name: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    #[error("{0}")]
+    BadValue(BadValue),
     /// The operation failed: what Windows reports as an HRESULT.
-    #[error("{detail}")]
+    #[error("{code}{about}")]
     Failed {
         /// Which error.
         code: Hresult,
-        /// The sentence that the user sees, with what it is about.
-        detail: String,
+        /// Its circumstances.
+        about: About,
     },
     /// The service itself cannot; the log has the cause.
     #[error("the service is not available")]
     Unavailable,
+}
+
+/// The circumstances of a failure, beside what its code says.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum About {
+    /// The code says it all.
+    Nothing,
+    /// It was this value.
+    Value(BadValue),
+    /// What the engine or a transfer tells, in English and without the
+    /// sentence of the code; [`crate::bits::names`] has what others can read.
+    Detail(String),
+}
+
+/// What stands behind the sentence of the code.
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Value(value) => write!(f, ": {value}"),
+            Self::Detail(detail) => write!(f, ": {detail}"),
+        }
+    }
 }
 
 /// Text that a value may be given as.

@@ -77,6 +77,9 @@ pub(crate) struct ProviderFault {
     pub(crate) message: String,
     /// The host in the inner fault.
     pub(crate) machine: String,
+    /// What lies in `f:ExtendedError`, as XML that declares its prefixes. Not
+    /// kept when a fault is read.
+    pub(crate) extended_error: Option<String>,
 }
 
 impl Fault {
@@ -155,6 +158,11 @@ impl Fault {
                 writer.attribute("Machine", &provider.machine);
                 writer.leaf("f:Message", &provider.message);
                 writer.end();
+                if let Some(error) = &provider.extended_error {
+                    writer.start("f:ExtendedError");
+                    writer.raw(error);
+                    writer.end();
+                }
                 writer.end();
             }
         }
@@ -239,6 +247,7 @@ impl Fault {
                 .and_then(|i| i.attribute("", "Machine"))
                 .unwrap_or_default()
                 .to_owned(),
+            extended_error: None,
         });
     }
 }
@@ -355,8 +364,15 @@ mod tests {
             code: 0x8020_0001,
             message: "the job is not there".to_owned(),
             machine: "h".to_owned(),
+            extended_error: None,
         });
-        assert_eq!(round_trip(&fault), Some(fault));
+        assert_eq!(round_trip(&fault).as_ref(), Some(&fault));
+        let mut extended = fault.clone();
+        if let Some(provider) = &mut extended.provider {
+            provider.extended_error = Some("<x xmlns=\"urn:x\">1</x>".to_owned());
+        }
+        extended.extra = Some("<f:Message xmlns:f=\"urn:x\">2</f:Message>".to_owned());
+        assert_eq!(round_trip(&extended), Some(fault));
     }
 
     #[test]

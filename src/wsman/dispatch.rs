@@ -104,10 +104,13 @@ impl Service {
             }
         }
         if request.resource_uri.is_empty() {
-            return Err(Error::NoSuchResource("none is given".to_owned()));
+            return Err(Error::NoResource);
         }
         let uri = match Resource::parse(request.resource_uri)? {
             Resource::Class(uri) => uri,
+            Resource::Schema | Resource::Config(_) if request.fragment.is_some() => {
+                return Err(Error::FragmentNotSupported);
+            }
             Resource::Schema => return schema::answer(self, request).await,
             Resource::Config(path) => {
                 return config::answer(self, by, request, &path, permit).await;
@@ -135,6 +138,7 @@ impl Service {
                 "Get" => within(request.timeout, get::answer(by, request, target)).await,
                 "Put" => put::answer(by, request, target, permit).await,
                 "Delete" => delete::answer(by, request, target, permit).await,
+                "Create" if request.fragment.is_some() => Err(Error::FragmentNotSupported),
                 "Create" => create::answer(request, target),
                 _ => Err(Error::ActionNotSupported(shorten(request.action))),
             };

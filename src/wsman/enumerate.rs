@@ -15,6 +15,7 @@ use super::contexts::Enumeration;
 use super::contexts::Mode;
 use super::dispatch::Service;
 use super::duration;
+use super::error::BodyError;
 use super::error::During;
 use super::error::Error;
 use super::reply::Block;
@@ -125,14 +126,14 @@ pub(super) fn max_batch_items(service: &Service) -> usize {
         .max(1)
 }
 
-/// A positive whole number.
-pub(super) fn number(element: &Element<'_>, wrong: &'static str) -> Result<usize, Error> {
+/// The positive whole number in the element of this name.
+pub(super) fn number(element: &Element<'_>, name: &'static str) -> Result<usize, Error> {
     let text = element.text().trim();
     if text.is_empty() || !text.bytes().all(|octet| octet.is_ascii_digit()) {
-        return Err(Error::Body(wrong));
+        return Err(Error::Body(BodyError::NotPositive(name)));
     }
     match text.parse().unwrap_or(usize::MAX) {
-        0 => Err(Error::Body(wrong)),
+        0 => Err(Error::Body(BodyError::NotPositive(name))),
         number => Ok(number),
     }
 }
@@ -160,7 +161,7 @@ fn read(request: &Request<'_>) -> Result<Wish, Error> {
     let body = request
         .body
         .filter(|body| body.is(ns::ENUMERATION, "Enumerate"))
-        .ok_or(Error::Body("Enumerate is required"))?;
+        .ok_or(Error::Body(BodyError::NotOfAction("Enumerate")))?;
     let mut wish = Wish {
         mode: Mode::Object,
         is_optimized: false,
@@ -172,7 +173,7 @@ fn read(request: &Request<'_>) -> Result<Wish, Error> {
         match (element.ns(), element.local()) {
             (ns::WSMAN, "OptimizeEnumeration") => wish.is_optimized = true,
             (ns::WSMAN | ns::ENUMERATION, "MaxElements") => {
-                wish.max_elements = number(element, "MaxElements must be a positive number")?;
+                wish.max_elements = number(element, "MaxElements")?;
             }
             (ns::WSMAN, "EnumerationMode") => {
                 wish.mode = match element.text().trim() {

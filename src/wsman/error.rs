@@ -58,15 +58,18 @@ pub(super) enum Error {
     #[error("MaxEnvelopeSize must be at least 8192")]
     EnvelopeTooSmall,
 
-    /// The resource URI is missing, or of a family that is not served.
+    /// There is no resource URI.
+    #[error("the request names no resource")]
+    NoResource,
+    /// The resource URI is of a family that is not served.
     #[error("the resource URI is not served here: {0}")]
     NoSuchResource(String),
     /// A command or PowerShell shell.
     #[error("this endpoint manages background transfer jobs; it has no shells")]
     NoShell,
-    /// The resource URI is longer than any that is served.
-    #[error("the resource URI is too long")]
-    UriTooLong,
+    /// The URI in this header block is longer than any that is served.
+    #[error("the URI in {0} is too long")]
+    UriTooLong(&'static str),
     /// There is no such class.
     #[error("there is no class {0} in that namespace")]
     NoSuchClass(String),
@@ -94,6 +97,9 @@ pub(super) enum Error {
     /// More options than any client has.
     #[error("there are too many options")]
     TooManyOptions,
+    /// An option has no name.
+    #[error("an option has no name")]
+    NamelessOption,
     /// An enumeration of one instance.
     #[error("an enumeration takes no key as a selector")]
     EnumerateWithKeys,
@@ -110,7 +116,7 @@ pub(super) enum Error {
 
     /// The body is not what the action asks for.
     #[error("the body is not valid: {0}")]
-    Body(&'static str),
+    Body(BodyError),
     /// The body of a Put or Create does not fit the class.
     #[error("the representation is not valid: {0}")]
     Representation(ReadError),
@@ -122,7 +128,7 @@ pub(super) enum Error {
     ReadOnly(String),
     /// The body of a fragment Put does not hold the fragment.
     #[error("the fragment is not valid: {0}")]
-    Fragment(&'static str),
+    Fragment(FragmentError),
     /// The arguments do not fit the method.
     #[error("the parameters are not valid: {0}")]
     Arguments(ReadError),
@@ -195,6 +201,37 @@ pub(super) enum Error {
         /// Why.
         source: provider::Error,
     },
+}
+
+/// What is wrong with a body.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum BodyError {
+    /// There is no representation.
+    #[error("a representation is required")]
+    Empty,
+    /// The representation is of something else.
+    #[error("its element is not named after the class")]
+    NotOfClass,
+    /// It is not the element of this name, which goes with the action.
+    #[error("the action asks for {0}")]
+    NotOfAction(&'static str),
+    /// The element of this name holds no positive number.
+    #[error("{0} must be a positive number")]
+    NotPositive(&'static str),
+}
+
+/// What is wrong with the body of a fragment Put.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum FragmentError {
+    /// The fragment is one value of an array.
+    #[error("it can be set as a whole only")]
+    Part,
+    /// There is no `wsman:XmlFragment`.
+    #[error("XmlFragment is missing")]
+    Missing,
+    /// `wsman:XmlFragment` holds something else than the expression names.
+    #[error("it must hold what the expression names")]
+    Other,
 }
 
 /// What was asked of a provider: the same error means different faults.

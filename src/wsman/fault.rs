@@ -1,12 +1,54 @@
 //! The one table from errors to faults (DSP0226 14, [MS-WSMV] 2.2.4.43, codes
 //! as Windows sends them). Its matches have no `_` arm: a new error does not
 //! compile until someone has chosen its fault.
+//!
+//! A fault is told in the language of the request's `wsman:Locale`; the errors
+//! have their English themselves, `pt_br` has the Portuguese. What WMI's own
+//! provider would raise has a `f:ProviderFault` with the same code and the
+//! extended status of WMI. Whoever speaks the DMTF's family of URIs is a CIM
+//! client, and gets `MSFT_WmiError` behind the `f:WSManFault`.
+//!
+//! # Codes that no answer has
+//!
+//! By their last digits, after 0x80338. Those of the client's side are left out.
+//!
+//! | codes | why |
+//! |---|---|
+//! | 002, 012, 015, 03D, 039, 042 | general forms of codes that say more |
+//! | 00C, 066, 06D, 06E, 11D | every timeout, `MaxTime`, envelope size and `MaxElements` is honoured or cut to the settings |
+//! | 01D | what can be renewed is renewed: only an unknown context is not, by 01B |
+//! | 01E to 025, 030, 034, 038, 050, 065, 068 to 06B, 06F, 071, 095, 0A0 to 0A4, 0A8, 15D to 15F, 1D9 | subscriptions: there are none |
+//! | 027 | Windows answers a body that does not go with the action by 041 |
+//! | 02C | an unknown charset is 04C, as its octets cannot be read |
+//! | 031 | the HTTP header `SOAPAction` is ignored: clients write anything there |
+//! | 033 | keys are given by the service, so no new instance can exist already |
+//! | 047 | 048 says the same |
+//! | 04E | white space around header values is passed over |
+//! | 053 | no option has a value that must be one of several |
+//! | 058 | clients take the namespace of a representation from the URI as they typed it |
+//! | 05E | all keys of an instance are needed |
+//! | 064, 072, 073 | authorization and tokens are HTTP's |
+//! | 067 | English is the answer to an unknown language |
+//! | 081 | 00F with the detail `InvalidTimeout`, as Windows has it |
+//! | 0A6 | every resource takes options |
+//! | 102, 104, 105, 11E | 013, 014, 5 and 87, which are not for WMI alone |
+//! | 119, 11A | nothing here has an encoding type or such a value |
+//! | 122 | there is no filter outside of enumerations |
+//! | 138, 139 | no URI is for the host itself, and versions of classes do not matter |
+//! | 1A5 | there are no shells |
+//! | 1AD | a Pull may have other limits than its Enumerate |
+
+mod pt_br;
+mod subject;
+mod wmi_error;
 
 use crate::bits::Hresult;
+use crate::bits::Language;
 use crate::cim::xml::ReadError;
 use crate::provider;
 use crate::soap;
 use crate::soap::Code;
+use crate::soap::Envelope;
 use crate::soap::Fault;
 use crate::soap::ProviderFault;
 use crate::soap::Subcode;
@@ -15,36 +57,48 @@ use crate::xml::ns;
 
 use super::error::During;
 use super::error::Error;
+use super::request::Origin;
+use super::resource::Form;
+use subject::Subject;
 
-/// The fault of `error`. `machine` is the host as the client addressed it.
-pub(super) fn fault(error: &Error, machine: &str) -> Fault {
+/// The fault of `error` in answer to `envelope`, as far as that could be read.
+pub(super) fn fault(error: &Error, origin: &Origin<'_>, envelope: Option<&Envelope<'_>>) -> Fault {
     let row = row(error);
-    let reason = reason(error);
+    let sentence = sentence(&match origin.language {
+        Language::English => error.to_string(),
+        Language::Portuguese => pt_br::words(error),
+    });
+    let subject = envelope.and_then(Subject::read);
+    let wmi = wmi_error::wmi_error(error);
     let (prefix, namespace, action) = row.family.names();
     let subcode = prefix.map(|prefix| Subcode::new(prefix, namespace, row.subcode));
-    let mut fault = Fault::new(row.code, subcode, reason);
+    let mut fault = Fault::new(row.code, subcode, sentence);
+    origin.language.tag().clone_into(&mut fault.lang);
     action.clone_into(&mut fault.action);
     fault.detail = row.detail.map(|detail| [DETAIL, detail].concat());
     fault.wsman_code = Some(row.number);
-    machine.clone_into(&mut fault.machine);
-    fault.provider = provider_part(error, row.number, machine);
+    origin.machine.clone_into(&mut fault.machine);
+    // INVARIANT: the inner code is the outer one. The inner host too: a client
+    // knows this one by the name that it has asked for.
+    fault.provider = wmi.status.map(|status| ProviderFault {
+        provider: PROVIDER.to_owned(),
+        path: String::new(),
+        code: row.number,
+        message: fault.reason.clone(),
+        machine: fault.machine.clone(),
+        extended_error: subject
+            .as_ref()
+            .map(|subject| subject.extended_status(PROVIDER, status)),
+    });
+    let mut extra = String::new();
     if matches!(error, Error::FragmentDialect) {
-        fault.extra = Some(FRAGMENT_DIALECT.to_owned());
+        extra.push_str(FRAGMENT_DIALECT);
     }
+    if subject.is_some_and(|subject| subject.form == Form::Dmtf) {
+        extra.push_str(&wmi_error::instance(wmi, row.number, &fault.reason));
+    }
+    fault.extra = (!extra.is_empty()).then_some(extra);
     fault
-}
-
-/// The sentence of the fault.
-fn reason(error: &Error) -> String {
-    // Already a sentence, which may begin with a path or an address.
-    if let Error::Provider {
-        source: provider::Error::Failed { detail, .. },
-        ..
-    } = error
-    {
-        return detail.clone();
-    }
-    sentence(&error.to_string())
 }
 
 /// What a fault is made of.
@@ -169,10 +223,10 @@ fn row(error: &Error) -> Row {
             .sender("EncodingLimit", 2_150_858_878)
             .detail("MinimumEnvelopeLimit"),
 
-        Error::NoSuchResource(_) | Error::NoShell => Addressing
+        Error::NoResource | Error::NoSuchResource(_) | Error::NoShell => Addressing
             .sender("DestinationUnreachable", 2_150_858_811)
             .detail("InvalidResourceURI"),
-        Error::UriTooLong => Wsman
+        Error::UriTooLong(_) => Wsman
             .sender("EncodingLimit", 2_150_858_797)
             .detail("URILimitExceeded"),
         Error::NoSuchClass(_) => Addressing
@@ -200,6 +254,9 @@ fn row(error: &Error) -> Row {
         Error::TooManyOptions => Wsman
             .sender("EncodingLimit", 2_150_858_827)
             .detail("OptionLimit"),
+        Error::NamelessOption => Wsman
+            .sender("InvalidOptions", 2_150_858_834)
+            .detail("InvalidName"),
         Error::EnumerateWithKeys => Wsman
             .sender("InvalidSelectors", 2_150_859_016)
             .detail("UnexpectedSelectors"),
@@ -214,9 +271,10 @@ fn row(error: &Error) -> Row {
         Error::Representation(ReadError::Unknown(_)) => {
             Wsman.sender("SchemaValidationError", 2_150_858_817)
         }
-        Error::Representation(
-            ReadError::Type { .. } | ReadError::Twice(_) | ReadError::Missing(_),
-        )
+        Error::Representation(ReadError::Missing(_)) => Transfer
+            .sender("InvalidRepresentation", 2_150_858_839)
+            .detail("MissingValues"),
+        Error::Representation(ReadError::Type { .. } | ReadError::Twice(_))
         | Error::ReadOnly(_) => invalid_values(),
         Error::KeyChanged(_) => Transfer
             .sender("InvalidRepresentation", 2_150_858_989)
@@ -306,7 +364,7 @@ fn provider_row(during: During, error: &provider::Error) -> Row {
         provider::Error::NotSupported => {
             Family::Addressing.sender("ActionNotSupported", ACTION_NOT_SUPPORTED)
         }
-        provider::Error::BadValue { .. } => match during {
+        provider::Error::BadValue(_) => match during {
             During::Put => invalid_values(),
             During::Invoke | During::Access => Family::Wsman
                 .sender("InvalidParameter", WIN32_INVALID_PARAMETER)
@@ -331,45 +389,27 @@ fn invalid_values() -> Row {
         .detail("InvalidValues")
 }
 
-/// What the provider itself had to say: an error of an instance or a method.
-fn provider_part(error: &Error, number: u32, machine: &str) -> Option<ProviderFault> {
-    let Error::Provider { source, .. } = error else {
-        return None;
-    };
-    let (code, message) = match source {
-        provider::Error::Failed { code, detail } => {
-            let number = format!("0x{:08X}", code.number());
-            let mut message = detail.clone();
-            if !message.contains(&number) {
-                let at = message.trim_end_matches('.').len();
-                message.insert_str(at, &[" (", &number, ")"].concat());
-            }
-            (code.number(), message)
-        }
-        provider::Error::NotFound => (number, sentence(&source.to_string())),
-        provider::Error::BadKey { .. }
-        | provider::Error::Denied
-        | provider::Error::NotSupported
-        | provider::Error::BadValue { .. }
-        | provider::Error::Unavailable => return None,
-    };
-    Some(ProviderFault {
-        provider: PROVIDER.to_owned(),
-        path: String::new(),
-        code,
-        message,
-        machine: machine.to_owned(),
-    })
-}
-
-/// A fragment as a sentence: capital letter, full stop.
+/// A fragment as a sentence: capital letter, full stop. What begins with a path
+/// or an address begins as that does. Cut to what fits into the smallest
+/// envelope as often as a fault has it.
 fn sentence(fragment: &str) -> String {
-    let mut chars = fragment.chars();
     let mut sentence = String::with_capacity(fragment.len() + 1);
-    if let Some(first) = chars.next() {
-        sentence.extend(first.to_uppercase());
+    let mut octets = 0;
+    for (at, c) in fragment.chars().enumerate() {
+        octets += match c {
+            '&' | '<' | '>' => "&amp;".len(),
+            c => c.len_utf8(),
+        };
+        if octets > MAX_SENTENCE {
+            sentence.push('…');
+            return sentence;
+        }
+        if at == 0 {
+            sentence.extend(c.to_uppercase());
+        } else {
+            sentence.push(c);
+        }
     }
-    sentence.push_str(chars.as_str());
     if !sentence.ends_with(['.', '!', '?']) {
         sentence.push('.');
     }
@@ -392,6 +432,9 @@ const WIN32_INVALID_PARAMETER: u32 = 87;
 const FRAGMENT_DIALECT: &str = "<wsman:FragmentDialect>\
     http://www.w3.org/TR/1999/REC-xpath-19991116</wsman:FragmentDialect>";
 
+/// Octets of a sentence in XML.
+const MAX_SENTENCE: usize = 600;
+
 /// What `f:ProviderFault` names.
 const PROVIDER: &str = "bitsd";
 
@@ -399,3 +442,56 @@ const ADDRESSING_ACTION: &str = "http://schemas.xmlsoap.org/ws/2004/08/addressin
 
 /// Before every fault detail.
 const DETAIL: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman/faultDetail/";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn errors_that_no_class_here_provokes_have_their_rows_too() {
+        let missing = || ReadError::Missing("x".to_owned());
+        for (error, subcode, number, detail) in [
+            (
+                Error::MissingSelector("x".to_owned()),
+                "InvalidSelectors",
+                0x8033_805A,
+                "InsufficientSelectors",
+            ),
+            (
+                Error::Representation(missing()),
+                "InvalidRepresentation",
+                0x8033_8057,
+                "MissingValues",
+            ),
+        ] {
+            let row = row(&error);
+            assert_eq!(row.subcode, subcode);
+            assert_eq!(row.number, number);
+            assert_eq!(row.detail, Some(detail));
+            assert_ne!(pt_br::words(&error), error.to_string());
+        }
+    }
+
+    #[test]
+    fn a_sentence_begins_and_ends_as_one_and_is_cut() {
+        assert_eq!(sentence("it is so"), "It is so.");
+        assert_eq!(sentence("é assim: \"x\"?"), "É assim: \"x\"?");
+        assert_eq!(sentence("/srv/x is a folder"), "/srv/x is a folder.");
+        let long = sentence(&"x".repeat(MAX_SENTENCE + 1));
+        assert_eq!(long.chars().count(), MAX_SENTENCE + 1);
+        assert!(long.ends_with('…'));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_sentence_is_short_in_xml(text in "[&<>a-zé…]{0,900}") {
+            let mut writer = xml::Writer::with_capacity(0);
+            writer.text(&sentence(&text));
+            prop_assert!(writer.finish().len() <= MAX_SENTENCE + "…".len());
+        }
+    }
+}

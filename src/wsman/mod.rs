@@ -101,14 +101,17 @@ impl Endpoint {
         let limits = dispatch::xml_limits(&settings.wsman);
         let envelope = match Envelope::parse(envelope, &limits) {
             Ok(envelope) => envelope,
-            Err(error) => return refuse(&Error::Envelope(error), &Origin::default()),
+            Err(error) => return refuse(&Error::Envelope(error), &Origin::default(), None),
         };
         if identify::is_asked(&envelope) {
             return identify::answer(identify::To::Known);
         }
         let addressing = match Addressing::read(&envelope) {
             Ok(addressing) => addressing,
-            Err(duplicate) => return refuse(&duplicate.into(), &Origin::default()),
+            Err(duplicate) => {
+                let origin = Origin::read(&envelope, &Addressing::default());
+                return refuse(&duplicate.into(), &origin, Some(&envelope));
+            }
         };
         let origin = Origin::read(&envelope, &addressing);
         if dispatch::is_end_of_duplex(addressing.action) {
@@ -124,13 +127,14 @@ impl Endpoint {
                     user = by.name(),
                     action = request.action,
                     resource = request.resource_uri,
+                    activity = request.activity_id,
                     "Request"
                 );
                 self.service.answer(by, &request).await
             }
             Err(error) => Err(error),
         };
-        answer.unwrap_or_else(|error| refuse(&error, &origin))
+        answer.unwrap_or_else(|error| refuse(&error, &origin, Some(&envelope)))
     }
 
     /// Answers an Identify of somebody who has not logged on, with the version
@@ -147,23 +151,22 @@ impl Endpoint {
         let error = Error::Denied;
         let limits = dispatch::xml_limits(&self.service.settings().wsman);
         let Ok(envelope) = Envelope::parse(envelope, &limits) else {
-            return refuse(&error, &Origin::default());
+            return refuse(&error, &Origin::default(), None);
         };
-        let Ok(addressing) = Addressing::read(&envelope) else {
-            return refuse(&error, &Origin::default());
-        };
-        refuse(&error, &Origin::read(&envelope, &addressing))
+        let addressing = Addressing::read(&envelope).unwrap_or_default();
+        let origin = Origin::read(&envelope, &addressing);
+        refuse(&error, &origin, Some(&envelope))
     }
 
     /// The fault for a body that is no text in a supported encoding.
     #[expect(clippy::unused_self, reason = "it is the endpoint that answers")]
     pub(crate) fn undecodable(&self) -> Answer {
-        refuse(&Error::Undecodable, &Origin::default())
+        refuse(&Error::Undecodable, &Origin::default(), None)
     }
 }
 
 /// A fault, noted.
-fn refuse(error: &Error, origin: &Origin<'_>) -> Answer {
+fn refuse(error: &Error, origin: &Origin<'_>, envelope: Option<&Envelope<'_>>) -> Answer {
     tracing::debug!(%error, "Request refused");
-    reply::fault_answer(error, origin)
+    reply::fault_answer(error, origin, envelope)
 }

@@ -15,6 +15,7 @@ use super::dispatch::Service;
 use super::dispatch::within;
 use super::duration;
 use super::enumerate;
+use super::error::BodyError;
 use super::error::Error;
 use super::request::Request;
 use super::target::Target;
@@ -41,10 +42,10 @@ pub(super) async fn answer(
                 max_time = Some(time.ok_or(Error::Expires)?);
             }
             (ns::ENUMERATION | ns::WSMAN, "MaxElements") => {
-                max_elements = enumerate::number(element, "MaxElements must be a positive number")?;
+                max_elements = enumerate::number(element, "MaxElements")?;
             }
             (ns::ENUMERATION, "MaxCharacters") => {
-                let most = enumerate::number(element, "MaxCharacters must be a positive number")?;
+                let most = enumerate::number(element, "MaxCharacters")?;
                 max_characters = Some(most);
             }
             _ => {}
@@ -102,11 +103,14 @@ pub(super) async fn answer(
 }
 
 /// The element in the body with the name of the operation.
-pub(super) fn body<'e>(request: &Request<'e>, name: &str) -> Result<&'e Element<'e>, Error> {
+pub(super) fn body<'e>(
+    request: &Request<'e>,
+    name: &'static str,
+) -> Result<&'e Element<'e>, Error> {
     request
         .body
         .filter(|body| body.is(ns::ENUMERATION, name))
-        .ok_or(Error::Body("it is not that of the action"))
+        .ok_or(Error::Body(BodyError::NotOfAction(name)))
 }
 
 /// The name of the context.

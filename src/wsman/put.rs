@@ -17,8 +17,10 @@ use crate::xml::ns;
 
 use super::Answer;
 use super::dispatch::to_its_end;
+use super::error::BodyError;
 use super::error::During;
 use super::error::Error;
+use super::error::FragmentError;
 use super::fragment::Fragment;
 use super::get;
 use super::limits::Permit;
@@ -40,9 +42,7 @@ pub(super) async fn answer(
     permit: Permit,
 ) -> Result<Answer, Error> {
     let keys = target.keys(request)?;
-    let body = request
-        .body
-        .ok_or(Error::Body("a representation is required"))?;
+    let body = request.body.ok_or(Error::Body(BodyError::Empty))?;
     let fragment = match request.fragment {
         Some(expression) => Some((expression, Fragment::parse(target.class(), expression)?)),
         None => None,
@@ -81,7 +81,7 @@ fn values(
     body: &Element<'_>,
 ) -> Result<Values, Error> {
     if !body.local().eq_ignore_ascii_case(&target.class().name) {
-        return Err(Error::Body("its element is not named after the class"));
+        return Err(Error::Body(BodyError::NotOfClass));
     }
     let changes = xml::read_changes(target.class(), body, request.modified().as_deref())
         .map_err(Error::Representation)?;
@@ -106,17 +106,17 @@ fn fragment_values(fragment: &Fragment<'_>, body: &Element<'_>) -> Result<Values
         return Err(Error::ReadOnly(property.name.clone()));
     }
     if fragment.position.is_some() || property.is_array {
-        return Err(Error::Fragment("it can be set as a whole only"));
+        return Err(Error::Fragment(FragmentError::Part));
     }
     if !body.is(ns::WSMAN, "XmlFragment") {
-        return Err(Error::Fragment("XmlFragment is missing"));
+        return Err(Error::Fragment(FragmentError::Missing));
     }
     let value = match body.children() {
         [] if fragment.is_text => xml::read_property(property, body),
         [element] if !fragment.is_text && element.local() == property.name => {
             xml::read_property(property, element)
         }
-        _ => return Err(Error::Fragment("it must hold what the expression names")),
+        _ => return Err(Error::Fragment(FragmentError::Other)),
     };
     let mut values = Values::new();
     values.insert(&property.name, value.map_err(Error::Representation)?);

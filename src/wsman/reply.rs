@@ -6,7 +6,9 @@
 
 use uuid::Uuid;
 
+use crate::bits::Language;
 use crate::soap;
+use crate::soap::Envelope;
 use crate::soap::Fault;
 use crate::xml::Writer;
 use crate::xml::ns;
@@ -86,8 +88,14 @@ impl Reply {
 }
 
 /// The answer that says why a request was not done.
-pub(super) fn fault_answer(error: &Error, origin: &Origin<'_>) -> Answer {
-    let fault: Fault = fault::fault(error, origin.machine);
+///
+/// `envelope` is the request, as far as it could be read.
+pub(super) fn fault_answer(
+    error: &Error,
+    origin: &Origin<'_>,
+    envelope: Option<&Envelope<'_>>,
+) -> Answer {
+    let fault: Fault = fault::fault(error, origin, envelope);
     let mut writer = Writer::with_capacity(CAPACITY);
     head(&mut writer, &fault.action, origin);
     if let Error::NotUnderstood { namespace, local } = error {
@@ -121,7 +129,10 @@ fn head(writer: &mut Writer, action: &str, origin: &Origin<'_>) {
     } else {
         (ns::ADDRESSING, ns::ANONYMOUS)
     };
-    writer.raw(HEAD);
+    writer.raw(match origin.language {
+        Language::English => HEAD,
+        Language::Portuguese => HEAD_PORTUGUESE,
+    });
     writer.raw(addressing);
     writer.raw("\"><s:Header>");
     writer.leaf("a:Action", action);
@@ -155,13 +166,22 @@ impl Encoding {
     }
 }
 
+macro_rules! head {
+    ($language:literal) => {
+        concat!(
+            "<s:Envelope xml:lang=\"",
+            $language,
+            "\" xmlns:s=\"http://www.w3.org/2003/05/soap-envelope\"",
+            " xmlns:x=\"http://schemas.xmlsoap.org/ws/2004/09/transfer\"",
+            " xmlns:n=\"http://schemas.xmlsoap.org/ws/2004/09/enumeration\"",
+            " xmlns:wsman=\"http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd\" xmlns:a=\""
+        )
+    };
+}
+
 /// Up to the namespace of the addressing.
-const HEAD: &str = concat!(
-    "<s:Envelope xml:lang=\"en-US\" xmlns:s=\"http://www.w3.org/2003/05/soap-envelope\"",
-    " xmlns:x=\"http://schemas.xmlsoap.org/ws/2004/09/transfer\"",
-    " xmlns:n=\"http://schemas.xmlsoap.org/ws/2004/09/enumeration\"",
-    " xmlns:wsman=\"http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd\" xmlns:a=\""
-);
+const HEAD: &str = head!("en-US");
+const HEAD_PORTUGUESE: &str = head!("pt-BR");
 
 /// Between header and body.
 const BODY: &str = "</s:Header><s:Body>";

@@ -66,6 +66,8 @@ pub(super) struct Request<'e> {
     pub(super) fragment: Option<&'e str>,
     /// `wsman:OptionSet`.
     pub(super) options: Vec<ClientOption<'e>>,
+    /// `ActivityId`, for the log.
+    pub(super) activity_id: Option<&'e str>,
     /// `wsman:RequestEPR` is there.
     pub(super) wants_epr: bool,
     /// `wsman:RequestTotalItemsCountEstimate` is there.
@@ -123,6 +125,7 @@ impl<'e> Request<'e> {
             encoding,
             fragment: None,
             options: Vec::new(),
+            activity_id: None,
             wants_epr: false,
             wants_count: false,
             body: envelope.payload(),
@@ -148,7 +151,7 @@ impl<'e> Request<'e> {
                 seen.once("ResourceURI")?;
                 self.resource_uri = block.text().trim();
                 if self.resource_uri.len() > MAX_URI {
-                    return Err(Error::UriTooLong);
+                    return Err(Error::UriTooLong("ResourceURI"));
                 }
                 true
             }
@@ -165,15 +168,10 @@ impl<'e> Request<'e> {
             }
             (ns::WSMAN, "MaxEnvelopeSize") => {
                 seen.once("MaxEnvelopeSize")?;
-                let octets: u64 = block
-                    .text()
-                    .trim()
-                    .parse()
-                    .map_err(|_| Error::HeaderInvalid("MaxEnvelopeSize"))?;
+                let octets = octets(block.text().trim())?;
                 if octets < MIN_ENVELOPE {
                     return Err(Error::EnvelopeTooSmall);
                 }
-                let octets = usize::try_from(octets).unwrap_or(usize::MAX);
                 self.max_octets = self.max_octets.min(octets);
                 true
             }
@@ -185,6 +183,7 @@ impl<'e> Request<'e> {
                 true
             }
             (ns::WSMAN, "OptionSet") => {
+                seen.once("OptionSet")?;
                 self.take_options(block)?;
                 true
             }
@@ -196,10 +195,15 @@ impl<'e> Request<'e> {
                 self.wants_count = true;
                 true
             }
-            (ns::MS, "ActivityId") if block.text().trim().len() > MAX_ID => {
-                return Err(Error::HeaderInvalid("ActivityId"));
+            (ns::MS, "ActivityId") => {
+                let id = block.text().trim();
+                if id.chars().count() > MAX_ID {
+                    return Err(Error::HeaderInvalid("ActivityId"));
+                }
+                self.activity_id = Some(id);
+                true
             }
-            (ns::WSMAN, "Locale") | (ns::MS, "DataLocale" | "SessionId" | "ActivityId") => true,
+            (ns::WSMAN, "Locale") | (ns::MS, "DataLocale" | "SessionId") => true,
             // A robust connection and so on: left alone unless the client
             // insists.
             _ => false,
@@ -235,8 +239,12 @@ impl<'e> Request<'e> {
                 return Err(Error::TooManyOptions);
             }
             let must_comply = option.attribute("", "MustComply").map_or("", str::trim);
+            let name = option.attribute("", "Name").unwrap_or_default().trim();
+            if name.is_empty() {
+                return Err(Error::NamelessOption);
+            }
             self.options.push(ClientOption {
-                name: option.attribute("", "Name").unwrap_or_default().trim(),
+                name,
                 value: option.text().trim(),
                 must_comply: matches!(must_comply, "true" | "1"),
             });
@@ -262,8 +270,10 @@ impl<'e> Request<'e> {
             .action
             .filter(|action| !action.is_empty())
             .ok_or(Error::HeaderRequired("Action"))?;
-        if addressing.to.is_none_or(str::is_empty) {
-            return Err(Error::HeaderRequired("To"));
+        match addressing.to {
+            None | Some("") => return Err(Error::HeaderRequired("To")),
+            Some(to) if to.len() > MAX_URI => return Err(Error::UriTooLong("To")),
+            Some(_) => {}
         }
         match addressing.message_id {
             Some(id) if !id.is_empty() && id.len() <= MAX_ID => {}
@@ -285,6 +295,16 @@ impl<'e> Request<'e> {
 pub(super) fn max_octets(settings: &WsmanSettings) -> usize {
     let octets = u64::from(settings.max_envelope_size_kb) * 1_024;
     usize::try_from(octets).unwrap_or(usize::MAX)
+}
+
+/// The number in `MaxEnvelopeSize`, of any length: a larger one than there can
+/// be is as good as the largest.
+fn octets(text: &str) -> Result<usize, Error> {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|octet| octet.is_ascii_digit()) {
+        return Err(Error::HeaderInvalid("MaxEnvelopeSize"));
+    }
+    Ok(digits.parse().unwrap_or(usize::MAX))
 }
 
 /// Blocks that may be there once.
@@ -334,15 +354,15 @@ const MODIFIED_PROPERTIES: &str = "wmiarray:__MIInstanceModifiedPropertiesList";
 const XPATH: &str = "http://www.w3.org/TR/1999/REC-xpath-19991116";
 
 /// The least that a client may ask for, in octets ([MS-WSMV] 2.2.4.24).
-const MIN_ENVELOPE: u64 = 8_192;
+const MIN_ENVELOPE: usize = 8_192;
 
-/// Octets of `MessageID` and of `ActivityId` ([MS-WSMV] footnote 47).
+/// Octets of `MessageID` and characters of `ActivityId` ([MS-WSMV] footnote 47).
 const MAX_ID: usize = 2_048;
 
 /// Options of one request: a CIM client names each property that it changed.
 const MAX_OPTIONS: usize = 256;
 
-/// Octets of a resource URI.
+/// Octets of a resource URI and of the address in `To`.
 const MAX_URI: usize = 2_048;
 
 /// Octets of a DNS name.
@@ -351,6 +371,43 @@ const MAX_HOST: usize = 255;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_activity_may_be_insisted_on_and_is_kept_for_the_log() {
+        let text = format!(
+            "<s:Envelope xmlns:s='{}' xmlns:a='{}' xmlns:p='{}'><s:Header><a:To>http://h/</a:To>\
+             <a:Action>urn:x</a:Action><a:MessageID>1</a:MessageID>\
+             <p:ActivityId s:mustUnderstand='true'> {{1}} </p:ActivityId></s:Header><s:Body/>\
+             </s:Envelope>",
+            ns::SOAP,
+            ns::ADDRESSING,
+            ns::MS,
+        );
+        let settings = WsmanSettings::default();
+        let limits = super::super::dispatch::xml_limits(&settings);
+        let envelope = Envelope::parse(&text, &limits).expect("an envelope");
+        let addressing = Addressing::read(&envelope).expect("no duplicate");
+        let origin = Origin::read(&envelope, &addressing);
+        let request = Request::read(&envelope, &addressing, origin, &settings, Encoding::Utf8);
+        assert_eq!(request.expect("a request").activity_id, Some("{1}"));
+    }
+
+    #[test]
+    fn an_envelope_size_is_a_number_of_any_length() {
+        for (text, wanted) in [
+            ("512000", Some(512_000)),
+            ("+8192", Some(8_192)),
+            ("0", Some(0)),
+            ("99999999999999999999999", Some(usize::MAX)),
+            ("-1", None),
+            ("8 192", None),
+            ("8192.0", None),
+            ("+", None),
+            ("", None),
+        ] {
+            assert_eq!(octets(text).ok(), wanted, "{text}");
+        }
+    }
 
     #[test]
     fn the_host_is_cut_out_of_the_address() {

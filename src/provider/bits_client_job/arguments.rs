@@ -12,13 +12,17 @@ use crate::bits::Changes;
 use crate::bits::ClientCertificate;
 use crate::bits::Credentials;
 use crate::bits::Hresult;
+use crate::bits::Language;
 use crate::bits::Proxy;
 use crate::bits::Secret;
 use crate::cim::Value;
 use crate::cim::Values;
 use crate::engine::Command;
 use crate::engine::Wish;
+use crate::provider::About;
+use crate::provider::BadValue;
 use crate::provider::Error;
+use crate::provider::Wrong;
 
 /// `CreateJob`.
 pub(super) fn wish(arguments: &Values) -> Result<Wish, Error> {
@@ -28,23 +32,15 @@ pub(super) fn wish(arguments: &Values) -> Result<Wish, Error> {
     match optional_number(arguments, "Type")? {
         None | Some(0) => {}
         Some(1) => {
-            return Err(failed(
-                Hresult::E_NOTIMPL,
-                "Type 1: uploads are not in force",
-            ));
+            let wrong = Wrong::NotInForce("1 (Upload)");
+            return Err(failed(Hresult::E_NOTIMPL, "Type", wrong));
         }
-        Some(other) => {
-            let detail = format!("Type {other} is neither 0 (Download) nor 1 (Upload)");
-            return Err(failed(Hresult::E_NOTIMPL, &detail));
-        }
+        Some(value) => return Err(not_among(Hresult::E_NOTIMPL, "Type", value, TYPES)),
     }
     // Checked, then without effect: transfers run as the service's account.
     if let Some(account @ 3..) = optional_number(arguments, "ServiceAccount")? {
-        let detail = format!(
-            "ServiceAccount {account} is none of 0 (LocalSystem), 1 (LocalService) \
-             and 2 (NetworkService)"
-        );
-        return Err(failed(Hresult::E_INVALIDARG, &detail));
+        let code = Hresult::E_INVALIDARG;
+        return Err(not_among(code, "ServiceAccount", account, ACCOUNTS));
     }
     Ok(Wish {
         display_name,
@@ -53,7 +49,7 @@ pub(super) fn wish(arguments: &Values) -> Result<Wish, Error> {
         suspended: match arguments.value("Suspend") {
             None => false,
             Some(Value::Boolean(suspended)) => *suspended,
-            Some(_) => return Err(bad("Suspend", "is no boolean")),
+            Some(_) => return Err(bad("Suspend", Wrong::Type)),
         },
     })
 }
@@ -70,12 +66,21 @@ pub(super) fn command(arguments: &Values) -> Result<Command, Error> {
         1 => Ok(Command::Complete),
         2 => Ok(Command::Resume),
         3 => Ok(Command::Suspend),
-        other => Err(failed(
+        other => Err(not_among(
             Hresult::E_INVALIDARG,
-            &format!(
-                "JobState {other} is none of 0 (Cancel), 1 (Complete), 2 (Resume) and 3 (Suspend)"
-            ),
+            "JobState",
+            other,
+            COMMANDS,
         )),
+    }
+}
+
+/// `GetError`: the language of its sentences.
+pub(super) fn language(arguments: &Values) -> Result<Language, Error> {
+    match arguments.value("LanguageId") {
+        None => Ok(Language::default()),
+        Some(Value::Uint32(langid)) => Ok(Language::from_langid(*langid)),
+        Some(_) => Err(bad("LanguageId", Wrong::Type)),
     }
 }
 
@@ -84,16 +89,12 @@ pub(super) fn target_and_scheme(arguments: &Values) -> Result<(AuthTarget, AuthS
     let target = number(arguments, "Target")?;
     let scheme = number(arguments, "Scheme")?;
     let target = AuthTarget::from_number(target).ok_or_else(|| {
-        failed(
-            Hresult::BG_E_INVALID_AUTH_TARGET,
-            &format!("Target {target} is neither 0 (Server) nor 1 (Proxy)"),
-        )
+        let code = Hresult::BG_E_INVALID_AUTH_TARGET;
+        not_among(code, "Target", target, TARGETS)
     })?;
     let scheme = AuthScheme::from_number(scheme).ok_or_else(|| {
-        failed(
-            Hresult::BG_E_INVALID_AUTH_SCHEME,
-            &format!("Scheme {scheme} is none of 0 (Basic) to 4 (Passport)"),
-        )
+        let code = Hresult::BG_E_INVALID_AUTH_SCHEME;
+        not_among(code, "Scheme", scheme, SCHEMES)
     })?;
     Ok((target, scheme))
 }
@@ -101,43 +102,37 @@ pub(super) fn target_and_scheme(arguments: &Values) -> Result<(AuthTarget, AuthS
 /// `SetCredentials`. No error repeats what was given.
 pub(super) fn credentials(arguments: &Values) -> Result<Credentials, Error> {
     let (target, scheme) = target_and_scheme(arguments)?;
+    let not_in_force = |value| {
+        let wrong = Wrong::NotInForce(value);
+        Err(failed(Hresult::E_NOTIMPL, "Scheme", wrong))
+    };
     match scheme {
         AuthScheme::Basic | AuthScheme::Digest => {}
-        AuthScheme::Ntlm | AuthScheme::Negotiate | AuthScheme::Passport => {
-            return Err(failed(
-                Hresult::E_NOTIMPL,
-                "only the schemes 0 (Basic) and 1 (Digest) are in force",
-            ));
-        }
+        AuthScheme::Ntlm => return not_in_force("2 (NTLM)"),
+        AuthScheme::Negotiate => return not_in_force("3 (Negotiate)"),
+        AuthScheme::Passport => return not_in_force("4 (Passport)"),
     }
-    let user = optional_text(arguments, "UserName")?.map(Secret::new);
-    let password = optional_text(arguments, "Password")?.map(Secret::new);
-    let (Some(user), Some(password)) = (user, password) else {
-        return Err(failed(
-            Hresult::E_INVALIDARG,
-            "the scheme needs a UserName and a Password: there is no implicit log-on",
-        ));
+    // There is no implicit log-on.
+    let secret = |name| -> Result<Secret, Error> {
+        let text = optional_text(arguments, name)?;
+        let missing = || failed(Hresult::E_INVALIDARG, name, Wrong::Missing);
+        text.map(Secret::new).ok_or_else(missing)
     };
+    let user = secret("UserName")?;
+    let password = secret("Password")?;
     if user.reveal().chars().count() > MAX_USER {
-        return Err(failed(
-            Hresult::BG_E_USERNAME_TOO_LARGE,
-            "UserName is longer than 300 characters",
-        ));
+        let code = Hresult::BG_E_USERNAME_TOO_LARGE;
+        return Err(failed(code, "UserName", Wrong::TooLong(MAX_USER)));
     }
     if password.reveal().chars().count() > MAX_PASSWORD {
-        return Err(failed(
-            Hresult::BG_E_PASSWORD_TOO_LARGE,
-            "Password is longer than 65535 characters",
-        ));
+        let code = Hresult::BG_E_PASSWORD_TOO_LARGE;
+        return Err(failed(code, "Password", Wrong::TooLong(MAX_PASSWORD)));
     }
     // RFC 7617, 2: a colon would end the name, and no header carries controls.
     if user.reveal().contains(char::is_control)
         || (scheme == AuthScheme::Basic && user.reveal().contains(':'))
     {
-        return Err(failed(
-            Hresult::E_INVALIDARG,
-            "UserName has a character that the scheme cannot carry",
-        ));
+        return Err(failed(Hresult::E_INVALIDARG, "UserName", Wrong::Character));
     }
     Ok(Credentials {
         target,
@@ -161,12 +156,7 @@ pub(super) fn certificate_by_hash(arguments: &Values) -> Result<ClientCertificat
         _ => None,
     };
     let hash = octets.and_then(|octets| octets.try_into().ok());
-    let hash = hash.ok_or_else(|| {
-        failed(
-            Hresult::E_INVALIDARG,
-            "CertHash must be the 20 octets of a SHA-1 hash",
-        )
-    })?;
+    let hash = hash.ok_or_else(|| failed(Hresult::E_INVALIDARG, "CertHash", Wrong::NotHash))?;
     Ok(ClientCertificate {
         store_name,
         choice: CertificateChoice::Hash(hash),
@@ -178,7 +168,7 @@ pub(super) fn certificate_by_name(arguments: &Values) -> Result<ClientCertificat
     let store_name = store_name(arguments)?;
     let subject = text(arguments, "SubjectName")?;
     if subject.is_empty() {
-        return Err(failed(Hresult::E_INVALIDARG, "SubjectName is empty"));
+        return Err(failed(Hresult::E_INVALIDARG, "SubjectName", Wrong::Empty));
     }
     Ok(ClientCertificate {
         store_name,
@@ -194,50 +184,41 @@ pub(super) fn proxy(arguments: &Values) -> Result<Proxy, Error> {
     let bypass =
         optional_text(arguments, "ProxyBypassList")?.filter(|list| !list.trim().is_empty());
     let lists_are_null = || {
-        if list.is_some() || bypass.is_some() {
-            return Err(failed(
+        let given = [("ProxyList", &list), ("ProxyBypassList", &bypass)];
+        match given.iter().find(|(_, list)| list.is_some()) {
+            Some((name, _)) => Err(failed(
                 Hresult::E_INVALIDARG,
-                "ProxyList and ProxyBypassList go with ProxyUsage 2 (override) only",
-            ));
+                name,
+                Wrong::OnlyWith("ProxyUsage 2 (Override)"),
+            )),
+            None => Ok(()),
         }
-        Ok(())
     };
     match usage {
         0 => lists_are_null().map(|()| Proxy::Preconfig),
         1 => lists_are_null().map(|()| Proxy::None),
         2 => {
             let Some(list) = list else {
-                return Err(failed(
-                    Hresult::E_INVALIDARG,
-                    "ProxyUsage 2 (override) needs a ProxyList",
-                ));
+                return Err(failed(Hresult::E_INVALIDARG, "ProxyList", Wrong::Missing));
             };
             let bypass = bypass.unwrap_or_default();
+            let too_long = Wrong::TooLong(MAX_PROXY_LIST);
             if list.chars().count() > MAX_PROXY_LIST {
-                return Err(failed(
-                    Hresult::BG_E_PROXY_LIST_TOO_LARGE,
-                    "ProxyList is longer than 4000 characters",
-                ));
+                let code = Hresult::BG_E_PROXY_LIST_TOO_LARGE;
+                return Err(failed(code, "ProxyList", too_long));
             }
             if bypass.chars().count() > MAX_PROXY_LIST {
-                return Err(failed(
-                    Hresult::BG_E_PROXY_BYPASS_LIST_TOO_LARGE,
-                    "ProxyBypassList is longer than 4000 characters",
-                ));
+                let code = Hresult::BG_E_PROXY_BYPASS_LIST_TOO_LARGE;
+                return Err(failed(code, "ProxyBypassList", too_long));
             }
             Ok(Proxy::Override { list, bypass })
         }
         3 => {
             lists_are_null()?;
-            Err(failed(
-                Hresult::E_NOTIMPL,
-                "ProxyUsage 3: proxy detection is not in force",
-            ))
+            let wrong = Wrong::NotInForce("3 (AutoDetect)");
+            Err(failed(Hresult::E_NOTIMPL, "ProxyUsage", wrong))
         }
-        other => Err(failed(
-            Hresult::E_NOTIMPL,
-            &format!("ProxyUsage {other} is none of 0, 1 and 2"),
-        )),
+        other => Err(not_among(Hresult::E_NOTIMPL, "ProxyUsage", other, USAGES)),
     }
 }
 
@@ -260,8 +241,8 @@ pub(super) fn changes(values: &Values) -> Result<Changes, Error> {
             ("NoProgressTimeout", Some(Value::Uint32(number))) => {
                 changes.no_progress_timeout_s = Some(*number);
             }
-            (_, None) => return Err(bad(name, "may not be null")),
-            (_, Some(_)) => return Err(bad(name, "cannot be set to this")),
+            (_, None) => return Err(bad(name, Wrong::Null)),
+            (_, Some(_)) => return Err(bad(name, Wrong::NotSettable)),
         }
     }
     Ok(changes)
@@ -271,8 +252,8 @@ pub(super) fn changes(values: &Values) -> Result<Changes, Error> {
 fn store_name(arguments: &Values) -> Result<String, Error> {
     let location = number(arguments, "CertStoreLocation")?;
     if location != LOCAL_MACHINE {
-        let detail = format!("CertStoreLocation {location}: only 1 (local machine) is in force");
-        return Err(failed(Hresult::E_NOTIMPL, &detail));
+        let code = Hresult::E_NOTIMPL;
+        return Err(not_among(code, "CertStoreLocation", location, STORES));
     }
     let name = text(arguments, "StoreName")?;
     // It becomes the name of a folder.
@@ -282,28 +263,25 @@ fn store_name(arguments: &Values) -> Result<String, Error> {
         || name.contains(['/', '\\'])
         || name.contains(char::is_control)
     {
-        return Err(failed(
-            Hresult::E_INVALIDARG,
-            "StoreName is not the name of a certificate store",
-        ));
+        return Err(failed(Hresult::E_INVALIDARG, "StoreName", Wrong::NotStore));
     }
     Ok(name)
 }
 
 fn text(arguments: &Values, name: &str) -> Result<String, Error> {
-    optional_text(arguments, name)?.ok_or_else(|| bad(name, "is missing"))
+    optional_text(arguments, name)?.ok_or_else(|| bad(name, Wrong::Missing))
 }
 
 fn optional_text(arguments: &Values, name: &str) -> Result<Option<String>, Error> {
     match arguments.value(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(bad(name, "is no text")),
+        Some(_) => Err(bad(name, Wrong::Type)),
     }
 }
 
 fn number(arguments: &Values, name: &str) -> Result<u16, Error> {
-    optional_number(arguments, name)?.ok_or_else(|| bad(name, "is missing"))
+    optional_number(arguments, name)?.ok_or_else(|| bad(name, Wrong::Missing))
 }
 
 fn optional_number(arguments: &Values, name: &str) -> Result<Option<u16>, Error> {
@@ -312,23 +290,39 @@ fn optional_number(arguments: &Values, name: &str) -> Result<Option<u16>, Error>
         Some(Value::Uint16(number)) => Ok(Some(*number)),
         // A number beyond every enumeration is as unknown as the largest.
         Some(Value::Uint32(number)) => Ok(Some(u16::try_from(*number).unwrap_or(u16::MAX))),
-        Some(_) => Err(bad(name, "is no number")),
+        Some(_) => Err(bad(name, Wrong::Type)),
     }
 }
 
-fn bad(name: &str, reason: &str) -> Error {
-    Error::BadValue {
+fn bad(name: &str, wrong: Wrong) -> Error {
+    Error::BadValue(BadValue {
         name: name.to_owned(),
-        reason: reason.to_owned(),
-    }
+        wrong,
+    })
 }
 
-fn failed(code: Hresult, detail: &str) -> Error {
+fn failed(code: Hresult, name: &str, wrong: Wrong) -> Error {
     Error::Failed {
         code,
-        detail: detail.to_owned(),
+        about: About::Value(BadValue {
+            name: name.to_owned(),
+            wrong,
+        }),
     }
 }
+
+fn not_among(code: Hresult, name: &str, value: u16, allowed: &'static str) -> Error {
+    let value = u32::from(value);
+    failed(code, name, Wrong::NotAmong { value, allowed })
+}
+
+const TYPES: &str = "0 (Download), 1 (Upload)";
+const ACCOUNTS: &str = "0 (LocalSystem), 1 (LocalService), 2 (NetworkService)";
+const COMMANDS: &str = "0 (Cancel), 1 (Complete), 2 (Resume), 3 (Suspend)";
+const TARGETS: &str = "0 (Server), 1 (Proxy)";
+const SCHEMES: &str = "0 (Basic), 1 (Digest), 2 (NTLM), 3 (Negotiate), 4 (Passport)";
+const USAGES: &str = "0 (Preconfig), 1 (NoProxy), 2 (Override)";
+const STORES: &str = "1 (LocalMachine)";
 
 /// `BG_CERT_STORE_LOCATION_LOCAL_MACHINE`.
 const LOCAL_MACHINE: u16 = 1;

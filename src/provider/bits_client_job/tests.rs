@@ -109,7 +109,7 @@ fn an_error_is_told_in_error_and_transient_error_only() {
     let mut job = job();
     let unavailable = |job: &Job| {
         matches!(
-            error_of(job),
+            error_of(job, Language::English),
             Err(Error::Failed {
                 code: Hresult::BG_E_ERROR_INFORMATION_UNAVAILABLE,
                 ..
@@ -122,17 +122,31 @@ fn an_error_is_told_in_error_and_transient_error_only() {
         context: ErrorContext::RemoteFile,
         code: Hresult::from_http_status(404),
         file: Some(0),
-        detail: "GET http://h/a: HTTP 404".to_owned(),
+        detail: "asking for http://h/a: HTTP status 404".to_owned(),
     };
     job.apply(Input::Start, now).expect("started");
     job.apply(Input::Failed(error), now).expect("failed");
-    let out = error_of(&job).expect("an error");
+    let out = error_of(&job, Language::English).expect("an error");
     assert_eq!(out.value("ErrorContext"), Some(&Value::Uint32(5)));
     assert_eq!(out.value("ErrorCode"), Some(&Value::Uint32(0x8019_0194)));
-    let description = "The file does not exist on the server: GET http://h/a: HTTP 404.";
+    let text = |out: &Values, name| match out.value(name) {
+        Some(Value::String(text)) => text.clone(),
+        other => panic!("{name}: {other:?}"),
+    };
     assert_eq!(
-        out.value("ErrorDescription"),
-        Some(&Value::from(description))
+        text(&out, "ErrorDescription"),
+        "The file does not exist on the server: asking for http://h/a: HTTP status 404."
+    );
+    let portuguese = error_of(&job, Language::Portuguese).expect("an error");
+    assert_eq!(portuguese.value("ErrorContext"), out.value("ErrorContext"));
+    assert_eq!(portuguese.value("ErrorCode"), out.value("ErrorCode"));
+    assert_eq!(
+        text(&portuguese, "ErrorDescription"),
+        "O arquivo não existe no servidor: http://h/a."
+    );
+    assert_eq!(
+        text(&portuguese, "ContextDescription"),
+        "O erro ocorreu enquanto o arquivo remoto era processado."
     );
     job.apply(Input::Resume, now).expect("resumed");
     assert!(unavailable(&job));

@@ -1,5 +1,7 @@
 //! Every malformed request has its fault.
 
+mod answers;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -104,6 +106,9 @@ async fn texts_that_are_no_request_are_refused() {
         ),
         correct.replace("/Get<", &format!("/{long}<")),
         correct.replace("http://host", &format!("http://{long}")),
+        get(DMTF, &[("JobId", &"&amp;".repeat(1_000))], ""),
+        get(DMTF, &[], "").replace("/Get<", &format!("/{}<", "&amp;".repeat(9_000))),
+        get(&DMTF.replace("BitsClientJob", &"&lt;".repeat(400)), &[], ""),
     ] {
         let answer = bench.post(&text).await;
         assert!(
@@ -398,11 +403,31 @@ async fn fragments_that_cannot_be_processed_are_refused() {
         assert_eq!(gist(&bench.fault(&put).await), wanted, "{body}");
     }
     let more = "<w:FragmentTransfer s:mustUnderstand=\"true\">State</w:FragmentTransfer>";
-    let delete = get(WMI, &[("JobId", ID)], more).replace("/Get<", "/Delete<");
-    assert_eq!(
-        gist(&bench.fault(&delete).await),
-        "wsman:UnsupportedFeature/FragmentLevelAccess 2150858871"
-    );
+    let instance = get(WMI, &[("JobId", ID)], more);
+    for (uri, operation) in [
+        (WMI, "Delete"),
+        (WMI, "Create"),
+        ("http://schemas.microsoft.com/wbem/wsman/1/config", "Get"),
+        (
+            "http://schemas.microsoft.com/wbem/wsman/1/config/service",
+            "Put",
+        ),
+        (
+            "http://schemas.dmtf.org/wbem/cim-xml/2/cim-schema/2/*",
+            "Get",
+        ),
+    ] {
+        let request = instance.replace(WMI, uri);
+        assert_eq!(
+            gist(
+                &bench
+                    .fault(&request.replace("/Get<", &format!("/{operation}<")))
+                    .await
+            ),
+            "wsman:UnsupportedFeature/FragmentLevelAccess 2150858871",
+            "{uri} {operation}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -473,7 +498,11 @@ async fn a_failing_method_shows_its_code_and_sentence() {
     );
     let provider = fault.provider.expect("the provider's part");
     assert_eq!(provider.code, 0x8020_0013);
-    assert_eq!(provider.message, "The server has no ranges (0x80200013).");
+    assert_eq!(
+        provider.message,
+        "The server does not support the necessary HTTP protocol; ranges are required \
+         (0x80200013): http://h/1 & more: no ranges."
+    );
     assert_eq!(
         gist(&bench.fault(&set_job_state("1")).await),
         "wsman:AccessDenied 2147942405"

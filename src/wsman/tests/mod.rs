@@ -19,6 +19,8 @@ use crate::config::Current;
 use crate::config::Settings;
 use crate::config::WsmanSettings;
 use crate::provider;
+use crate::provider::About;
+use crate::provider::BadValue;
 use crate::provider::Cursor;
 use crate::provider::Error;
 use crate::provider::Keys;
@@ -26,6 +28,7 @@ use crate::provider::Page;
 use crate::provider::Provider;
 use crate::provider::Query;
 use crate::provider::View;
+use crate::provider::Wrong;
 use crate::soap::Envelope;
 use crate::soap::Fault;
 use crate::xml::Element;
@@ -53,7 +56,7 @@ const LIMITS: Limits = Limits {
 struct Jobs {
     catalog: Catalog,
     all: Mutex<Vec<Instance>>,
-    /// How long a method takes.
+    /// How long a method or a page takes.
     pause: Duration,
 }
 
@@ -155,10 +158,13 @@ impl Provider for Arc<Jobs> {
         Box::pin(async move {
             let at = self.find(keys)?;
             if values.value("Priority") == Some(&Value::Uint32(9)) {
-                return Err(Error::BadValue {
+                return Err(Error::BadValue(BadValue {
                     name: "Priority".to_owned(),
-                    reason: "must be 0 to 3".to_owned(),
-                });
+                    wrong: Wrong::NotAmong {
+                        value: 9,
+                        allowed: "0 to 3",
+                    },
+                }));
             }
             let job = &mut self.all.lock().expect("no panic")[at];
             for (name, value) in values.iter() {
@@ -220,14 +226,14 @@ impl Provider for Arc<Jobs> {
                             Some(Value::Uint16(3)) => Hresult::E_INVALIDARG,
                             _ => Hresult::BG_E_INSUFFICIENT_RANGE_SUPPORT,
                         },
-                        detail: "The server has no ranges.".to_owned(),
+                        about: About::Detail("http://h/1 & more: no ranges".to_owned()),
                     });
                 }
                 "GetError" => {
-                    return Err(Error::BadValue {
+                    return Err(Error::BadValue(BadValue {
                         name: "LanguageId".to_owned(),
-                        reason: "is not known".to_owned(),
-                    });
+                        wrong: Wrong::Missing,
+                    }));
                 }
                 _ => return Err(Error::Unavailable),
             }
@@ -237,6 +243,9 @@ impl Provider for Arc<Jobs> {
 
     fn page<'a>(&'a self, _: &'a Principal, query: Query<'a>) -> provider::Answer<'a, Page> {
         Box::pin(async move {
+            if !self.pause.is_zero() {
+                tokio::time::sleep(self.pause).await;
+            }
             let jobs = self.all.lock().expect("no panic");
             let from = query.after.map_or(0, |cursor| {
                 usize::from_be_bytes(cursor.0.as_slice().try_into().expect("ours"))

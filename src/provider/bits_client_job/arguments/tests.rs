@@ -61,7 +61,9 @@ fn what_a_method_needs_is_named_when_it_is_missing() {
         let mut arguments = create();
         arguments.insert(missing, None);
         match wish(&arguments) {
-            Err(Error::BadValue { name, .. }) => assert_eq!(name, missing),
+            Err(Error::BadValue(value)) => {
+                assert_eq!((&*value.name, value.wrong), (missing, Wrong::Missing));
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -195,5 +197,25 @@ fn a_put_changes_what_it_names_and_takes_no_null() {
     assert_eq!(changes(&put).expect("changes"), expected);
     let mut null = Values::new();
     null.insert("DisplayName", None);
-    assert!(matches!(changes(&null), Err(Error::BadValue { .. })));
+    assert!(matches!(changes(&null), Err(Error::BadValue(_))));
+}
+
+#[test]
+fn sentences_come_in_the_language_that_is_asked_for_or_in_english() {
+    let asked = |value: Option<Value>| {
+        let mut arguments = Values::new();
+        arguments.insert("LanguageId", value);
+        language(&arguments)
+    };
+    for (langid, wanted) in [
+        (0x0416, Language::Portuguese),
+        (0x0409, Language::English),
+        (0x0407, Language::English),
+        (u32::MAX, Language::English),
+    ] {
+        let found = asked(Some(Value::Uint32(langid)));
+        assert_eq!(found.expect("a language"), wanted, "{langid}");
+    }
+    assert_eq!(asked(None).expect("a language"), Language::English);
+    assert!(asked(Some(Value::Boolean(true))).is_err());
 }
