@@ -197,6 +197,6 @@ const MAX_DEPTH: usize = 32;
 /// Comparisons of one filter: a script that lists keys one by one has some.
 const MAX_TERMS: usize = 256;
 
-/// What all patterns of a filter cost: so many steps for a character of the
-/// text that they are held against. Half a million instances may be.
+/// What all patterns of a filter cost together: so many steps for each
+/// character of the texts that they are held against, in each instance.
 const MAX_PATTERNS: usize = 2_048;
