@@ -121,6 +121,19 @@
 //! - **Proxies** are HTTP proxies; an `https` or SOCKS proxy is
 //!   `BG_E_INVALID_PROXY_INFO`. Behind a proxy only literal addresses can be
 //!   fenced: it is the proxy that resolves names.
+//! - **A filter without a dialect** is `XPath`, as the schema has it, unless it
+//!   begins like a query of WQL. `XPath` is level 1 with comparisons, `and`, `or`
+//!   and `not()`; Windows has none for WMI.
+//! - **Null in a filter**: no comparison holds for it, `NOT LIKE` included; `NOT`
+//!   before a comparison does. `= NULL` means `IS NULL`.
+//! - **Case in a filter** is folded character by character, in every script: `ß`
+//!   is not `ss`.
+//! - **System properties** may be selected, and have no column. `__CLASS` and
+//!   others that the class decides may be compared; `__PATH`, `__RELPATH`,
+//!   `__SERVER` and `__DERIVATION` make a query invalid.
+//! - **Queries for events or classes** are refused as not supported (0x8004100C);
+//!   a filter of more than 16 KiB, 256 comparisons or 32 parentheses within one
+//!   another is a violated quota (0x8004106C).
 //! - **A missing `ReplyTo`** is accepted; `MessageID` is needed. `OperationID` is
 //!   neither used nor echoed. Static methods may bear key selectors, as `wsl`
 //!   sends them.

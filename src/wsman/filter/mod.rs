@@ -4,9 +4,31 @@
 //! Reading is done in two steps: [`read`] knows the dialect and no class,
 //! [`Select::bind`] holds the names and literals against one class.
 
-use crate::cim::Class;
+mod around;
+mod association;
+mod bind;
+mod expression;
+mod literal;
+mod number;
+mod object_path;
+mod pattern;
+pub(super) mod reason;
+mod selector;
+mod token;
+mod tokens;
+mod wql;
+mod xpath;
+
+#[cfg(test)]
+mod tests;
+
 use crate::cim::Condition;
 use crate::xml::Element;
+
+use super::error::shorten;
+use expression::Expression;
+use reason::Expected;
+use reason::Reason;
 
 /// What a filter asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +45,19 @@ pub(super) struct Select {
     /// The class that the filter itself names (`FROM`); none where only the
     /// resource URI does.
     pub(super) class: Option<String>,
+    /// The properties of a projection; none for whole instances.
+    columns: Option<Vec<String>>,
+    condition: Option<Expression>,
+    names: Names,
+}
+
+/// How names and texts are compared.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Names {
+    /// As WMI does.
+    InAnyCase,
+    /// As `XPath` does.
+    ByCase,
 }
 
 /// A filter that is held against a class.
@@ -31,18 +66,22 @@ pub(super) struct Bound {
     /// What the instances must fulfil; none: nothing.
     pub(super) condition: Option<Condition>,
     /// The properties of a projection by canonical name, each once, in
-    /// alphabetical order ignoring case; none for whole instances.
+    /// alphabetical order ignoring case; none for whole instances. System
+    /// properties, which have no place in WS-Management, are not among them.
     pub(super) columns: Option<Vec<String>>,
 }
 
-/// What is asked for around one instance (DSP0227 8.3).
+/// What is asked for around one instance (DSP0227 8.3). Whether instances or
+/// associations, of which class and in which role makes no difference to what
+/// is left of nothing: no class here is an association.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Association {
     /// The class of the instance.
     pub(super) class: String,
     /// Its namespace, where the filter names one.
     pub(super) namespace: Option<String>,
-    /// Its keys as the client wrote them; empty for a singleton.
+    /// Its keys as the client wrote them; empty for a singleton. The only key
+    /// may have an empty name.
     pub(super) keys: Vec<(String, String)>,
 }
 
@@ -58,31 +97,49 @@ pub(super) enum FilterError {
         /// `WBEM_E_…`, as the WMI provider of Windows would say.
         status: u32,
         /// What exactly.
-        reason: String,
+        reason: Reason,
     },
 }
 
 /// Reads `n:Filter` or `wsman:Filter`.
 ///
+/// Without a dialect the text is `XPath`, unless it begins like a query of WQL:
+/// no path does, and some clients leave the dialect out.
+///
 /// # Errors
 ///
 /// [`FilterError`].
-pub(super) fn read(_filter: &Element<'_>) -> Result<Filter, FilterError> {
+pub(super) fn read(filter: &Element<'_>) -> Result<Filter, FilterError> {
+    let dialect = filter.attribute("", "Dialect").map_or("", str::trim);
+    let is = |known: &str| known.eq_ignore_ascii_case(dialect);
+    if is(WQL) || (dialect.is_empty() && wql::is_query(filter.text())) {
+        return wql::parse(text(filter)?);
+    }
+    if is(XPATH) || dialect.is_empty() {
+        return xpath::parse(text(filter)?).map(Filter::Select);
+    }
+    if is(SELECTOR) {
+        return selector::parse(filter).map(Filter::Select);
+    }
+    if is(ASSOCIATION) {
+        return association::parse(filter).map(Filter::Association);
+    }
     Err(FilterError::Dialect)
 }
 
-impl Select {
-    /// Holds the filter against `class`, which is the one it names if it names
-    /// one.
-    ///
-    /// # Errors
-    ///
-    /// [`FilterError::Invalid`] for a property that the class does not have, or
-    /// that cannot be compared in this way.
-    pub(super) fn bind(&self, _class: &Class) -> Result<Bound, FilterError> {
-        Ok(Bound {
-            condition: None,
-            columns: None,
-        })
+/// The text of a filter that has nothing else.
+fn text<'e>(filter: &'e Element<'_>) -> Result<&'e str, Reason> {
+    if filter.children().is_empty() {
+        return Ok(filter.text());
     }
+    Err(Reason::Content(Expected::Text))
 }
+
+const WQL: &str = "http://schemas.microsoft.com/wbem/wsman/1/WQL";
+const SELECTOR: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman/SelectorFilter";
+const ASSOCIATION: &str = "http://schemas.dmtf.org/wbem/wsman/1/cimbinding/associationFilter";
+const XPATH: &str = "http://www.w3.org/TR/1999/REC-xpath-19991116";
+
+/// Octets of a text: more than anybody writes, and little enough to be read
+/// while others wait.
+const MAX_OCTETS: usize = 16_384;
