@@ -219,8 +219,6 @@ fn overridden(origin: &Origin) -> Origin {
 mod tests {
     use crate::cim::Catalog;
 
-    use super::*;
-
     const HEAD: &str = "#pragma namespace(\"root/x\")\n";
 
     fn catalog(text: &str) -> Result<Catalog, String> {

@@ -163,8 +163,12 @@ impl Provider for BitsClientJob {
         })
     }
 
-    fn create<'a>(&'a self, _: &'a Principal, _: Values) -> Answer<'a, Keys> {
-        Box::pin(async { Err(Error::NotSupported) })
+    fn create<'a>(&'a self, by: &'a Principal, values: Values) -> Answer<'a, Keys> {
+        Box::pin(async move {
+            let wish = arguments::creation(values)?;
+            let id = self.engine.create(&caller(by), wish).await?;
+            Ok(vec![(KEY.to_owned(), id.to_string())])
+        })
     }
 
     fn put<'a>(&'a self, by: &'a Principal, keys: &'a Keys, values: Values) -> Answer<'a, ()> {

@@ -108,7 +108,7 @@ impl Service {
         }
         let uri = match Resource::parse(request.resource_uri)? {
             Resource::Class(uri) => uri,
-            Resource::Schema => return schema::answer(self, request).await,
+            Resource::Schema => return schema::answer(self, by, request),
             Resource::Config(path) => {
                 return config::answer(self, by, request, &path, permit).await;
             }
@@ -135,7 +135,7 @@ impl Service {
                 "Get" => within(request.timeout, get::answer(by, request, target)).await,
                 "Put" => put::answer(by, request, target, permit).await,
                 "Delete" => delete::answer(by, request, target, permit).await,
-                "Create" => create::answer(request, target),
+                "Create" => create::answer(by, request, target, permit).await,
                 _ => Err(Error::ActionNotSupported(shorten(request.action))),
             };
         }

@@ -94,6 +94,9 @@ pub(super) enum Error {
     /// More options than any client has.
     #[error("there are too many options")]
     TooManyOptions,
+    /// An option has a value that it cannot have.
+    #[error("the option {0} must be true or false")]
+    OptionInvalid(&'static str),
     /// An enumeration of one instance.
     #[error("an enumeration takes no key as a selector")]
     EnumerateWithKeys,
@@ -202,6 +205,8 @@ pub(super) enum Error {
 pub(super) enum During {
     /// Get, enumerate, delete.
     Access,
+    /// Create.
+    Create,
     /// Put.
     Put,
     /// A method.

@@ -200,6 +200,9 @@ fn row(error: &Error) -> Row {
         Error::TooManyOptions => Wsman
             .sender("EncodingLimit", 2_150_858_827)
             .detail("OptionLimit"),
+        Error::OptionInvalid(_) => Wsman
+            .sender("InvalidOptions", 2_150_858_835)
+            .detail("InvalidValue"),
         Error::EnumerateWithKeys => Wsman
             .sender("InvalidSelectors", 2_150_859_016)
             .detail("UnexpectedSelectors"),
@@ -214,8 +217,11 @@ fn row(error: &Error) -> Row {
         Error::Representation(ReadError::Unknown(_)) => {
             Wsman.sender("SchemaValidationError", 2_150_858_817)
         }
+        Error::Representation(ReadError::Missing(_)) => Transfer
+            .sender("InvalidRepresentation", 2_150_858_839)
+            .detail("MissingValues"),
         Error::Representation(
-            ReadError::Type { .. } | ReadError::Twice(_) | ReadError::Missing(_),
+            ReadError::Type { .. } | ReadError::Twice(_) | ReadError::Fixed(_),
         )
         | Error::ReadOnly(_) => invalid_values(),
         Error::KeyChanged(_) => Transfer
@@ -230,7 +236,7 @@ fn row(error: &Error) -> Row {
         Error::Arguments(ReadError::Type { .. }) => Wsman
             .sender("InvalidParameter", 2_150_858_836)
             .detail("TypeMismatch"),
-        Error::Arguments(ReadError::Twice(_) | ReadError::Missing(_)) => {
+        Error::Arguments(ReadError::Twice(_) | ReadError::Missing(_) | ReadError::Fixed(_)) => {
             Wsman.sender("InvalidParameter", 2_150_858_810)
         }
 
@@ -307,7 +313,7 @@ fn provider_row(during: During, error: &provider::Error) -> Row {
             Family::Addressing.sender("ActionNotSupported", ACTION_NOT_SUPPORTED)
         }
         provider::Error::BadValue { .. } => match during {
-            During::Put => invalid_values(),
+            During::Create | During::Put => invalid_values(),
             During::Invoke | During::Access => Family::Wsman
                 .sender("InvalidParameter", WIN32_INVALID_PARAMETER)
                 .detail("InvalidValue"),
