@@ -123,7 +123,7 @@ impl BitsClientJob {
         }
     }
 
-    async fn create(&self, by: &Caller, arguments: &Values) -> Result<Values, Error> {
+    async fn create_job(&self, by: &Caller, arguments: &Values) -> Result<Values, Error> {
         let id = self.engine.create(by, arguments::wish(arguments)?).await?;
         let mut out = Values::new();
         out.insert("JobId", Some(Value::String(id.to_string())));
@@ -198,7 +198,7 @@ impl Provider for BitsClientJob {
         Box::pin(async move {
             let (by, arguments) = (caller(by), &arguments);
             if method == "CreateJob" {
-                return self.create(&by, arguments).await;
+                return self.create_job(&by, arguments).await;
             }
             let id = job_id(keys)?;
             match method {
