@@ -1,4 +1,4 @@
-//! `wsman:FragmentTransfer`: part of an instance (DSP0226 7.7 and its XPath
+//! `wsman:FragmentTransfer`: part of an instance (DSP0226 7.7 and its `XPath`
 //! level 1, as far as Windows takes it).
 //!
 //! ```text

@@ -251,13 +251,12 @@ impl Classes {
         let Some(superclass) = &self.superclass else {
             return self.is_deep || class.derivation.is_empty();
         };
-        let depth = if self.is_deep { usize::MAX } else { 1 };
-        class.namespace == superclass.namespace
-            && class
-                .derivation
-                .iter()
-                .take(depth)
-                .any(|name| *name == superclass.name)
+        let is_derived = if self.is_deep {
+            class.is_a(&superclass.name) && class.name != superclass.name
+        } else {
+            class.derivation.first() == Some(&superclass.name)
+        };
+        class.namespace == superclass.namespace && is_derived
     }
 
     /// The next ones that the budget has room for.
