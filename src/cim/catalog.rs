@@ -276,4 +276,34 @@ mod tests {
             );
         }
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+        /// Whoever is derived from whom: it ends, in a catalog or a refusal.
+        #[test]
+        fn any_classes_make_a_catalog_or_are_refused(
+            superclasses in proptest::collection::vec(0..8_usize, 0..8),
+            embeds: bool,
+        ) {
+            let classes: Vec<String> = superclasses
+                .iter()
+                .enumerate()
+                .map(|(at, superclass)| {
+                    let part = if embeds { "[EmbeddedInstance(\"C0\")] string P;" } else { "" };
+                    match superclass {
+                        7 => format!("class C{at} {{ string S; {part} }};"),
+                        other => format!("class C{at} : C{other} {{ string S{at}; {part} }};"),
+                    }
+                })
+                .collect();
+            let text = format!("#pragma namespace(\"r\") {}", classes.concat());
+            if let Ok(catalog) = Catalog::of_mof(&text) {
+                for class in catalog.classes() {
+                    proptest::prop_assert_eq!(class.order.len(), class.properties.len());
+                    proptest::prop_assert!(class.derivation.len() < catalog.classes().len());
+                }
+            }
+        }
+    }
 }
