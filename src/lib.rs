@@ -100,8 +100,23 @@
 //!   order; BITS fetches them one by one. One failing file stops the job.
 //! - **A missing or shifting size** is no error, as it is for BITS
 //!   (0x80200011): a server without ranges or length is fetched whole.
-//! - **Delete** cancels the job. **Create** (`New-WSManInstance`) is not
-//!   supported yet.
+//! - **Delete** cancels the job. **Create** (`New-WSManInstance`) makes a suspended
+//!   job of the writable properties and of `Files`, all or nothing; `DisplayName`
+//!   is required. What only the service sets may be given as nil alone, and no
+//!   selector names a key: the service makes it.
+//! - **A read-only property in a Put** is passed over, unless the client lists it
+//!   as modified (`__MIInstanceModifiedPropertiesList`): that is a fault.
+//! - **Classes as CIM-XML** come with the detail that the options ask for, none
+//!   without options. `CLASSORIGIN` comes with any other detail unless refused:
+//!   the CIM cmdlets do not ask for it, and need it. An enumeration gives all
+//!   descendants unless `IncludeSubClasses` is false; paths are local ones.
+//! - **`RequestEPR`** is heeded by Get, Put and Create; an enumeration has no one
+//!   address.
+//! - **`UsePreciseArrays`** is heeded by Get and Put: null is marked
+//!   `IsNullArray`, an empty array is absent.
+//! - **Fragments** are the level-1 path, from the instance or the name of its
+//!   class; the one attribute is `xsi:nil`. The whole instance is no fragment, and
+//!   an array is set as a whole: its places may have moved since they were read.
 //! - **Slots**: `running_jobs` run at the same time, whatever their priority;
 //!   a more urgent job takes the slot of a less urgent one at once, an equal
 //!   one after `time_slice_s`.

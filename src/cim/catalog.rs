@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::Class;
 use super::Type;
+use super::inherit;
+use super::inherit::Mismatch;
 use super::mof;
 
 /// Every class, found by namespace and name.
@@ -26,6 +28,14 @@ pub(crate) enum CatalogError {
     /// Two classes of one namespace have the same name.
     #[error("class {0} is defined twice")]
     Twice(String),
+    /// A class does not fit the one that it is derived from.
+    #[error("class {class}: {source}")]
+    Derived {
+        /// The class.
+        class: String,
+        /// Why.
+        source: Mismatch,
+    },
     /// A class embeds one that is not there.
     #[error("class {class} embeds {embedded}, which is not defined")]
     Missing {
@@ -50,20 +60,41 @@ impl Catalog {
     }
 
     fn from_mof(files: &[(&'static str, &str)]) -> Result<Self, CatalogError> {
-        let mut catalog = Self {
-            classes: Vec::new(),
-        };
+        let mut declared: Vec<Class> = Vec::new();
         for (file, text) in files {
             let classes = mof::parse(text).map_err(|source| CatalogError::Mof { file, source })?;
             for class in classes {
-                if catalog.class(&class.namespace, &class.name).is_some() {
+                if declared
+                    .iter()
+                    .any(|other| is_called(other, &class.namespace, &class.name))
+                {
                     return Err(CatalogError::Twice(class.name));
                 }
-                catalog.classes.push(Arc::new(class));
+                declared.push(class);
             }
         }
+        let classes = declared.iter().map(|class| {
+            let whole = inherit::complete(class, |name| {
+                declared
+                    .iter()
+                    .find(|other| is_called(other, &class.namespace, name))
+            });
+            whole.map(Arc::new).map_err(|source| CatalogError::Derived {
+                class: class.name.clone(),
+                source,
+            })
+        });
+        let catalog = Self {
+            classes: classes.collect::<Result<_, _>>()?,
+        };
         catalog.check()?;
         Ok(catalog)
+    }
+
+    /// The classes of a MOF that a test made up.
+    #[cfg(test)]
+    pub(crate) fn of_mof(text: &str) -> Result<Self, CatalogError> {
+        Self::from_mof(&[("test.mof", text)])
     }
 
     fn check(&self) -> Result<(), CatalogError> {
@@ -85,9 +116,9 @@ impl Catalog {
 
     /// The class with this name in this namespace, both in any case.
     pub(crate) fn class(&self, namespace: &str, name: &str) -> Option<&Arc<Class>> {
-        self.classes.iter().find(|class| {
-            class.name.eq_ignore_ascii_case(name) && class.namespace.eq_ignore_ascii_case(namespace)
-        })
+        self.classes
+            .iter()
+            .find(|class| is_called(class, namespace, name))
     }
 
     /// Every class, in the order of the files.
@@ -95,10 +126,22 @@ impl Catalog {
         &self.classes
     }
 
-    /// The class has instances of its own: it has a key.
+    /// The class has instances of its own: it has a key and is not abstract.
     pub(crate) fn is_addressable(class: &Class) -> bool {
-        class.keys().next().is_some()
+        class.keys().next().is_some() && !class.is_abstract()
     }
+
+    /// The classes whose instances stand inside those of `class`.
+    pub(crate) fn parts(&self, class: &Class) -> Vec<Arc<Class>> {
+        embedded(class)
+            .filter_map(|name| self.class(&class.namespace, name).cloned())
+            .collect()
+    }
+}
+
+/// Names and namespaces are compared in any case.
+fn is_called(class: &Class, namespace: &str, name: &str) -> bool {
+    class.name.eq_ignore_ascii_case(name) && class.namespace.eq_ignore_ascii_case(namespace)
 }
 
 /// The names of the classes whose instances stand inside those of `class`.
@@ -231,6 +274,36 @@ mod tests {
                 Catalog::from_mof(&[("x.mof", &text)]).expect_err("refused"),
                 wanted
             );
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+        /// Whoever is derived from whom: it ends, in a catalog or a refusal.
+        #[test]
+        fn any_classes_make_a_catalog_or_are_refused(
+            superclasses in proptest::collection::vec(0..8_usize, 0..8),
+            embeds: bool,
+        ) {
+            let classes: Vec<String> = superclasses
+                .iter()
+                .enumerate()
+                .map(|(at, superclass)| {
+                    let part = if embeds { "[EmbeddedInstance(\"C0\")] string P;" } else { "" };
+                    match superclass {
+                        7 => format!("class C{at} {{ string S; {part} }};"),
+                        other => format!("class C{at} : C{other} {{ string S{at}; {part} }};"),
+                    }
+                })
+                .collect();
+            let text = format!("#pragma namespace(\"r\") {}", classes.concat());
+            if let Ok(catalog) = Catalog::of_mof(&text) {
+                for class in catalog.classes() {
+                    proptest::prop_assert_eq!(class.order.len(), class.properties.len());
+                    proptest::prop_assert!(class.derivation.len() < catalog.classes().len());
+                }
+            }
         }
     }
 }

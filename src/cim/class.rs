@@ -9,11 +9,13 @@ pub(crate) struct Class {
     pub(crate) name: String,
     /// Its namespace, with forward slashes: `root/microsoft/bits`.
     pub(crate) namespace: String,
+    /// The classes that it is derived from, the nearest first.
+    pub(crate) derivation: Vec<String>,
     /// Qualifiers of the class itself.
     pub(crate) qualifiers: Vec<Qualifier>,
-    /// In the order of the MOF.
+    /// Those inherited first, then in the order of the MOF.
     pub(crate) properties: Vec<Property>,
-    /// In the order of the MOF.
+    /// Those inherited first, then in the order of the MOF.
     pub(crate) methods: Vec<Method>,
     /// Places of the properties in alphabetical order, ignoring case: the
     /// order in which they are written.
@@ -37,9 +39,16 @@ pub(crate) struct Property {
     pub(crate) is_key: bool,
     /// `[write]`.
     pub(crate) is_writable: bool,
+    /// `[required]`: an instance cannot be created without it.
+    pub(crate) is_required: bool,
+    /// `[Initial]` (ours): may be given when an instance is created, though it
+    /// is not written after.
+    pub(crate) is_initial: bool,
     /// `[Bulk]` (ours): left nil where the instance would not fit into the
     /// client's envelope with it.
     pub(crate) is_bulk: bool,
+    /// Which class brought it in, and whether this one only inherits it.
+    pub(crate) origin: Origin,
     /// All of them, those above included.
     pub(crate) qualifiers: Vec<Qualifier>,
 }
@@ -55,8 +64,19 @@ pub(crate) struct Method {
     pub(crate) returns: Type,
     /// In the order of the MOF.
     pub(crate) parameters: Vec<Parameter>,
+    /// Which class brought it in, and whether this one only inherits it.
+    pub(crate) origin: Origin,
     /// All of them, those above included.
     pub(crate) qualifiers: Vec<Qualifier>,
+}
+
+/// Where a property or method of a class comes from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Origin {
+    /// The class that brought it in.
+    pub(crate) class: String,
+    /// It is inherited as it was; one that is overridden is not.
+    pub(crate) is_propagated: bool,
 }
 
 /// A parameter of a method.
@@ -118,6 +138,8 @@ pub(crate) struct Qualifier {
     pub(crate) values: Vec<Value>,
     /// The value was written as an array.
     pub(crate) is_array: bool,
+    /// It is inherited as it was.
+    pub(crate) is_propagated: bool,
 }
 
 impl Class {
@@ -142,6 +164,51 @@ impl Class {
     pub(crate) fn keys(&self) -> impl Iterator<Item = &Property> {
         self.properties.iter().filter(|property| property.is_key)
     }
+
+    /// The class is the one with this name, in any case, or derived from it.
+    pub(crate) fn is_a(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+            || self
+                .derivation
+                .iter()
+                .any(|superclass| superclass.eq_ignore_ascii_case(name))
+    }
+
+    /// `[abstract]`: it has no instances but those of classes derived from it.
+    pub(crate) fn is_abstract(&self) -> bool {
+        is_set(&self.qualifiers, "abstract")
+    }
+
+    /// Puts the properties into the order in which Windows writes them.
+    pub(super) fn sort(&mut self) {
+        self.order = (0..self.properties.len()).collect();
+        self.order
+            .sort_by_cached_key(|at| self.properties[*at].name.to_ascii_lowercase());
+    }
+}
+
+impl Property {
+    /// A property of the class `origin` that is what its qualifiers say.
+    pub(super) fn new(
+        name: String,
+        kind: Type,
+        is_array: bool,
+        origin: Origin,
+        qualifiers: Vec<Qualifier>,
+    ) -> Self {
+        Self {
+            name,
+            kind,
+            is_array,
+            is_key: is_set(&qualifiers, "key"),
+            is_writable: is_set(&qualifiers, "write"),
+            is_required: is_set(&qualifiers, "required"),
+            is_initial: is_set(&qualifiers, "Initial"),
+            is_bulk: is_set(&qualifiers, "Bulk"),
+            origin,
+            qualifiers,
+        }
+    }
 }
 
 impl Method {
@@ -151,4 +218,11 @@ impl Method {
             .iter()
             .find(|parameter| parameter.name.eq_ignore_ascii_case(name))
     }
+}
+
+/// The boolean qualifier with this name is there and true.
+pub(super) fn is_set(qualifiers: &[Qualifier], name: &str) -> bool {
+    qualifiers.iter().any(|qualifier| {
+        qualifier.name.eq_ignore_ascii_case(name) && qualifier.values == [Value::Boolean(true)]
+    })
 }

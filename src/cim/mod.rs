@@ -2,8 +2,11 @@
 //! 2.2.4), for whatever classes the MOF files of `schemas/` define.
 
 mod catalog;
+pub(crate) mod cim_xml;
 mod class;
 mod condition;
+mod flavor;
+mod inherit;
 mod mof;
 mod value;
 pub(crate) mod xml;
@@ -11,6 +14,7 @@ pub(crate) mod xml;
 pub(crate) use catalog::Catalog;
 pub(crate) use class::Class;
 pub(crate) use class::Method;
+pub(crate) use class::Origin;
 pub(crate) use class::Parameter;
 pub(crate) use class::Property;
 pub(crate) use class::Qualifier;

@@ -1,14 +1,17 @@
 //! Reads classes from MOF (DSP0004 annex A), as much of it as `schemas/` needs:
-//! the namespace pragma, qualifiers, properties, methods. Superclasses, default
-//! values, references and qualifier declarations are refused, not skipped.
+//! the namespace pragma, qualifiers, superclasses, properties, methods. Default
+//! values, references and qualifier declarations are refused, not skipped. What
+//! a class inherits is [`super::inherit`]'s to add.
 
 use super::Class;
 use super::Method;
+use super::Origin;
 use super::Parameter;
 use super::Property;
 use super::Qualifier;
 use super::Type;
 use super::Value;
+use super::class::is_set;
 
 /// The text is no MOF that this reader takes.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -255,13 +258,15 @@ impl Parser<'_> {
             return self.error("class without a namespace pragma before it");
         }
         let name = self.word("the name of the class")?;
-        if self.token == Token::Symbol(':') {
-            return self.error("superclasses are not supported");
+        let mut derivation = Vec::new();
+        if self.accept(':')? {
+            derivation.push(self.word("the name of the superclass")?);
         }
         self.expect('{')?;
         let mut class = Class {
             name,
             namespace: self.namespace.clone(),
+            derivation,
             qualifiers,
             properties: Vec::new(),
             methods: Vec::new(),
@@ -271,7 +276,7 @@ impl Parser<'_> {
             self.feature(&mut class)?;
         }
         self.expect(';')?;
-        class.order = alphabetical(&class.properties);
+        class.sort();
         Ok(class)
     }
 
@@ -286,7 +291,7 @@ impl Parser<'_> {
             });
         }
         if self.token == Token::Symbol('(') && !declared.is_array {
-            let method = self.method(declared)?;
+            let method = self.method(declared, &class.name)?;
             class.methods.push(method);
             return Ok(());
         }
@@ -300,25 +305,27 @@ impl Parser<'_> {
             name,
             is_array,
         } = declared;
-        class.properties.push(Property {
-            name,
-            kind,
-            is_array,
-            is_key: is_set(&qualifiers, "key"),
-            is_writable: is_set(&qualifiers, "write"),
-            is_bulk: is_set(&qualifiers, "Bulk"),
-            qualifiers,
-        });
+        let origin = Origin {
+            class: class.name.clone(),
+            is_propagated: false,
+        };
+        class
+            .properties
+            .push(Property::new(name, kind, is_array, origin, qualifiers));
         Ok(())
     }
 
-    fn method(&mut self, declared: Declared) -> Result<Method, MofError> {
+    fn method(&mut self, declared: Declared, class: &str) -> Result<Method, MofError> {
         self.expect('(')?;
         let mut method = Method {
             name: declared.name,
             is_static: is_set(&declared.qualifiers, "static"),
             returns: declared.kind,
             parameters: Vec::new(),
+            origin: Origin {
+                class: class.to_owned(),
+                is_propagated: false,
+            },
             qualifiers: declared.qualifiers,
         };
         if !self.accept(')')? {
@@ -409,6 +416,7 @@ impl Parser<'_> {
             name,
             values: Vec::new(),
             is_array: false,
+            is_propagated: false,
         };
         if self.accept('(')? {
             let value = self.value()?;
@@ -476,19 +484,6 @@ fn kind(name: &str, qualifiers: &[Qualifier]) -> Option<Type> {
     Some(kind.clone())
 }
 
-fn is_set(qualifiers: &[Qualifier], name: &str) -> bool {
-    qualifiers.iter().any(|qualifier| {
-        qualifier.name.eq_ignore_ascii_case(name) && qualifier.values == [Value::Boolean(true)]
-    })
-}
-
-/// The order in which Windows writes properties.
-fn alphabetical(properties: &[Property]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..properties.len()).collect();
-    order.sort_by_cached_key(|at| properties[*at].name.to_ascii_lowercase());
-    order
-}
-
 const TYPES: [(&str, Type); 9] = [
     ("boolean", Type::Boolean),
     ("uint8", Type::Uint8),
@@ -552,10 +547,17 @@ mod tests {
     }
 
     #[test]
+    fn a_superclass_is_kept_by_name() {
+        let class = one("class C : D { uint8 N; };").expect("correct MOF");
+        assert_eq!(class.derivation, ["D"]);
+        assert_eq!(class.properties[0].origin.class, "C");
+    }
+
+    #[test]
     fn an_error_names_its_line() {
         for (text, line, word) in [
             ("class C {\n uint99 X; };", 3, "uint99"),
-            ("class C : D {};", 2, "superclasses"),
+            ("class C : {};", 2, "superclass"),
             ("class C { string A; string a; };", 2, "two features"),
             ("class C {\n string A = \"x\"; };", 3, "default"),
             ("[Description(\"x\n\")] class C {};", 2, "without end"),

@@ -164,6 +164,12 @@ impl Values {
         self.0.get(name).and_then(Option::as_ref)
     }
 
+    /// Takes the value under this canonical name out; none when it is null or
+    /// absent.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).flatten()
+    }
+
     /// There is an entry, null or not.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)
@@ -174,5 +180,14 @@ impl Values {
         self.0
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_ref()))
+    }
+}
+
+impl IntoIterator for Values {
+    type Item = (String, Option<Value>);
+    type IntoIter = std::collections::btree_map::IntoIter<String, Option<Value>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }

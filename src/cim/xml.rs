@@ -4,10 +4,14 @@
 //! Writing: properties in alphabetical order ignoring case, every one of them
 //! always there, null as `xsi:nil`; prefixes are declared on the root, so that
 //! a leaf has no attribute but `xsi:nil`. An array without elements is written
-//! as null.
+//! as null, unless the client wants arrays to be precise.
 //!
 //! Reading: names in any case and order; namespaces are ignored, as is
 //! `xsi:type`, whose prefix clients leave undeclared.
+
+mod creation;
+
+pub(crate) use creation::read_creation;
 
 use super::Class;
 use super::Instance;
@@ -30,8 +34,29 @@ pub(crate) enum Extent {
     WithoutBulk,
 }
 
+/// How arrays that have no elements are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Arrays {
+    /// As null, whether they are null or empty.
+    Plain,
+    /// Null ones marked `IsNullArray`, empty ones not at all: what
+    /// `msftwinrm:UsePreciseArrays` asks for.
+    Precise,
+}
+
 /// Writes `instance` as an element in the namespace `base` + class name.
 pub(crate) fn write_instance(writer: &mut Writer, instance: &Instance, base: &str, extent: Extent) {
+    write_instance_as(writer, instance, base, extent, Arrays::Plain);
+}
+
+/// The same, with arrays as the client wants them.
+pub(crate) fn write_instance_as(
+    writer: &mut Writer,
+    instance: &Instance,
+    base: &str,
+    extent: Extent,
+    arrays: Arrays,
+) {
     let class = instance.class();
     let qname = ["p:", &class.name];
     open(writer, &qname, class, base);
@@ -47,7 +72,11 @@ pub(crate) fn write_instance(writer: &mut Writer, instance: &Instance, base: &st
             Extent::WithoutBulk if property.is_bulk => None,
             Extent::WithoutBulk | Extent::Whole => value.as_ref(),
         };
-        write_property(writer, class, property, value);
+        if arrays == Arrays::Precise && property.is_array {
+            write_precise(writer, class, property, value);
+        } else {
+            write_property(writer, class, property, value);
+        }
     }
     close(writer, &qname);
 }
@@ -102,6 +131,22 @@ pub(crate) fn write_property(
         }
         Some(Value::Array(_)) | None => write_value(writer, "p", &property.name, None, inner),
         value => write_value(writer, "p", &property.name, value, inner),
+    }
+}
+
+/// Writes an array so that null and no elements can be told apart.
+fn write_precise(writer: &mut Writer, class: &Class, property: &Property, value: Option<&Value>) {
+    match value {
+        Some(Value::Array(values)) if values.is_empty() => {}
+        None => {
+            writer.start_in("p", &property.name);
+            writer.attribute("xsi:nil", "true");
+            // Declared here: few answers have it.
+            writer.attribute("xmlns:m", ns::MS);
+            writer.attribute("m:IsNullArray", "true");
+            writer.end();
+        }
+        value => write_property(writer, class, property, value),
     }
 }
 
@@ -264,6 +309,9 @@ pub(crate) enum ReadError {
     /// It must be given, and is not.
     #[error("{0} is missing")]
     Missing(String),
+    /// It cannot be given: a key, or what only the service sets.
+    #[error("{0} cannot be given")]
+    Fixed(String),
 }
 
 /// What a value must be, for people.
@@ -281,6 +329,9 @@ pub(crate) enum Expected {
     /// A number of so many bits, one of them for the sign.
     #[error("a signed number of {0} bits")]
     Signed(u8),
+    /// An instance of the class that is embedded.
+    #[error("an embedded instance")]
+    Instance,
     /// Something else: nobody gives an instance.
     #[error("a value that can be given")]
     Givable,
@@ -289,11 +340,13 @@ pub(crate) enum Expected {
 /// Reads a representation, whole or partial: writable properties are taken,
 /// keys set aside, read-only properties passed over, for they move between a
 /// client's Get and its Put. With `only`, elements that it does not name are
-/// passed over too.
+/// passed over too, and a read-only property that it does name is one that the
+/// client means to change.
 ///
 /// # Errors
 ///
-/// [`ReadError`] for what the class does not have, and for wrong values.
+/// [`ReadError`] for what the class does not have, and for wrong values;
+/// [`ReadError::Fixed`] for a read-only property that `only` names.
 pub(crate) fn read_changes(
     class: &Class,
     root: &Element<'_>,
@@ -328,6 +381,8 @@ pub(crate) fn read_changes(
                 is_array: property.is_array,
             };
             slot.take(element, &mut changes.values)?;
+        } else if is_wanted && only.is_some() && !property.is_key && !is_nil(element) {
+            return Err(ReadError::Fixed(property.name.clone()));
         }
     }
     Ok(changes)
@@ -397,11 +452,14 @@ impl Slot<'_> {
     }
 }
 
-fn read_value(element: &Element<'_>, name: &str, kind: &Type) -> Result<Option<Value>, ReadError> {
-    let is_nil = element
+fn is_nil(element: &Element<'_>) -> bool {
+    element
         .attribute(ns::XSI, "nil")
-        .is_some_and(|nil| matches!(nil.trim(), "true" | "1"));
-    if is_nil {
+        .is_some_and(|nil| matches!(nil.trim(), "true" | "1"))
+}
+
+fn read_value(element: &Element<'_>, name: &str, kind: &Type) -> Result<Option<Value>, ReadError> {
+    if is_nil(element) {
         return Ok(None);
     }
     let wrong = |expected| ReadError::Type {
@@ -430,7 +488,7 @@ fn read_value(element: &Element<'_>, name: &str, kind: &Type) -> Result<Option<V
         Type::Sint16 => Value::Sint16(trimmed.parse().map_err(|_| wrong(Expected::Signed(16)))?),
         Type::Sint32 => Value::Sint32(trimmed.parse().map_err(|_| wrong(Expected::Signed(32)))?),
         Type::Sint64 => Value::Sint64(trimmed.parse().map_err(|_| wrong(Expected::Signed(64)))?),
-        // No class has a writable one; a reader for it would be dead code.
+        // No class has one that is written after creation.
         Type::Instance(_) => return Err(wrong(Expected::Givable)),
     };
     Ok(Some(value))

@@ -96,7 +96,8 @@ impl Core {
         };
         let now = clock::now();
         let id = JobId::new();
-        let (job, files) = Job::create(id, by.owner.clone(), new, now)?;
+        let (mut job, files) = Job::create(id, by.owner.clone(), new, now)?;
+        job.set(wish.changes, now)?;
         let created = events::event(
             &job,
             "created",

@@ -83,6 +83,8 @@ pub(crate) struct Wish {
     pub(crate) files: Vec<(String, String)>,
     /// Suspended rather than started at once.
     pub(crate) suspended: bool,
+    /// What is set of it before anybody sees it.
+    pub(crate) changes: Changes,
 }
 
 /// What `SetJobState` commands.

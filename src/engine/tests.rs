@@ -171,6 +171,7 @@ impl Bench {
             description: String::new(),
             files: vec![(self.url.clone(), path)],
             suspended: false,
+            changes: Changes::default(),
         };
         self.engine.create(&self.anna, wish).await.expect("made")
     }

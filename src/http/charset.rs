@@ -236,6 +236,22 @@ mod tests {
     }
 
     proptest::proptest! {
+        /// What an answer says is what its client reads, whatever the charset.
+        #[test]
+        fn text_that_is_encoded_is_decoded_as_it_was(text in "[^\u{FEFF}]\\PC{0,40}") {
+            for (encoding, charset) in [
+                (Encoding::Utf8, "application/soap+xml;charset=UTF-8"),
+                (Encoding::Utf16, "application/soap+xml;charset=UTF-16"),
+            ] {
+                let octets = encode(text.clone(), encoding);
+                let content_type = HeaderValue::from_static(charset);
+                let message = decode(Some(&content_type), &octets).expect("our own octets");
+                proptest::prop_assert_eq!(message.text.as_ref(), text.as_str());
+                proptest::prop_assert_eq!(message.encoding, encoding);
+                proptest::prop_assert_eq!(message.reply, content_type);
+            }
+        }
+
         #[test]
         fn any_octets_are_text_or_not(
             octets: Vec<u8>,

@@ -126,7 +126,7 @@ impl BitsClientJob {
         }
     }
 
-    async fn create(&self, by: &Caller, arguments: &Values) -> Result<Values, Error> {
+    async fn create_job(&self, by: &Caller, arguments: &Values) -> Result<Values, Error> {
         let id = self.engine.create(by, arguments::wish(arguments)?).await?;
         let mut out = Values::new();
         out.insert("JobId", Some(Value::String(id.to_string())));
@@ -166,8 +166,12 @@ impl Provider for BitsClientJob {
         })
     }
 
-    fn create<'a>(&'a self, _: &'a Principal, _: Values) -> Answer<'a, Keys> {
-        Box::pin(async { Err(Error::NotSupported) })
+    fn create<'a>(&'a self, by: &'a Principal, values: Values) -> Answer<'a, Keys> {
+        Box::pin(async move {
+            let wish = arguments::creation(values)?;
+            let id = self.engine.create(&caller(by), wish).await?;
+            Ok(vec![(KEY.to_owned(), id.to_string())])
+        })
     }
 
     fn put<'a>(&'a self, by: &'a Principal, keys: &'a Keys, values: Values) -> Answer<'a, ()> {
@@ -197,7 +201,7 @@ impl Provider for BitsClientJob {
         Box::pin(async move {
             let (by, arguments) = (caller(by), &arguments);
             if method == "CreateJob" {
-                return self.create(&by, arguments).await;
+                return self.create_job(&by, arguments).await;
             }
             let id = job_id(keys)?;
             match method {

@@ -111,7 +111,7 @@ impl Service {
             Resource::Schema | Resource::Config(_) if request.fragment.is_some() => {
                 return Err(Error::FragmentNotSupported);
             }
-            Resource::Schema => return schema::answer(self, request).await,
+            Resource::Schema => return schema::answer(self, by, request),
             Resource::Config(path) => {
                 return config::answer(self, by, request, &path, permit).await;
             }
@@ -139,7 +139,7 @@ impl Service {
                 "Put" => put::answer(by, request, target, permit).await,
                 "Delete" => delete::answer(by, request, target, permit).await,
                 "Create" if request.fragment.is_some() => Err(Error::FragmentNotSupported),
-                "Create" => create::answer(request, target),
+                "Create" => create::answer(by, request, target, permit).await,
                 _ => Err(Error::ActionNotSupported(shorten(request.action))),
             };
         }

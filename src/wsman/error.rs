@@ -100,6 +100,9 @@ pub(super) enum Error {
     /// An option has no name.
     #[error("an option has no name")]
     NamelessOption,
+    /// An option has a value that it cannot have.
+    #[error("the option {0} must be true or false")]
+    OptionInvalid(&'static str),
     /// An enumeration of one instance.
     #[error("an enumeration takes no key as a selector")]
     EnumerateWithKeys,
@@ -223,9 +226,18 @@ pub(super) enum BodyError {
 /// What is wrong with the body of a fragment Put.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum FragmentError {
-    /// The fragment is one value of an array.
-    #[error("it can be set as a whole only")]
-    Part,
+    /// The expression leads into an embedded instance.
+    #[error("an embedded instance is set as a whole")]
+    Embedded,
+    /// The expression names one value of an array.
+    #[error("an array is set as a whole")]
+    Array,
+    /// The expression names a second value of what has one.
+    #[error("there is no value at that position")]
+    Position,
+    /// The expression names an attribute.
+    #[error("an attribute cannot be set")]
+    Attribute,
     /// There is no `wsman:XmlFragment`.
     #[error("XmlFragment is missing")]
     Missing,
@@ -239,6 +251,8 @@ pub(super) enum FragmentError {
 pub(super) enum During {
     /// Get, enumerate, delete.
     Access,
+    /// Create.
+    Create,
     /// Put.
     Put,
     /// A method.

@@ -257,6 +257,9 @@ fn row(error: &Error) -> Row {
         Error::NamelessOption => Wsman
             .sender("InvalidOptions", 2_150_858_834)
             .detail("InvalidName"),
+        Error::OptionInvalid(_) => Wsman
+            .sender("InvalidOptions", 2_150_858_835)
+            .detail("InvalidValue"),
         Error::EnumerateWithKeys => Wsman
             .sender("InvalidSelectors", 2_150_859_016)
             .detail("UnexpectedSelectors"),
@@ -274,7 +277,9 @@ fn row(error: &Error) -> Row {
         Error::Representation(ReadError::Missing(_)) => Transfer
             .sender("InvalidRepresentation", 2_150_858_839)
             .detail("MissingValues"),
-        Error::Representation(ReadError::Type { .. } | ReadError::Twice(_))
+        Error::Representation(
+            ReadError::Type { .. } | ReadError::Twice(_) | ReadError::Fixed(_),
+        )
         | Error::ReadOnly(_) => invalid_values(),
         Error::KeyChanged(_) => Transfer
             .sender("InvalidRepresentation", 2_150_858_989)
@@ -288,7 +293,7 @@ fn row(error: &Error) -> Row {
         Error::Arguments(ReadError::Type { .. }) => Wsman
             .sender("InvalidParameter", 2_150_858_836)
             .detail("TypeMismatch"),
-        Error::Arguments(ReadError::Twice(_) | ReadError::Missing(_)) => {
+        Error::Arguments(ReadError::Twice(_) | ReadError::Missing(_) | ReadError::Fixed(_)) => {
             Wsman.sender("InvalidParameter", 2_150_858_810)
         }
 
@@ -365,7 +370,7 @@ fn provider_row(during: During, error: &provider::Error) -> Row {
             Family::Addressing.sender("ActionNotSupported", ACTION_NOT_SUPPORTED)
         }
         provider::Error::BadValue(_) => match during {
-            During::Put => invalid_values(),
+            During::Create | During::Put => invalid_values(),
             During::Invoke | During::Access => Family::Wsman
                 .sender("InvalidParameter", WIN32_INVALID_PARAMETER)
                 .detail("InvalidValue"),

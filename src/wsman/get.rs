@@ -27,80 +27,106 @@ pub(super) async fn answer(
 ) -> Result<Answer, Error> {
     let keys = target.keys(request)?;
     let provider = &target.served.provider;
-    if let Some(expression) = request.fragment {
-        let fragment = Fragment::parse(target.class(), expression)?;
-        let reply = Reply::new(request, &[Block::Fragment(expression)]);
-        let view = fragment_view(&fragment, reply.room());
-        let instance = provider
-            .get(by, &keys, view)
-            .await
-            .map_err(|error| During::Access.error(error))?;
-        return write_fragment(reply, &fragment, &instance, target);
-    }
-    let reply = Reply::new(request, &[]);
-    let view = View {
-        only: None,
-        room: reply.room(),
+    let fragment = Fragment::of(request, target)?;
+    let reply = begin(request, None);
+    let room = reply.room();
+    let instance = match &fragment {
+        None => provider.get(by, &keys, View { only: None, room }).await,
+        Some(fragment) => {
+            let only = fragment.properties(target, request.wants_epr);
+            provider
+                .get(by, &keys, fragment_view(fragment, &only, room))
+                .await
+        }
     };
-    let instance = provider
-        .get(by, &keys, view)
-        .await
-        .map_err(|error| During::Access.error(error))?;
-    write_instance(reply, &instance, target)
+    let instance = instance.map_err(|error| During::Access.error(error))?;
+    let reply = with_epr(reply, request, target, &instance);
+    write(reply, request, target, fragment.as_ref(), &instance)
+}
+
+/// Begins the answer to a Get or Put, with what its header repeats, and the
+/// address of the instance if it is there.
+pub(super) fn begin(request: &Request<'_>, epr: Option<&str>) -> Reply {
+    match (request.fragment, epr) {
+        (None, None) => Reply::new(request, &[]),
+        (fragment, epr) => {
+            let fragment = fragment.map(Block::Fragment);
+            let blocks: Vec<_> = fragment
+                .into_iter()
+                .chain(epr.map(Block::RequestedEpr))
+                .collect();
+            Reply::new(request, &blocks)
+        }
+    }
+}
+
+/// `reply`, or one begun anew with the address of the instance where the client
+/// asks for it: the address is known only now.
+pub(super) fn with_epr(
+    reply: Reply,
+    request: &Request<'_>,
+    target: Target<'_>,
+    instance: &Instance,
+) -> Reply {
+    if request.wants_epr {
+        begin(request, Some(&target.epr(instance)))
+    } else {
+        reply
+    }
 }
 
 /// What a provider must load for a fragment. For one value out of many more
 /// may be loaded than the answer has room for.
-pub(super) fn fragment_view<'f>(fragment: &Fragment<'f>, room: usize) -> View<'f> {
+fn fragment_view<'f>(fragment: &Fragment<'_>, only: &'f [String], room: usize) -> View<'f> {
     View {
-        only: Some(std::slice::from_ref(&fragment.property.name)),
-        room: match fragment.position {
-            Some(_) => room.max(ROOM_FOR_POSITION),
-            None => room,
+        only: Some(only),
+        room: if fragment.is_one_of_many() {
+            room.max(ROOM_FOR_POSITION)
+        } else {
+            room
         },
     }
 }
 
-/// Ends a reply with an instance: without its bulk where it does not fit.
-///
-/// # Errors
-///
-/// [`Error::AnswerTooLarge`].
-pub(super) fn write_instance(
-    mut reply: Reply,
-    instance: &Instance,
-    target: Target<'_>,
-) -> Result<Answer, Error> {
-    let mark = reply.writer.mark();
-    xml::write_instance(&mut reply.writer, instance, target.base(), Extent::Whole);
-    if !reply.fits() {
-        reply.writer.rollback(mark);
-        xml::write_instance(
-            &mut reply.writer,
-            instance,
-            target.base(),
-            Extent::WithoutBulk,
-        );
-    }
-    reply.finish()
-}
-
-/// Ends a reply with a fragment of an instance.
+/// Ends a reply with an instance, or a fragment of it.
 ///
 /// # Errors
 ///
 /// [`Error::AnswerTooLarge`], also for a bulk property that the provider left
 /// out for lack of room: null would be a lie where it alone was asked for.
-pub(super) fn write_fragment(
+pub(super) fn write(
     mut reply: Reply,
-    fragment: &Fragment<'_>,
-    instance: &Instance,
+    request: &Request<'_>,
     target: Target<'_>,
+    fragment: Option<&Fragment<'_>>,
+    instance: &Instance,
 ) -> Result<Answer, Error> {
+    let Some(fragment) = fragment else {
+        return write_instance(reply, request, target, instance);
+    };
     if fragment.property.is_bulk && instance.value(&fragment.property.name).is_none() {
         return Err(Error::AnswerTooLarge);
     }
-    fragment.write(&mut reply.writer, instance, target.base())?;
+    fragment.write(&mut reply.writer, instance, target.base());
+    reply.finish()
+}
+
+/// Without its bulk where it does not fit.
+fn write_instance(
+    mut reply: Reply,
+    request: &Request<'_>,
+    target: Target<'_>,
+    instance: &Instance,
+) -> Result<Answer, Error> {
+    let arrays = request.arrays();
+    let mark = reply.writer.mark();
+    let base = target.base();
+    xml::write_instance_as(&mut reply.writer, instance, base, Extent::Whole, arrays);
+    if !reply.fits() {
+        reply.writer.rollback(mark);
+        let extent = Extent::WithoutBulk;
+        xml::write_instance_as(&mut reply.writer, instance, base, extent, arrays);
+    }
     reply.finish()
 }
 

@@ -11,6 +11,7 @@ use crate::xml::ns;
 use super::Answer;
 use super::batch;
 use super::batch::Budget;
+use super::contexts::Listing;
 use super::dispatch::Service;
 use super::dispatch::within;
 use super::duration;
@@ -18,6 +19,7 @@ use super::enumerate;
 use super::error::BodyError;
 use super::error::Error;
 use super::request::Request;
+use super::schema;
 use super::target::Target;
 
 /// Answers a Pull. Dropped, the enumeration stays where it was; the same holds
@@ -52,7 +54,19 @@ pub(super) async fn answer(
         }
     }
     let lease = service.contexts.lease(by, context(body)?, Instant::now())?;
-    let enumeration = lease.enumeration.clone();
+    let mut enumeration = match lease.listing.clone() {
+        Listing::Instances(enumeration) => enumeration,
+        Listing::Classes(classes) => {
+            return schema::pull(
+                service,
+                request,
+                lease,
+                classes,
+                max_elements,
+                max_characters,
+            );
+        }
+    };
     let served = service
         .served
         .get(enumeration.served)
@@ -97,7 +111,8 @@ pub(super) async fn answer(
     if batch.is_last {
         lease.end();
     } else {
-        lease.advance(batch.after);
+        enumeration.after = batch.after;
+        lease.replace(enumeration);
     }
     Ok(answer)
 }

@@ -13,7 +13,6 @@ use crate::cim::xml;
 use crate::provider::Keys;
 use crate::provider::View;
 use crate::xml::Element;
-use crate::xml::ns;
 
 use super::Answer;
 use super::dispatch::to_its_end;
@@ -24,8 +23,6 @@ use super::error::FragmentError;
 use super::fragment::Fragment;
 use super::get;
 use super::limits::Permit;
-use super::reply::Block;
-use super::reply::Reply;
 use super::request::Request;
 use super::target::Target;
 
@@ -43,18 +40,12 @@ pub(super) async fn answer(
 ) -> Result<Answer, Error> {
     let keys = target.keys(request)?;
     let body = request.body.ok_or(Error::Body(BodyError::Empty))?;
-    let fragment = match request.fragment {
-        Some(expression) => Some((expression, Fragment::parse(target.class(), expression)?)),
-        None => None,
-    };
+    let fragment = Fragment::of(request, target)?;
     let values = match &fragment {
-        Some((_, fragment)) => fragment_values(fragment, body)?,
+        Some(fragment) => fragment.read(body)?,
         None => values(target, request, &keys, body)?,
     };
-    let reply = match &fragment {
-        Some((expression, _)) => Reply::new(request, &[Block::Fragment(expression)]),
-        None => Reply::new(request, &[]),
-    };
+    let reply = get::begin(request, None);
     let room = reply.room();
     let work = {
         let provider = Arc::clone(&target.served.provider);
@@ -66,11 +57,8 @@ pub(super) async fn answer(
         }
     };
     let instance = to_its_end(request.timeout, permit, During::Put, work).await?;
-    let answer = match &fragment {
-        Some((_, fragment)) => get::write_fragment(reply, fragment, &instance, target),
-        None => get::write_instance(reply, &instance, target),
-    };
-    answer.map_err(Error::once_done)
+    let reply = get::with_epr(reply, request, target, &instance);
+    get::write(reply, request, target, fragment.as_ref(), &instance).map_err(Error::once_done)
 }
 
 /// The values of a representation.
@@ -80,9 +68,7 @@ fn values(
     keys: &Keys,
     body: &Element<'_>,
 ) -> Result<Values, Error> {
-    if !body.local().eq_ignore_ascii_case(&target.class().name) {
-        return Err(Error::Body(BodyError::NotOfClass));
-    }
+    target.check_name(body)?;
     let changes = xml::read_changes(target.class(), body, request.modified().as_deref())
         .map_err(Error::Representation)?;
     for (name, written) in changes.keys {
@@ -94,33 +80,6 @@ fn values(
         }
     }
     Ok(changes.values)
-}
-
-/// The one value of a fragment.
-fn fragment_values(fragment: &Fragment<'_>, body: &Element<'_>) -> Result<Values, Error> {
-    let property = fragment.property;
-    if property.is_key {
-        return Err(Error::KeyChanged(property.name.clone()));
-    }
-    if !property.is_writable {
-        return Err(Error::ReadOnly(property.name.clone()));
-    }
-    if fragment.position.is_some() || property.is_array {
-        return Err(Error::Fragment(FragmentError::Part));
-    }
-    if !body.is(ns::WSMAN, "XmlFragment") {
-        return Err(Error::Fragment(FragmentError::Missing));
-    }
-    let value = match body.children() {
-        [] if fragment.is_text => xml::read_property(property, body),
-        [element] if !fragment.is_text && element.local() == property.name => {
-            xml::read_property(property, element)
-        }
-        _ => return Err(Error::Fragment(FragmentError::Other)),
-    };
-    let mut values = Values::new();
-    values.insert(&property.name, value.map_err(Error::Representation)?);
-    Ok(values)
 }
 
 /// Keys are compared in any case; a GUID may have braces or not.

@@ -34,6 +34,8 @@ pub(super) enum Block<'a> {
     Count(u64),
     /// `wsman:FragmentTransfer`, repeated from the request.
     Fragment(&'a str),
+    /// `wsman:RequestedEPR`: an `EndpointReference`, written already.
+    RequestedEpr(&'a str),
 }
 
 impl Reply {
@@ -48,6 +50,11 @@ impl Reply {
                     writer.leaf("wsman:TotalItemsCountEstimate", &count.to_string());
                 }
                 Block::Fragment(expression) => writer.leaf("wsman:FragmentTransfer", expression),
+                Block::RequestedEpr(epr) => {
+                    writer.start("wsman:RequestedEPR");
+                    writer.raw(epr);
+                    writer.end();
+                }
             }
         }
         writer.raw(BODY);

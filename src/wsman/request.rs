@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::bits::Language;
+use crate::cim::xml::Arrays;
 use crate::config::WsmanSettings;
 use crate::soap::Addressing;
 use crate::soap::Envelope;
@@ -264,6 +265,18 @@ impl<'e> Request<'e> {
         (!named.is_empty()).then_some(named)
     }
 
+    /// How the client wants arrays without elements.
+    pub(super) fn arrays(&self) -> Arrays {
+        let is_precise = self.options.iter().any(|option| {
+            option.name == PRECISE_ARRAYS && option.value.eq_ignore_ascii_case("true")
+        });
+        if is_precise {
+            Arrays::Precise
+        } else {
+            Arrays::Plain
+        }
+    }
+
     /// A missing `ReplyTo` is taken as the anonymous one: there is no other.
     fn check_addressing(&mut self, addressing: &Addressing<'e>) -> Result<(), Error> {
         self.action = addressing
@@ -349,6 +362,8 @@ const ADDRESSING_BLOCKS: [&str; 7] = [
 ];
 
 const MODIFIED_PROPERTIES: &str = "wmiarray:__MIInstanceModifiedPropertiesList";
+
+const PRECISE_ARRAYS: &str = "msftwinrm:UsePreciseArrays";
 
 /// The only dialect of fragments.
 const XPATH: &str = "http://www.w3.org/TR/1999/REC-xpath-19991116";

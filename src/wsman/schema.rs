@@ -1,17 +1,425 @@
 //! The classes themselves, as CIM-XML ([MS-WSMV] 3.1.4.1.38): what
 //! `Get-CimClass` and every typed read of a CIM client ask for.
+//!
+//! Get answers the class that the selector `ClassName` names, Enumerate those
+//! derived from it; all of the namespace when it is empty, as `Get-CimClass`
+//! sends it, or absent. The options of the request say how much of each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::auth::Principal;
+use crate::cim::Catalog;
+use crate::cim::Class;
+use crate::cim::cim_xml;
+use crate::cim::cim_xml::Detail;
+use crate::xml::Writer;
+use crate::xml::ns;
 
 use super::Answer;
+use super::contexts::Lease;
+use super::contexts::Listing;
 use super::dispatch::Service;
+use super::duration;
+use super::enumerate;
+use super::error::BodyError;
 use super::error::Error;
 use super::error::shorten;
+use super::reply::Block;
+use super::reply::Reply;
 use super::request::Request;
+use super::resource;
+use super::selector;
+use super::selector::CIM_NAMESPACE;
 
-/// Answers a Get of one class, or an Enumerate of all of them.
+/// An enumeration of classes between two requests.
+#[derive(Clone, Debug)]
+pub(super) struct Classes {
+    /// Only those of this namespace.
+    namespace: Option<String>,
+    /// Only those derived from this class.
+    superclass: Option<Arc<Class>>,
+    /// Those derived from derived ones too.
+    is_deep: bool,
+    form: Form,
+    detail: Detail,
+    /// Place in the catalog of the next one to look at.
+    next: usize,
+}
+
+/// What is written of each class (DSP0201 3.2.3 and 3.2.4).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Form {
+    /// `<CLASS>`
+    Class,
+    /// `<CLASS>` with its path before it.
+    ClassWithPath,
+    /// `<CLASSNAME>`
+    Name,
+    /// `<LOCALCLASSPATH>`
+    Path,
+}
+
+/// What one answer may hold.
+#[derive(Clone, Copy)]
+struct Budget {
+    items: usize,
+    octets: usize,
+}
+
+/// Some classes in a row.
+struct Batch {
+    xml: String,
+    /// Place in the catalog of the next one to look at.
+    next: usize,
+    is_last: bool,
+    /// The next class did not fit into an empty answer.
+    is_stuck: bool,
+}
+
+/// Answers a Get of one class, or an Enumerate of several.
 ///
 /// # Errors
 ///
 /// [`Error`].
-pub(super) async fn answer(_service: &Service, request: &Request<'_>) -> Result<Answer, Error> {
-    Err(Error::NoSuchResource(shorten(request.resource_uri)))
+pub(super) fn answer(
+    service: &Service,
+    by: &Principal,
+    request: &Request<'_>,
+) -> Result<Answer, Error> {
+    match request.action {
+        GET => get(service, request),
+        ENUMERATE => enumerate(service, by, request),
+        other => Err(Error::ActionNotSupported(shorten(other))),
+    }
 }
+
+fn get(service: &Service, request: &Request<'_>) -> Result<Answer, Error> {
+    if request.fragment.is_some() {
+        return Err(Error::FragmentNotSupported);
+    }
+    let (namespace, name) = selected(request)?;
+    let name = name.ok_or_else(|| Error::MissingSelector(CLASS_NAME.to_owned()))?;
+    let class = find(&service.catalog, namespace.as_deref(), name)?;
+    let detail = detail(request)?;
+    let mut reply = Reply::new(request, &[]);
+    cim_xml::write_class(&mut reply.writer, class, detail);
+    reply.finish()
+}
+
+fn enumerate(service: &Service, by: &Principal, request: &Request<'_>) -> Result<Answer, Error> {
+    let wish = Wish::read(request)?;
+    let mut classes = Classes::read(&service.catalog, request)?;
+    let mut reply = begin(request, &classes, &service.catalog);
+    let now = Instant::now();
+    let batch = wish.max_elements.map(|most| {
+        let budget = Budget {
+            items: most.min(enumerate::max_batch_items(service)),
+            octets: reply.room().saturating_sub(enumerate::OVERHEAD),
+        };
+        classes.collect(&service.catalog, budget)
+    });
+    reply.writer.start("n:EnumerateResponse");
+    if let Some(lifetime) = wish.lifetime {
+        reply.writer.leaf("n:Expires", &duration::text(lifetime));
+    }
+    let is_last = batch.as_ref().is_some_and(|batch| batch.is_last);
+    if is_last {
+        reply.writer.leaf("n:EnumerationContext", "");
+    } else {
+        if let Some(batch) = &batch {
+            classes.next = batch.next;
+        }
+        let listing = Listing::Classes(classes);
+        let name = service.contexts.open(by, listing, wish.lifetime, now)?;
+        reply.writer.leaf("n:EnumerationContext", &name);
+    }
+    if let Some(batch) = batch {
+        reply.writer.start("wsman:Items");
+        reply.writer.raw(&batch.xml);
+        reply.writer.end();
+    }
+    if is_last {
+        reply.writer.raw("<wsman:EndOfSequence/>");
+    }
+    reply.writer.end();
+    reply.finish()
+}
+
+/// Answers a Pull of classes: at most so many elements, and so many characters
+/// of them.
+///
+/// # Errors
+///
+/// [`Error::AnswerTooLarge`] for a class that does not fit by itself; the
+/// context stays where it was.
+pub(super) fn pull(
+    service: &Service,
+    request: &Request<'_>,
+    lease: Lease<'_>,
+    mut classes: Classes,
+    max_elements: usize,
+    max_characters: Option<usize>,
+) -> Result<Answer, Error> {
+    let mut reply = begin(request, &classes, &service.catalog);
+    let room = reply.room().saturating_sub(enumerate::OVERHEAD);
+    let budget = Budget {
+        items: max_elements.min(enumerate::max_batch_items(service)),
+        octets: room.min(max_characters.unwrap_or(usize::MAX)),
+    };
+    let batch = classes.collect(&service.catalog, budget);
+    if batch.is_stuck {
+        return Err(Error::AnswerTooLarge);
+    }
+    reply.writer.start("n:PullResponse");
+    if !batch.is_last {
+        reply.writer.leaf("n:EnumerationContext", &lease.name());
+    }
+    reply.writer.start("n:Items");
+    reply.writer.raw(&batch.xml);
+    reply.writer.end();
+    if batch.is_last {
+        reply.writer.raw("<n:EndOfSequence/>");
+    }
+    reply.writer.end();
+    let answer = reply.finish()?;
+    if batch.is_last {
+        lease.end();
+    } else {
+        classes.next = batch.next;
+        lease.replace(Listing::Classes(classes));
+    }
+    Ok(answer)
+}
+
+/// The reply with its header, the number of all classes in it if it was asked
+/// for.
+fn begin(request: &Request<'_>, classes: &Classes, catalog: &Catalog) -> Reply {
+    if !request.wants_count {
+        return Reply::new(request, &[]);
+    }
+    let all = catalog.classes().iter();
+    let count = all.filter(|class| classes.has(class)).count();
+    let count = u64::try_from(count).unwrap_or(u64::MAX);
+    Reply::new(request, &[Block::Count(count)])
+}
+
+impl Classes {
+    /// The classes that `request` asks for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchClass`] also for a namespace without classes.
+    fn read(catalog: &Catalog, request: &Request<'_>) -> Result<Self, Error> {
+        let (namespace, name) = selected(request)?;
+        let superclass = match name {
+            Some(name) => Some(Arc::clone(find(catalog, namespace.as_deref(), name)?)),
+            None => None,
+        };
+        let classes = Self {
+            namespace,
+            superclass,
+            is_deep: option(request, "IncludeSubClasses")?.unwrap_or(true),
+            form: match (
+                option(request, "ExcludeClassSpecification")?.unwrap_or(false),
+                option(request, "IncludePath")?.unwrap_or(false),
+            ) {
+                (false, false) => Form::Class,
+                (false, true) => Form::ClassWithPath,
+                (true, false) => Form::Name,
+                (true, true) => Form::Path,
+            },
+            detail: detail(request)?,
+            next: 0,
+        };
+        if !catalog
+            .classes()
+            .iter()
+            .any(|class| is_in(class, classes.namespace.as_deref()))
+        {
+            return Err(Error::NoSuchClass("*".to_owned()));
+        }
+        Ok(classes)
+    }
+
+    /// It is one of those asked for.
+    fn has(&self, class: &Class) -> bool {
+        if !is_in(class, self.namespace.as_deref()) {
+            return false;
+        }
+        let Some(superclass) = &self.superclass else {
+            return self.is_deep || class.derivation.is_empty();
+        };
+        let is_derived = if self.is_deep {
+            class.is_a(&superclass.name) && class.name != superclass.name
+        } else {
+            class.derivation.first() == Some(&superclass.name)
+        };
+        class.namespace == superclass.namespace && is_derived
+    }
+
+    /// The next ones that the budget has room for.
+    fn collect(&self, catalog: &Catalog, budget: Budget) -> Batch {
+        let mut writer = Writer::with_capacity(budget.octets.min(FIRST_CAPACITY));
+        let mut items = 0;
+        let mut next = self.next;
+        let mut is_full = false;
+        let all = catalog.classes().iter().enumerate().skip(self.next);
+        for (at, class) in all.filter(|(_, class)| self.has(class)) {
+            let mark = writer.mark();
+            if items < budget.items {
+                self.write(&mut writer, class);
+            }
+            if items == budget.items || writer.len() > budget.octets {
+                writer.rollback(mark);
+                is_full = true;
+                break;
+            }
+            items += 1;
+            next = at + 1;
+        }
+        Batch {
+            xml: writer.finish(),
+            next,
+            is_last: !is_full,
+            is_stuck: is_full && items == 0,
+        }
+    }
+
+    fn write(&self, writer: &mut Writer, class: &Class) {
+        match self.form {
+            Form::Class => cim_xml::write_class(writer, class, self.detail),
+            Form::ClassWithPath => {
+                writer.start("VALUE.OBJECTWITHLOCALPATH");
+                cim_xml::write_class_path(writer, class);
+                cim_xml::write_class(writer, class, self.detail);
+                writer.end();
+            }
+            Form::Name => cim_xml::write_class_name(writer, class),
+            Form::Path => cim_xml::write_class_path(writer, class),
+        }
+    }
+}
+
+/// What the body of an Enumerate asks for.
+struct Wish {
+    /// Items that may come with this very answer; none unless it is optimized.
+    max_elements: Option<usize>,
+    lifetime: Option<Duration>,
+}
+
+impl Wish {
+    /// Children in any order; those that are not known have no effect.
+    fn read(request: &Request<'_>) -> Result<Self, Error> {
+        let body = request
+            .body
+            .filter(|body| body.is(ns::ENUMERATION, "Enumerate"))
+            .ok_or(Error::Body(BodyError::NotOfAction("Enumerate")))?;
+        let mut is_optimized = false;
+        let mut max_elements = 1;
+        let mut lifetime = None;
+        for element in body.children() {
+            match (element.ns(), element.local()) {
+                (ns::WSMAN, "OptimizeEnumeration") => is_optimized = true,
+                (ns::WSMAN | ns::ENUMERATION, "MaxElements") => {
+                    max_elements =
+                        enumerate::number(element, "MaxElements must be a positive number")?;
+                }
+                (ns::ENUMERATION, "Expires") => lifetime = Some(enumerate::lifetime(element)?),
+                // A class has no address of its own.
+                (ns::WSMAN, "EnumerationMode") => return Err(Error::EnumerationMode),
+                (ns::ENUMERATION, "EndTo") => return Err(Error::EndTo),
+                (ns::WSMAN | ns::ENUMERATION, "Filter") => {
+                    return Err(Error::FilteringNotSupported);
+                }
+                _ => {}
+            }
+        }
+        Ok(Self {
+            max_elements: is_optimized.then_some(max_elements),
+            lifetime,
+        })
+    }
+}
+
+/// The namespace and the class that the selectors name; an empty name is none.
+fn selected<'e>(request: &Request<'e>) -> Result<(Option<String>, Option<&'e str>), Error> {
+    let unexpected = request.selectors.iter().find(|selector| {
+        ![CIM_NAMESPACE, CLASS_NAME]
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(selector.name))
+    });
+    if let Some(selector) = unexpected {
+        return Err(Error::UnexpectedSelector(shorten(selector.name)));
+    }
+    let namespace = selector::value(&request.selectors, CIM_NAMESPACE).map(resource::namespace);
+    let name = selector::value(&request.selectors, CLASS_NAME);
+    Ok((namespace, name.filter(|name| !name.is_empty())))
+}
+
+/// The class of that name; in any namespace if none is named.
+fn find<'s>(
+    catalog: &'s Catalog,
+    namespace: Option<&str>,
+    name: &str,
+) -> Result<&'s Arc<Class>, Error> {
+    let mut classes = catalog.classes().iter();
+    classes
+        .find(|class| class.name.eq_ignore_ascii_case(name) && is_in(class, namespace))
+        .ok_or_else(|| Error::NoSuchClass(shorten(name)))
+}
+
+fn is_in(class: &Class, namespace: Option<&str>) -> bool {
+    namespace.is_none_or(|name| name.eq_ignore_ascii_case(&class.namespace))
+}
+
+/// How much of a class is asked for. Who asks for nothing gets the names and
+/// types of its own elements. `CLASSORIGIN` comes with everything else unless
+/// it is refused: the CIM cmdlets do not ask for it, and tell by it what is
+/// inherited.
+fn detail(request: &Request<'_>) -> Result<Detail, Error> {
+    let wants = |name| option(request, name).map(Option::unwrap_or_default);
+    let detail = Detail {
+        hierarchy: wants("IncludeInheritanceHierarchy")?,
+        inherited: wants("IncludeInheritedElements")?,
+        qualifiers: wants("IncludeQualifiers")?,
+        class_origin: false,
+    };
+    Ok(Detail {
+        class_origin: option(request, "IncludeClassOrigin")?.unwrap_or(detail != Detail::default()),
+        ..detail
+    })
+}
+
+/// The option with this name, with or without the prefix that it has among an
+/// application's own; the last one counts, and one without a value is set.
+///
+/// # Errors
+///
+/// [`Error::OptionInvalid`].
+fn option(request: &Request<'_>, name: &'static str) -> Result<Option<bool>, Error> {
+    let named = request
+        .options
+        .iter()
+        .rev()
+        .find(|option| option.name.strip_prefix("wmi:").unwrap_or(option.name) == name);
+    match named.map(|option| option.value) {
+        None => Ok(None),
+        Some("" | "1") => Ok(Some(true)),
+        Some("0") => Ok(Some(false)),
+        Some(word) if word.eq_ignore_ascii_case("true") => Ok(Some(true)),
+        Some(word) if word.eq_ignore_ascii_case("false") => Ok(Some(false)),
+        Some(_) => Err(Error::OptionInvalid(name)),
+    }
+}
+
+const GET: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer/Get";
+const ENUMERATE: &str = "http://schemas.xmlsoap.org/ws/2004/09/enumeration/Enumerate";
+
+/// The selector that names a class.
+const CLASS_NAME: &str = "ClassName";
+
+/// Octets to begin with.
+const FIRST_CAPACITY: usize = 32 * 1_024;

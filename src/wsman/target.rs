@@ -5,12 +5,15 @@ use std::sync::Arc;
 use crate::cim::Catalog;
 use crate::cim::Class;
 use crate::cim::Instance;
+use crate::cim::Property;
 use crate::cim::xml;
 use crate::provider::Keys;
 use crate::provider::Provider;
+use crate::xml::Element;
 use crate::xml::Writer;
 use crate::xml::ns;
 
+use super::error::BodyError;
 use super::error::Error;
 use super::error::shorten;
 use super::request::Request;
@@ -24,6 +27,8 @@ use super::selector::CIM_NAMESPACE;
 pub(super) struct Served {
     /// From the schema.
     pub(super) class: Arc<Class>,
+    /// The classes whose instances stand inside its own.
+    pub(super) parts: Vec<Arc<Class>>,
     /// Who has the instances.
     pub(super) provider: Arc<dyn Provider>,
     wmi_base: String,
@@ -62,6 +67,7 @@ pub(super) fn pair(
             .ok_or_else(|| format!("class {} has no provider", class.name))?;
         all.push(Served {
             class: Arc::clone(class),
+            parts: catalog.parts(class),
             provider: providers.swap_remove(at),
             wmi_base: resource::base(Form::Wmi, &class.namespace),
             dmtf_base: resource::base(Form::Dmtf, &class.namespace),
@@ -85,10 +91,26 @@ impl Served {
         }
     }
 
-    /// Writes the address of an instance: `__cimnamespace` only in the DMTF
-    /// form ([MS-WSMV] footnote 45).
+    /// Writes the address of an instance.
     pub(super) fn write_epr(&self, writer: &mut Writer, instance: &Instance, form: Form) {
         writer.start("a:EndpointReference");
+        self.write_reference(writer, form, |writer, key| {
+            if let Some(value) = instance.value(&key.name) {
+                xml::write_text(writer, value);
+            }
+        });
+        writer.end();
+    }
+
+    /// Writes what the address of an instance is made of, with the text of each
+    /// key by `write_key`: `__cimnamespace` only in the DMTF form ([MS-WSMV]
+    /// footnote 45).
+    fn write_reference(
+        &self,
+        writer: &mut Writer,
+        form: Form,
+        write_key: impl Fn(&mut Writer, &Property),
+    ) {
         writer.leaf("a:Address", ns::ANONYMOUS);
         writer.start("a:ReferenceParameters");
         let uri = [self.base(form), &self.class.name].concat();
@@ -97,9 +119,7 @@ impl Served {
         for key in self.class.keys() {
             writer.start("wsman:Selector");
             writer.attribute("Name", &key.name);
-            if let Some(value) = instance.value(&key.name) {
-                xml::write_text(writer, value);
-            }
+            write_key(writer, key);
             writer.end();
         }
         if form == Form::Dmtf {
@@ -108,7 +128,6 @@ impl Served {
             writer.text(&self.class.namespace);
             writer.end();
         }
-        writer.end();
         writer.end();
         writer.end();
     }
@@ -151,6 +170,32 @@ impl<'s> Target<'s> {
             .ok_or_else(|| Error::NoSuchClass(shorten(&uri.class)))
     }
 
+    /// The address of an instance, as the header block `RequestedEPR` has it.
+    pub(super) fn epr(&self, instance: &Instance) -> String {
+        let mut writer = Writer::with_capacity(EPR_CAPACITY);
+        self.served.write_epr(&mut writer, instance, self.form);
+        writer.finish()
+    }
+
+    /// The same, of the instance with these keys.
+    pub(super) fn epr_of(&self, keys: &Keys) -> String {
+        let mut writer = Writer::with_capacity(EPR_CAPACITY);
+        writer.start("a:EndpointReference");
+        self.write_reference(&mut writer, keys);
+        writer.end();
+        writer.finish()
+    }
+
+    /// Writes what the address of the instance with these keys is made of.
+    pub(super) fn write_reference(&self, writer: &mut Writer, keys: &Keys) {
+        self.served
+            .write_reference(writer, self.form, |writer, key| {
+                if let Some((_, value)) = keys.iter().find(|(name, _)| *name == key.name) {
+                    writer.text(value);
+                }
+            });
+    }
+
     /// The class.
     pub(super) fn class(&self) -> &'s Class {
         &self.served.class
@@ -159,6 +204,19 @@ impl<'s> Target<'s> {
     /// What stands before the name of a class.
     pub(super) fn base(&self) -> &'s str {
         self.served.base(self.form)
+    }
+
+    /// The element of a representation must be named after the class, in any
+    /// case: the cmdlets take the name from the URI as it was typed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Body`].
+    pub(super) fn check_name(&self, body: &Element<'_>) -> Result<(), Error> {
+        if body.local().eq_ignore_ascii_case(&self.class().name) {
+            return Ok(());
+        }
+        Err(Error::Body(BodyError::NotOfClass))
     }
 
     /// The keys of the instance that `request` selects.
@@ -170,3 +228,6 @@ impl<'s> Target<'s> {
         selector::keys(self.class(), &request.selectors)
     }
 }
+
+/// Octets of most addresses.
+const EPR_CAPACITY: usize = 640;

@@ -14,7 +14,7 @@ import time
 import xml.etree.ElementTree as ET
 
 from clients.base import WithDaemon
-from harness.wsman import JOB, X, XSI, Client, envelope
+from harness.wsman import JOB, W, X, XSI, Client, Fault, envelope
 
 
 class CmdletError(Exception):
@@ -36,6 +36,23 @@ class PowerShell:
         body = f'<p:{action}_INPUT xmlns:p="{JOB}">{inner}</p:{action}_INPUT>'
         answer = self.client.call(f"{JOB}/{action}", body, selectors)
         return answer[0]
+
+    def new_instance(self, values: dict[str, object]) -> dict[str, str]:
+        """New-WSManInstance: the element has the name of the URI's last segment; the selectors of what was made."""
+        order = list(values.items())
+        self.random.shuffle(order)
+        inner = "".join(f"<p:{key}>{value}</p:{key}>" for key, value in order)
+        name = JOB.rsplit("/", 1)[-1]
+        answer = self.client.call(f"{X}/Create", f'<p:{name} xmlns:p="{JOB}">{inner}</p:{name}>')
+        created = answer[0]
+        if created.tag != f"{{{X}}}ResourceCreated":
+            raise CmdletError("no ResourceCreated")
+        found = created.iterfind(f".//{{{W}}}Selector")
+        return {selector.attrib["Name"]: selector.text or "" for selector in found}
+
+    def remove_instance(self, selectors: dict[str, str]) -> None:
+        """Remove-WSManInstance."""
+        self.client.call(f"{X}/Delete", "", selectors)
 
     def get_instance(self, selectors: dict[str, str]) -> ET.Element:
         """Get-WSManInstance."""
@@ -110,6 +127,36 @@ class Cmdlets(WithDaemon):
             self.assertEqual(adapted(self.shell.set_instance(key, {name: value}), name), str(value))
         result = self.shell.get_instance(key)
         self.assertEqual({name: adapted(result, name) for name in wanted}, {k: str(v) for k, v in wanted.items()})
+
+    def test_new_instance_makes_a_suspended_job_and_remove_instance_cancels_it(self) -> None:
+        wanted = {"DisplayName": "new", "Description": "by New-WSManInstance", "Priority": 1, "NoProgressTimeout": 60}
+        key = self.shell.new_instance(wanted)
+        result = self.shell.get_instance(key)
+        self.assertEqual({name: adapted(result, name) for name in wanted}, {k: str(v) for k, v in wanted.items()})
+        self.assertEqual(adapted(result, "State"), "3")
+        self.assertEqual(adapted(result, "JobId"), key["JobId"])
+        url, served = self.source(size=100_000)
+        self.shell.invoke_action("AddFile", {"RemoteUrl": url, "LocalFile": self.target()}, key)
+        self.shell.invoke_action("SetJobState", {"JobState": 2}, key)
+        self.client.wait_for(key["JobId"], 6)
+        self.shell.invoke_action("SetJobState", {"JobState": 1}, key)
+        self.assert_same(self.target(), served.data)
+        key = self.shell.new_instance({"DisplayName": "soon gone"})
+        self.shell.remove_instance(key)
+        with self.assertRaises(Fault):
+            self.shell.get_instance(key)
+
+    def test_new_instance_of_what_cannot_be_made_leaves_nothing(self) -> None:
+        before = len(list(self.client.jobs()))
+        for values in (
+            {"Priority": 0},
+            {"DisplayName": "n", "Priority": 9},
+            {"DisplayName": "n", "State": 1},
+            {"DisplayName": "n", "Colour": "red"},
+        ):
+            with self.assertRaises(Fault):
+                self.shell.new_instance(values)
+        self.assertEqual(len(list(self.client.jobs())), before)
 
     def test_set_instance_is_case_sensitive_on_the_client(self) -> None:
         key = self.create()

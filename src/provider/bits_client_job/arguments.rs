@@ -1,4 +1,5 @@
-//! What the methods of `BitsClientJob` are called with, as the engine's values.
+//! What the methods of `BitsClientJob` are called with, and what a Create or Put
+//! gives, as the engine's values.
 //!
 //! Names and types are checked before, against the schema. Here numbers become
 //! the values they stand for, and what is not in force is refused rather than
@@ -51,7 +52,41 @@ pub(super) fn wish(arguments: &Values) -> Result<Wish, Error> {
             Some(Value::Boolean(suspended)) => *suspended,
             Some(_) => return Err(bad("Suspend", Wrong::Type)),
         },
+        changes: Changes::default(),
     })
+}
+
+/// Create: the writable properties, and files. The job waits for its Resume,
+/// as `IBackgroundCopyManager::CreateJob` leaves it.
+pub(super) fn creation(mut values: Values) -> Result<Wish, Error> {
+    let files = match values.take("Files") {
+        None => Vec::new(),
+        Some(Value::Array(files)) => files.iter().map(given_file).collect::<Result<_, _>>()?,
+        Some(_) => return Err(bad("Files", Wrong::Type)),
+    };
+    let mut changes = changes(&values)?;
+    Ok(Wish {
+        display_name: changes
+            .display_name
+            .take()
+            .ok_or_else(|| bad("DisplayName", Wrong::Missing))?,
+        description: changes.description.take().unwrap_or_default(),
+        files,
+        suspended: true,
+        changes,
+    })
+}
+
+/// One of `Files`: remote address and destination.
+fn given_file(value: &Value) -> Result<(String, String), Error> {
+    let Value::Instance(file) = value else {
+        return Err(bad("Files", Wrong::Type));
+    };
+    let text = |name: &str| match file.value(name) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(_) | None => Err(bad(name, Wrong::Missing)),
+    };
+    Ok((text("RemoteUrl")?, text("LocalFile")?))
 }
 
 /// `AddFile`: remote address and destination.

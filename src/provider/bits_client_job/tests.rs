@@ -1,3 +1,5 @@
+mod creation;
+
 use std::path::PathBuf;
 
 use super::*;

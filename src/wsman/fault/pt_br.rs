@@ -76,6 +76,7 @@ pub(super) fn words(error: &Error) -> String {
         Error::TooManySelectors => "há seletores demais, ou seletores longos demais".to_owned(),
         Error::TooManyOptions => "há opções demais".to_owned(),
         Error::NamelessOption => "uma opção não tem nome".to_owned(),
+        Error::OptionInvalid(name) => format!("a opção {name} deve ser true ou false"),
         Error::EnumerateWithKeys => "uma enumeração não aceita uma chave como seletor".to_owned(),
 
         Error::NoAction(action) => format!("a ação não é válida: {action}"),
@@ -171,7 +172,10 @@ fn body(error: BodyError) -> String {
 
 fn fragment(error: FragmentError) -> &'static str {
     match error {
-        FragmentError::Part => "ele só pode ser definido por inteiro",
+        FragmentError::Embedded => "uma instância incorporada é definida por inteiro",
+        FragmentError::Array => "uma matriz é definida por inteiro",
+        FragmentError::Position => "não há valor nessa posição",
+        FragmentError::Attribute => "um atributo não pode ser definido",
         FragmentError::Missing => "falta XmlFragment",
         FragmentError::Other => "ele deve conter o que a expressão indica",
     }
@@ -183,6 +187,7 @@ fn read(error: &ReadError) -> String {
         ReadError::Type { name, expected } => format!("{name} não é {}", kind(*expected)),
         ReadError::Twice(name) => format!("{name} aparece mais de uma vez"),
         ReadError::Missing(name) => format!("falta {name}"),
+        ReadError::Fixed(name) => format!("{name} não pode ser fornecido"),
     }
 }
 
@@ -192,6 +197,7 @@ fn kind(expected: Expected) -> String {
         Expected::Boolean => "true nem false".to_owned(),
         Expected::Unsigned(bits) => format!("um número de {bits} bits"),
         Expected::Signed(bits) => format!("um número com sinal de {bits} bits"),
+        Expected::Instance => "uma instância incorporada".to_owned(),
         Expected::Givable => "um valor que se possa fornecer".to_owned(),
     }
 }

@@ -102,6 +102,7 @@ pub(super) fn wmi_error(error: &Error) -> WmiError {
         | Error::Body(_)
         | Error::UriTooLong(_)
         | Error::NamelessOption
+        | Error::OptionInvalid(_)
         | Error::NoKeySelector(_)
         | Error::MissingSelector(_)
         | Error::UnexpectedSelector(_)
@@ -143,7 +144,9 @@ pub(super) fn wmi_error(error: &Error) -> WmiError {
         Error::Representation(error) | Error::Arguments(error) => plain(match error {
             ReadError::Unknown(_) => MiResult::NoSuchProperty,
             ReadError::Type { .. } => MiResult::TypeMismatch,
-            ReadError::Twice(_) | ReadError::Missing(_) => MiResult::InvalidParameter,
+            ReadError::Twice(_) | ReadError::Missing(_) | ReadError::Fixed(_) => {
+                MiResult::InvalidParameter
+            }
         }),
 
         Error::TwoFilters | Error::FilteringRequired => plain(MiResult::InvalidQuery),
@@ -178,7 +181,7 @@ fn of_provider(during: During, error: &provider::Error) -> WmiError {
             result: MiResult::InvalidParameter,
             status: Some(match during {
                 During::Invoke => WBEM_E_INVALID_METHOD_PARAMETERS,
-                During::Access | During::Put => WBEM_E_INVALID_PARAMETER,
+                During::Access | During::Create | During::Put => WBEM_E_INVALID_PARAMETER,
             }),
         },
         provider::Error::Failed { code, .. } => WmiError {

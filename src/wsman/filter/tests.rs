@@ -5,51 +5,29 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::cim::Catalog;
 use crate::cim::Class;
 use crate::cim::Comparison;
 use crate::cim::Instance;
 use crate::cim::Literal;
 use crate::cim::Part;
 use crate::cim::Pattern;
-use crate::cim::Property;
-use crate::cim::Type;
 use crate::cim::Value;
 use crate::xml;
 
 /// A class with a property of every kind.
 pub(super) fn class() -> Class {
-    let properties: Vec<Property> = [
-        ("Name", Type::String),
-        ("Note", Type::String),
-        ("Flag", Type::Boolean),
-        ("Tiny", Type::Sint8),
-        ("Small", Type::Uint8),
-        ("State", Type::Uint16),
-        ("Big", Type::Uint64),
-        ("List", Type::String),
-        ("Inner", Type::Instance("Part".to_owned())),
-    ]
-    .into_iter()
-    .map(|(name, kind)| Property {
-        name: name.to_owned(),
-        kind,
-        is_array: name == "List",
-        is_key: name == "Name",
-        is_writable: false,
-        is_bulk: false,
-        qualifiers: Vec::new(),
-    })
-    .collect();
-    let mut order: Vec<usize> = (0..properties.len()).collect();
-    order.sort_by_key(|at| properties[*at].name.to_lowercase());
-    Class {
-        name: "Thing".to_owned(),
-        namespace: "root/things".to_owned(),
-        qualifiers: Vec::new(),
-        properties,
-        methods: Vec::new(),
-        order,
-    }
+    let catalog = Catalog::of_mof(
+        "#pragma namespace(\"root/things\")
+         class Part { string X; };
+         class Thing {
+             [key] string Name; string Note; boolean Flag; sint8 Tiny; uint8 Small;
+             uint16 State; uint64 Big; string List[]; [EmbeddedInstance(\"Part\")] string Inner;
+         };",
+    )
+    .expect("a correct MOF");
+    let class = catalog.class("root/things", "Thing").expect("defined");
+    Class::clone(class)
 }
 
 /// Reads the element of a filter.

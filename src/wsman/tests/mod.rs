@@ -2,7 +2,9 @@
 
 mod enumeration;
 mod faults;
+mod schema;
 mod shapes;
+mod transfer;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -145,8 +147,27 @@ impl Provider for Arc<Jobs> {
         })
     }
 
-    fn create<'a>(&'a self, _: &'a Principal, _: Values) -> provider::Answer<'a, Keys> {
-        Box::pin(async { Err(Error::NotSupported) })
+    fn create<'a>(&'a self, _: &'a Principal, values: Values) -> provider::Answer<'a, Keys> {
+        Box::pin(async move {
+            tokio::time::sleep(self.pause).await;
+            if values.value("Priority") == Some(&Value::Uint32(9)) {
+                return Err(Error::BadValue(BadValue {
+                    name: "Priority".to_owned(),
+                    wrong: Wrong::NotAmong {
+                        value: 9,
+                        allowed: "0 to 3",
+                    },
+                }));
+            }
+            self.add(ID, 0);
+            let mut jobs = self.all.lock().expect("no panic");
+            let job = jobs.last_mut().expect("just added");
+            for (name, value) in values {
+                job.set(&name, value.expect("null is not given"))
+                    .expect("checked");
+            }
+            Ok(vec![("JobId".to_owned(), ID.to_owned())])
+        })
     }
 
     fn put<'a>(
