@@ -1,27 +1,38 @@
 //! Open enumerations: who may pull on, and from where.
 //!
-//! A context holds a place in a listing and nothing of the listing itself. It
-//! belongs to a user, not to a connection.
+//! A context holds a place in a listing and the filter of the enumeration, and
+//! nothing of the listing itself. It belongs to a user, not to a connection.
+//!
+//! What all of them take is bounded: their number for one user and for all
+//! (settings), and the text of their filters ([`MAX_FILTERS_PER_USER`],
+//! [`MAX_FILTERS`]). Those that have ended are dropped within [`SWEEP`] though
+//! nobody asks for them, by a task that lives while there are any.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::Weak;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::auth::Principal;
+use crate::config::Current;
 use crate::provider::Cursor;
 
 use super::error::Error;
 use super::resource::Form;
+use super::scope::Scope;
 
 /// What of each instance an enumeration gives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Mode {
-    /// The instance.
+    /// The instance, or a row of it.
     Object,
     /// Its address.
     Epr,
@@ -32,8 +43,8 @@ pub(super) enum Mode {
 /// An enumeration between two requests.
 #[derive(Clone, Debug)]
 pub(super) struct Enumeration {
-    /// Place of the class among those served.
-    pub(super) served: usize,
+    /// The instances that it is of.
+    pub(super) scope: Scope,
     /// The family of URIs in its items.
     pub(super) form: Form,
     /// What it gives.
@@ -45,14 +56,20 @@ pub(super) struct Enumeration {
 /// The open enumerations of all users.
 #[derive(Debug)]
 pub(super) struct Contexts {
-    open: Mutex<HashMap<Uuid, Context>>,
-    idle_timeout: Duration,
-    per_user: usize,
+    open: Arc<Mutex<Open>>,
+    settings: Arc<Current>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    contexts: HashMap<Uuid, Context>,
+    /// Runs while there are contexts, and ends with these.
+    sweeper: Option<AbortOnDropHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Context {
-    user: String,
+    user: Box<str>,
     enumeration: Enumeration,
     used_at: Instant,
     expires_at: Option<Instant>,
@@ -69,12 +86,12 @@ pub(super) struct Lease<'c> {
 }
 
 impl Contexts {
-    /// No enumeration is open.
-    pub(super) fn new(idle_timeout: Duration, per_user: u32) -> Self {
+    /// No enumeration is open. `settings` say how many may be, and for how
+    /// long.
+    pub(super) fn new(settings: Arc<Current>) -> Self {
         Self {
-            open: Mutex::new(HashMap::new()),
-            idle_timeout,
-            per_user: usize::try_from(per_user).unwrap_or(usize::MAX),
+            open: Arc::default(),
+            settings,
         }
     }
 
@@ -82,29 +99,29 @@ impl Contexts {
     ///
     /// # Errors
     ///
-    /// [`Error::TooManyEnumerations`].
+    /// [`Error::TooManyEnumerations`], [`Error::NoRoomForEnumerations`].
     pub(super) fn open(
         &self,
         by: &Principal,
         enumeration: Enumeration,
         lifetime: Option<Duration>,
-        now: Instant,
     ) -> Result<String, Error> {
+        let now = Instant::now();
         let mut open = self.lock();
-        open.retain(|_, context| !context.is_over(self.idle_timeout, now));
-        let own = open.values().filter(|c| c.user == by.name()).count();
-        if own >= self.per_user {
-            return Err(Error::TooManyEnumerations);
-        }
+        self.check_room(&open, by, &enumeration, now)?;
         let id = Uuid::new_v4();
         let context = Context {
-            user: by.name().to_owned(),
+            user: by.name().into(),
             enumeration,
             used_at: now,
             expires_at: lifetime.and_then(|lifetime| now.checked_add(lifetime)),
             is_busy: false,
         };
-        open.insert(id, context);
+        open.contexts.insert(id, context);
+        if open.sweeper.is_none() {
+            let sweeper = sweep(Arc::downgrade(&self.open), Arc::clone(&self.settings));
+            open.sweeper = Some(AbortOnDropHandle::new(tokio::spawn(sweeper)));
+        }
         Ok(text(id))
     }
 
@@ -113,14 +130,9 @@ impl Contexts {
     /// # Errors
     ///
     /// [`Error::NoContext`], [`Error::ContextBusy`].
-    pub(super) fn lease(
-        &self,
-        by: &Principal,
-        name: &str,
-        now: Instant,
-    ) -> Result<Lease<'_>, Error> {
+    pub(super) fn lease(&self, by: &Principal, name: &str) -> Result<Lease<'_>, Error> {
         let mut open = self.lock();
-        let (id, context) = self.find(&mut open, by, name, now)?;
+        let (id, context) = self.find(&mut open, by, name, Instant::now())?;
         if context.is_busy {
             return Err(Error::ContextBusy);
         }
@@ -137,10 +149,10 @@ impl Contexts {
     /// # Errors
     ///
     /// [`Error::NoContext`].
-    pub(super) fn release(&self, by: &Principal, name: &str, now: Instant) -> Result<(), Error> {
+    pub(super) fn release(&self, by: &Principal, name: &str) -> Result<(), Error> {
         let mut open = self.lock();
-        let (id, _) = self.find(&mut open, by, name, now)?;
-        open.remove(&id);
+        let (id, _) = self.find(&mut open, by, name, Instant::now())?;
+        open.contexts.remove(&id);
         Ok(())
     }
 
@@ -155,8 +167,8 @@ impl Contexts {
         by: &Principal,
         name: &str,
         lifetime: Option<Duration>,
-        now: Instant,
     ) -> Result<Option<Duration>, Error> {
+        let now = Instant::now();
         let mut open = self.lock();
         let (_, context) = self.find(&mut open, by, name, now)?;
         if let Some(lifetime) = lifetime {
@@ -168,7 +180,7 @@ impl Contexts {
 
     fn find<'o>(
         &self,
-        open: &'o mut HashMap<Uuid, Context>,
+        open: &'o mut Open,
         by: &Principal,
         name: &str,
         now: Instant,
@@ -176,20 +188,67 @@ impl Contexts {
         let id = name.trim();
         let id = id.strip_prefix("uuid:").unwrap_or(id);
         let id = Uuid::try_parse(id).map_err(|_| Error::NoContext)?;
-        match open.get_mut(&id) {
-            Some(context)
-                if context.user == by.name() && !context.is_over(self.idle_timeout, now) =>
-            {
+        let idle_timeout = idle_timeout(&self.settings);
+        match open.contexts.get_mut(&id) {
+            Some(context) if *context.user == *by.name() && !context.is_over(idle_timeout, now) => {
                 Ok((id, context))
             }
             Some(_) | None => Err(Error::NoContext),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Context>> {
-        // Every change under the lock is a single step: there is nothing
-        // half-done to find after a panic.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    /// One more may be kept; those that have ended do not count.
+    fn check_room(
+        &self,
+        open: &Open,
+        by: &Principal,
+        new: &Enumeration,
+        now: Instant,
+    ) -> Result<(), Error> {
+        let settings = self.settings.get();
+        let idle_timeout = Duration::from_millis(settings.wsman.enumeration_timeout_ms);
+        let (mut own, mut all) = (Share::default(), Share::default());
+        for context in open.contexts.values() {
+            if context.is_over(idle_timeout, now) {
+                continue;
+            }
+            all.add(&context.enumeration);
+            if *context.user == *by.name() {
+                own.add(&context.enumeration);
+            }
+        }
+        own.add(new);
+        all.add(new);
+        if own.count > settings.wsman.max_enumerations_per_user
+            || own.filters > MAX_FILTERS_PER_USER
+        {
+            return Err(Error::TooManyEnumerations);
+        }
+        if all.count > settings.wsman.max_enumerations || all.filters > MAX_FILTERS {
+            return Err(Error::NoRoomForEnumerations);
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        lock(&self.open)
+    }
+}
+
+/// What some contexts take.
+#[derive(Default)]
+struct Share {
+    count: u32,
+    /// Octets of text.
+    filters: usize,
+}
+
+impl Share {
+    fn add(&mut self, enumeration: &Enumeration) {
+        self.count = self.count.saturating_add(1);
+        let selection = enumeration.scope.selection.as_ref();
+        let octets = selection.map_or(0, |selection| selection.octets);
+        self.filters = self.filters.saturating_add(octets);
     }
 }
 
@@ -208,24 +267,55 @@ impl Lease<'_> {
 
     /// The next Pull goes on after `after`.
     pub(super) fn advance(self, after: Option<Cursor>) {
-        if let Some(context) = self.contexts.lock().get_mut(&self.id) {
+        if let Some(context) = self.contexts.lock().contexts.get_mut(&self.id) {
             context.enumeration.after = after;
         }
     }
 
     /// There is nothing more to pull.
     pub(super) fn end(self) {
-        self.contexts.lock().remove(&self.id);
+        self.contexts.lock().contexts.remove(&self.id);
     }
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        if let Some(context) = self.contexts.lock().get_mut(&self.id) {
+        if let Some(context) = self.contexts.lock().contexts.get_mut(&self.id) {
             context.is_busy = false;
             context.used_at = Instant::now();
         }
     }
+}
+
+/// Drops what has ended until nothing is left.
+async fn sweep(open: Weak<Mutex<Open>>, settings: Arc<Current>) {
+    loop {
+        sleep(SWEEP).await;
+        let Some(open) = open.upgrade() else {
+            return;
+        };
+        let idle_timeout = idle_timeout(&settings);
+        let now = Instant::now();
+        let mut open = lock(&open);
+        open.contexts
+            .retain(|_, context| !context.is_over(idle_timeout, now));
+        if open.contexts.is_empty() {
+            // The next one begins a new sweep; the memory goes too.
+            *open = Open::default();
+            return;
+        }
+    }
+}
+
+fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
+    // Every change under the lock is a single step: there is nothing half-done
+    // to find after a panic.
+    open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `EnumerationTimeoutms`.
+fn idle_timeout(settings: &Current) -> Duration {
+    Duration::from_millis(settings.get().wsman.enumeration_timeout_ms)
 }
 
 fn text(id: Uuid) -> String {
@@ -233,78 +323,16 @@ fn text(id: Uuid) -> String {
     ["uuid:", id.hyphenated().encode_upper(&mut digits)].concat()
 }
 
+/// How long a context that has ended may stay in memory.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Octets of text of the filters in one user's contexts: 1,300 for each of the
+/// 100 that he may have. A query of 100 octets counts for 164.
+const MAX_FILTERS_PER_USER: usize = 128 * 1_024;
+
+/// The same of all contexts. In memory a filter takes 40 times its text at
+/// most (a pattern of LIKE, 32 octets a character): some 20 MiB in all.
+const MAX_FILTERS: usize = 512 * 1_024;
+
 #[cfg(test)]
-mod tests {
-    use crate::auth::Scope;
-
-    use super::*;
-
-    fn enumeration() -> Enumeration {
-        Enumeration {
-            served: 0,
-            form: Form::Wmi,
-            mode: Mode::Object,
-            after: None,
-        }
-    }
-
-    fn contexts() -> Contexts {
-        Contexts::new(Duration::from_mins(1), 2)
-    }
-
-    #[test]
-    fn a_context_belongs_to_its_user() {
-        let (anna, otto) = (
-            Principal::for_test("anna", Scope::Own),
-            Principal::for_test("otto", Scope::All),
-        );
-        let contexts = contexts();
-        let now = Instant::now();
-        let name = contexts
-            .open(&anna, enumeration(), None, now)
-            .expect("below the limit");
-        assert!(matches!(
-            contexts.lease(&otto, &name, now),
-            Err(Error::NoContext)
-        ));
-        let lease = contexts.lease(&anna, &name, now).expect("her own");
-        assert!(matches!(
-            contexts.lease(&anna, &name, now),
-            Err(Error::ContextBusy)
-        ));
-        drop(lease);
-        let lease = contexts.lease(&anna, &name, now).expect("free again");
-        lease.advance(Some(Cursor(vec![7])));
-        let lease = contexts.lease(&anna, &name, now).expect("free again");
-        assert_eq!(lease.enumeration.after, Some(Cursor(vec![7])));
-        lease.end();
-        assert!(matches!(
-            contexts.release(&anna, &name, now),
-            Err(Error::NoContext)
-        ));
-    }
-
-    #[test]
-    fn a_context_that_nobody_pulls_goes_away_and_makes_room() {
-        let anna = Principal::for_test("anna", Scope::Own);
-        let contexts = contexts();
-        let now = Instant::now();
-        let name = contexts.open(&anna, enumeration(), None, now).expect("one");
-        contexts
-            .open(&anna, enumeration(), Some(Duration::from_secs(10)), now)
-            .expect("two");
-        assert!(matches!(
-            contexts.open(&anna, enumeration(), None, now),
-            Err(Error::TooManyEnumerations)
-        ));
-        let later = now + Duration::from_secs(11);
-        contexts
-            .open(&anna, enumeration(), None, later)
-            .expect("one had expired");
-        let later = now + Duration::from_mins(1);
-        assert!(matches!(
-            contexts.lease(&anna, &name, later),
-            Err(Error::NoContext)
-        ));
-    }
-}
+mod tests;

@@ -15,6 +15,8 @@ use crate::xml::ns;
 
 use super::error::During;
 use super::error::Error;
+use super::error::WBEM_E_INVALID_NAMESPACE;
+use super::filter::FilterError;
 
 /// The fault of `error`. `machine` is the host as the client addressed it.
 pub(super) fn fault(error: &Error, machine: &str) -> Fault {
@@ -28,9 +30,11 @@ pub(super) fn fault(error: &Error, machine: &str) -> Fault {
     fault.wsman_code = Some(row.number);
     machine.clone_into(&mut fault.machine);
     fault.provider = provider_part(error, row.number, machine);
-    if matches!(error, Error::FragmentDialect) {
-        fault.extra = Some(FRAGMENT_DIALECT.to_owned());
-    }
+    fault.extra = match error {
+        Error::FragmentDialect => Some(FRAGMENT_DIALECT.to_owned()),
+        Error::FilterDialect => Some(FILTER_DIALECTS.to_owned()),
+        _ => None,
+    };
     fault
 }
 
@@ -66,6 +70,7 @@ enum Family {
     Enumeration,
     Eventing,
     Wsman,
+    CimBinding,
 }
 
 impl Family {
@@ -93,6 +98,11 @@ impl Family {
                 Some("wsman"),
                 ns::WSMAN,
                 "http://schemas.dmtf.org/wbem/wsman/1/wsman/fault",
+            ),
+            Self::CimBinding => (
+                Some("b"),
+                ns::CIMBINDING,
+                "http://schemas.dmtf.org/wbem/wsman/1/cimbinding/fault",
             ),
         }
     }
@@ -133,6 +143,7 @@ impl Row {
 
 fn row(error: &Error) -> Row {
     use Family::Addressing;
+    use Family::CimBinding;
     use Family::Enumeration;
     use Family::Eventing;
     use Family::Transfer;
@@ -175,7 +186,7 @@ fn row(error: &Error) -> Row {
         Error::UriTooLong => Wsman
             .sender("EncodingLimit", 2_150_858_797)
             .detail("URILimitExceeded"),
-        Error::NoSuchClass(_) => Addressing
+        Error::NoSuchClass(_) | Error::NoSuchNamespace(_) => Addressing
             .sender("DestinationUnreachable", RESOURCE_NOT_FOUND)
             .detail("InvalidResourceURI"),
         Error::NamespacesDiffer => Wsman.receiver("InternalError", 2_150_859_067),
@@ -240,17 +251,22 @@ fn row(error: &Error) -> Row {
             .sender("UnsupportedFeature", 2_150_858_871)
             .detail("FragmentLevelAccess"),
 
-        Error::TwoFilters => Enumeration.sender("CannotProcessFilter", 2_150_858_778),
+        Error::TwoFilters
+        | Error::Filter { .. }
+        | Error::FilterUnfound { .. }
+        | Error::FilterNeedsClass => Enumeration.sender("CannotProcessFilter", 2_150_858_778),
         Error::FilteringNotSupported => Enumeration.sender("FilteringNotSupported", 2_150_858_776),
         Error::FilterDialect => {
             Enumeration.sender("FilterDialectRequestedUnavailable", 2_150_858_777)
         }
+        Error::FilterWithSelectors => Wsman.sender("InvalidSelectors", 2_150_859_003),
         Error::FilteringRequired => Eventing
             .sender("FilteringRequestedUnavailable", 2_150_858_831)
             .detail("FilteringRequired"),
         Error::EnumerationMode => Wsman
             .sender("UnsupportedFeature", 2_150_858_886)
             .detail("EnumerationMode"),
+        Error::PolymorphismMode => CimBinding.sender("PolymorphismModeNotSupported", 2_150_859_063),
         Error::Expires => Enumeration.sender("InvalidExpirationTime", 2_150_858_774),
         Error::ExpiresAt => Enumeration.sender("UnsupportedExpirationType", 2_150_858_775),
         Error::NoContext => Enumeration.receiver("InvalidEnumerationContext", 2_150_858_779),
@@ -265,7 +281,9 @@ fn row(error: &Error) -> Row {
             .sender("EncodingLimit", 2_150_858_829)
             .detail("UnreportableSuccess"),
         Error::TooManyOperations => Wsman.sender("QuotaLimit", 2_150_859_174),
-        Error::TooManyEnumerations => Wsman.sender("QuotaLimit", 2_150_858_815),
+        Error::TooManyEnumerations | Error::NoRoomForEnumerations => {
+            Wsman.sender("QuotaLimit", 2_150_858_815)
+        }
 
         Error::Provider { during, source } => provider_row(*during, source),
     }
@@ -331,27 +349,35 @@ fn invalid_values() -> Row {
         .detail("InvalidValues")
 }
 
-/// What the provider itself had to say: an error of an instance or a method.
+/// What stands behind the endpoint itself had to say: the provider of an
+/// instance or a method, or whoever reads a query.
 fn provider_part(error: &Error, number: u32, machine: &str) -> Option<ProviderFault> {
-    let Error::Provider { source, .. } = error else {
-        return None;
-    };
-    let (code, message) = match source {
-        provider::Error::Failed { code, detail } => {
-            let number = format!("0x{:08X}", code.number());
-            let mut message = detail.clone();
-            if !message.contains(&number) {
-                let at = message.trim_end_matches('.').len();
-                message.insert_str(at, &[" (", &number, ")"].concat());
+    let (code, message) = match error {
+        Error::Provider { source, .. } => match source {
+            provider::Error::Failed { code, detail } => {
+                (code.number(), with_number(detail.clone(), code.number()))
             }
-            (code.number(), message)
+            provider::Error::NotFound => (number, sentence(&source.to_string())),
+            provider::Error::BadKey { .. }
+            | provider::Error::Denied
+            | provider::Error::NotSupported
+            | provider::Error::BadValue { .. }
+            | provider::Error::Unavailable => return None,
+        },
+        // Both codes are the same here; the status stands in the sentence.
+        Error::Filter {
+            source: FilterError::Invalid { status, .. },
+            ..
+        } => (number, with_number(sentence(&error.to_string()), *status)),
+        Error::FilterUnfound { source, .. } => {
+            let message = sentence(&source.to_string());
+            (number, with_number(message, source.status()))
         }
-        provider::Error::NotFound => (number, sentence(&source.to_string())),
-        provider::Error::BadKey { .. }
-        | provider::Error::Denied
-        | provider::Error::NotSupported
-        | provider::Error::BadValue { .. }
-        | provider::Error::Unavailable => return None,
+        Error::NoSuchNamespace(_) => {
+            let message = sentence(&error.to_string());
+            (number, with_number(message, WBEM_E_INVALID_NAMESPACE))
+        }
+        _ => return None,
     };
     Some(ProviderFault {
         provider: PROVIDER.to_owned(),
@@ -360,6 +386,16 @@ fn provider_part(error: &Error, number: u32, machine: &str) -> Option<ProviderFa
         message,
         machine: machine.to_owned(),
     })
+}
+
+/// A sentence with the number of what it is about.
+fn with_number(mut sentence: String, number: u32) -> String {
+    let number = format!("0x{number:08X}");
+    if !sentence.contains(&number) {
+        let at = sentence.trim_end_matches('.').len();
+        sentence.insert_str(at, &[" (", &number, ")"].concat());
+    }
+    sentence
 }
 
 /// A fragment as a sentence: capital letter, full stop.
@@ -391,6 +427,15 @@ const WIN32_INVALID_PARAMETER: u32 = 87;
 /// The dialects that fragments may be addressed in.
 const FRAGMENT_DIALECT: &str = "<wsman:FragmentDialect>\
     http://www.w3.org/TR/1999/REC-xpath-19991116</wsman:FragmentDialect>";
+
+/// The dialects of filters that are read.
+const FILTER_DIALECTS: &str = concat!(
+    "<n:SupportedDialect>http://schemas.microsoft.com/wbem/wsman/1/WQL</n:SupportedDialect>",
+    "<n:SupportedDialect>http://schemas.dmtf.org/wbem/wsman/1/wsman/SelectorFilter",
+    "</n:SupportedDialect><n:SupportedDialect>",
+    "http://schemas.dmtf.org/wbem/wsman/1/cimbinding/associationFilter</n:SupportedDialect>",
+    "<n:SupportedDialect>http://www.w3.org/TR/1999/REC-xpath-19991116</n:SupportedDialect>",
+);
 
 /// What `f:ProviderFault` names.
 const PROVIDER: &str = "bitsd";

@@ -11,16 +11,17 @@ use crate::xml::ns;
 use super::Answer;
 use super::batch;
 use super::batch::Budget;
+use super::batch::Patience;
 use super::dispatch::Service;
 use super::dispatch::within;
 use super::duration;
 use super::enumerate;
 use super::error::Error;
 use super::request::Request;
-use super::target::Target;
 
 /// Answers a Pull. Dropped, the enumeration stays where it was; the same holds
-/// for every error.
+/// for every error, but that a search which found nothing in its time goes on
+/// where it had come to, and does not begin anew.
 ///
 /// # Errors
 ///
@@ -50,36 +51,26 @@ pub(super) async fn answer(
             _ => {}
         }
     }
-    let lease = service.contexts.lease(by, context(body)?, Instant::now())?;
-    let enumeration = lease.enumeration.clone();
-    let served = service
-        .served
-        .get(enumeration.served)
-        .ok_or(Error::NoContext)?;
-    let target = Target {
-        at: enumeration.served,
-        served,
-        form: enumeration.form,
+    let start = Instant::now();
+    let lease = service.contexts.lease(by, context(body)?)?;
+    let wait = Wait::new(request, max_time);
+    let head = enumerate::head(service, by, request, &lease.enumeration);
+    let head = within(wait.time, head).await;
+    let mut reply = head.map_err(|error| wait.error(error))?;
+    let budget = Budget {
+        items: max_elements.min(enumerate::max_batch_items(service)),
+        octets: reply.room().saturating_sub(enumerate::OVERHEAD),
+        characters: max_characters,
     };
-    let work = async {
-        let reply = enumerate::begin(request, target, by).await?;
-        let budget = Budget {
-            items: max_elements.min(enumerate::max_batch_items(service)),
-            octets: reply.room().saturating_sub(enumerate::OVERHEAD),
-            characters: max_characters,
-        };
-        let batch = batch::collect(served, by, &enumeration, budget).await?;
-        Ok((reply, batch))
-    };
-    let (mut reply, batch) = if let Some(time) = max_time {
-        within(time.min(LONGEST), work).await.map_err(late)?
-    } else {
-        // A Pull may wait longer than `MaxTimeoutms`.
-        let time = request.wished_timeout.unwrap_or(request.timeout);
-        within(time.min(LONGEST), work).await?
-    };
+    let patience = Patience::new(start, wait.time);
+    let batch = batch::collect(service, by, &lease.enumeration, budget, patience).await?;
     if batch.is_stuck {
+        lease.advance(batch.after);
         return Err(Error::AnswerTooLarge);
+    }
+    if batch.is_late && batch.items == 0 {
+        lease.advance(batch.after);
+        return Err(wait.error(Error::TimedOut));
     }
     reply.writer.start("n:PullResponse");
     if !batch.is_last {
@@ -117,11 +108,35 @@ pub(super) fn context<'e>(body: &'e Element<'_>) -> Result<&'e str, Error> {
         .ok_or(Error::NoContext)
 }
 
-/// The client's own time has passed, not the operation's.
-fn late(error: Error) -> Error {
-    match error {
-        Error::TimedOut => Error::PullTimedOut,
-        other => other,
+/// How long a Pull may take.
+#[derive(Clone, Copy)]
+struct Wait {
+    time: Duration,
+    /// `MaxTime` ends it, and not `OperationTimeout`.
+    is_max_time: bool,
+}
+
+impl Wait {
+    fn new(request: &Request<'_>, max_time: Option<Duration>) -> Self {
+        match (max_time, request.wished_timeout) {
+            (Some(time), wished) if wished.is_none_or(|wished| time <= wished) => Self {
+                time: time.min(LONGEST),
+                is_max_time: true,
+            },
+            // A Pull may wait longer than `MaxTimeoutms`.
+            (_, wished) => Self {
+                time: wished.unwrap_or(request.timeout).min(LONGEST),
+                is_max_time: false,
+            },
+        }
+    }
+
+    /// Whose time has passed: for `MaxTime` there is a fault of its own.
+    fn error(self, error: Error) -> Error {
+        match error {
+            Error::TimedOut if self.is_max_time => Error::PullTimedOut,
+            other => other,
+        }
     }
 }
 

@@ -21,7 +21,6 @@ pub(crate) const WSMAN: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd";
 /// Identify.
 pub(crate) const WSMID: &str = "http://schemas.dmtf.org/wbem/wsman/identity/1/wsmanidentity.xsd";
 /// The CIM binding (DSP0227).
-#[cfg(test)]
 pub(crate) const CIMBINDING: &str = "http://schemas.dmtf.org/wbem/wsman/1/cimbinding.xsd";
 /// WS-CIM common types (DSP0230).
 pub(crate) const CIM: &str = "http://schemas.dmtf.org/wbem/wscim/1/common";
