@@ -118,6 +118,7 @@ pub(super) async fn collect(
         is_last: false,
         ..Batch::empty()
     };
+    let mut characters = 0;
     let mut step = FIRST_STEP;
     'full: while batch.items < budget.items {
         let query = Query {
@@ -133,7 +134,14 @@ pub(super) async fn collect(
         };
         let page = page.map_err(|error| During::Access.error(error))?;
         for (instance, cursor) in page.items {
-            match add(&mut writer, served, &instance, enumeration, budget) {
+            match add(
+                &mut writer,
+                served,
+                &instance,
+                enumeration,
+                budget,
+                &mut characters,
+            ) {
                 Added::Yes => {
                     batch.items += 1;
                     batch.after = Some(cursor);
@@ -189,19 +197,26 @@ fn add(
     instance: &Instance,
     enumeration: &Enumeration,
     budget: Budget,
+    characters: &mut usize,
 ) -> Added {
-    let most = budget.octets.min(budget.characters.unwrap_or(usize::MAX));
     let mark = writer.mark();
     let start = writer.len();
+    let most_characters = budget.characters.unwrap_or(usize::MAX);
     for extent in [Extent::Whole, Extent::WithoutBulk] {
         write_item(writer, served, instance, enumeration, extent);
-        let end = writer.len();
-        if end <= most {
+        let octets = writer.len() - start;
+        // They are counted for those who ask only.
+        let own = match budget.characters {
+            Some(_) => writer.since(mark).chars().count(),
+            None => 0,
+        };
+        if start + octets <= budget.octets && *characters + own <= most_characters {
+            *characters += own;
             return Added::Yes;
         }
         writer.rollback(mark);
         // It would fit into an answer of its own: the next one.
-        if end - start <= most {
+        if octets <= budget.octets && own <= most_characters {
             return Added::No;
         }
     }

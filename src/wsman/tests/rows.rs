@@ -172,3 +172,47 @@ async fn how_many_a_filter_leaves_is_not_told() {
          xsi:nil=\"true\"/></s:Header>"
     ));
 }
+
+#[tokio::test]
+async fn characters_are_counted_and_not_octets() {
+    let bench = Bench::new();
+    for number in 0..4 {
+        bench.jobs.add(&id(number), 0);
+        bench.jobs.all.lock().expect("no panic")[number]
+            .set("DisplayName", Value::from("ä€😀".repeat(10).as_str()))
+            .expect("in the schema");
+    }
+    let row = format!(
+        "{ROW}<DisplayName>{}</DisplayName></wsman:XmlFragment>",
+        "ä€😀".repeat(10)
+    );
+    let characters = row.chars().count();
+    for (most, wanted) in [
+        (characters, 1),
+        (3 * characters - 1, 2),
+        (3 * characters, 3),
+    ] {
+        let context = open(
+            &bench,
+            Form::Wmi,
+            Mode::Object,
+            None,
+            Some(&["DisplayName"]),
+        );
+        let wish = format!("<n:MaxCharacters>{most}</n:MaxCharacters>{ALL}");
+        let answer = bench.ok(&pull(&context, "", &wish)).await;
+        assert_eq!(items(&answer), row.repeat(wanted));
+    }
+    let context = open(
+        &bench,
+        Form::Wmi,
+        Mode::Object,
+        None,
+        Some(&["DisplayName"]),
+    );
+    let wish = format!("<n:MaxCharacters>{}</n:MaxCharacters>", characters - 1);
+    assert_eq!(
+        gist(&bench.fault(&pull(&context, "", &wish)).await),
+        "wsman:EncodingLimit/MaxEnvelopeSizeExceeded 2150858824"
+    );
+}
