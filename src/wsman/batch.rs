@@ -118,6 +118,7 @@ pub(super) async fn collect(
         is_last: false,
         ..Batch::empty()
     };
+    let first = Instant::now() + FIRST_PAGE;
     let mut characters = 0;
     let mut step = FIRST_STEP;
     'full: while batch.items < budget.items {
@@ -128,7 +129,8 @@ pub(super) async fn collect(
             condition: selection.and_then(|selection| selection.condition.as_ref()),
         };
         let page = served.provider.page(by, query);
-        let Ok(page) = timeout_at(patience.end(batch.items), page).await else {
+        let end = patience.end(batch.items).max(first);
+        let Ok(page) = timeout_at(end, page).await else {
             batch.is_late = true;
             break;
         };
@@ -265,6 +267,10 @@ fn write_object(
         }
     }
 }
+
+/// The first page has this time though the client has less: longer than any
+/// that looks at a bounded number of instances.
+const FIRST_PAGE: Duration = Duration::from_millis(100);
 
 /// What has been found goes out after this, though more would fit.
 const SOON: Duration = Duration::from_secs(2);

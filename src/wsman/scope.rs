@@ -273,12 +273,16 @@ async fn check_object(
 }
 
 /// The keys of `class` under their canonical names; none when these are others.
+/// A key that is the only one may stand without a name.
 fn keys(class: &Class, written: &[(String, String)]) -> Option<Keys> {
+    let is = |name: &str, key: &str| {
+        name.eq_ignore_ascii_case(key) || (name.is_empty() && written.len() == 1)
+    };
     let keys: Keys = class
         .keys()
         .filter_map(|key| {
             let mut written = written.iter();
-            let (_, value) = written.find(|(name, _)| name.eq_ignore_ascii_case(&key.name))?;
+            let (_, value) = written.find(|(name, _)| is(name, &key.name))?;
             Some((key.name.clone(), value.clone()))
         })
         .collect();

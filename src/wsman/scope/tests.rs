@@ -123,6 +123,8 @@ async fn an_association_begins_at_an_object_that_is_there() {
         ("Win32_Process", None, &[("JobId", ID)], Err(0x8004_1010)),
         (job, None, &[("JobId", "{0}")], Err(0x8004_1002)),
         (job, None, &[("JobId", "bad")], Err(0x8004_1002)),
+        (job, None, &[("", ID)], Ok(())),
+        (job, None, &[("", ID), ("JobId", ID)], Err(0x8004_103A)),
         (job, None, &[], Err(0x8004_103A)),
         (job, None, &[("State", "3")], Err(0x8004_103A)),
         (

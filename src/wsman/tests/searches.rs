@@ -64,7 +64,7 @@ async fn a_search_that_finds_nothing_in_its_time_goes_on_where_it_was() {
 
 #[tokio::test(start_paused = true)]
 async fn a_search_gets_on_however_little_time_it_has() {
-    let bench = slow(3, Duration::ZERO);
+    let bench = slow(3, Duration::from_millis(90));
     let context = search(&bench, equal("JobId", &id(2)));
     let none = "<w:OperationTimeout>PT0S</w:OperationTimeout>";
     for _ in 0..2 {
