@@ -235,7 +235,7 @@ async fn wishes_that_are_not_granted_have_their_faults() {
             "n:FilterDialectRequestedUnavailable 2150858777",
         ),
         (
-            "<n:Filter>x</n:Filter>",
+            "<n:Filter Dialect=\"urn:other\">x</n:Filter>",
             "n:FilterDialectRequestedUnavailable 2150858777",
         ),
         (
