@@ -8,6 +8,8 @@ use super::enumeration::pull;
 use super::enumeration::take_apart;
 use super::enumeration::with_jobs;
 use super::*;
+use crate::wsman::error::Unfound;
+use crate::wsman::fault::fault;
 
 const WQL: &str = "http://schemas.microsoft.com/wbem/wsman/1/WQL";
 const SELECTOR_FILTER: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman/SelectorFilter";
@@ -41,6 +43,36 @@ fn around(job: &str) -> String {
 
 fn bits() -> String {
     selectors(&[("__cimnamespace", "root/microsoft/bits")])
+}
+
+#[test]
+fn what_a_query_does_not_find_has_the_status_of_wmi() {
+    let job = || "Job".to_owned();
+    for (source, message) in [
+        (
+            Unfound::Namespace(job()),
+            "There is no namespace Job (0x8004100E).",
+        ),
+        (
+            Unfound::Class(job()),
+            "There is no class Job in that namespace (0x80041010).",
+        ),
+        (
+            Unfound::Object(job()),
+            "There is no such instance of Job (0x80041002).",
+        ),
+        (
+            Unfound::Keys(job()),
+            "The keys do not name an instance of Job (0x8004103A).",
+        ),
+    ] {
+        let query = String::new();
+        let fault = fault(&crate::wsman::Error::FilterUnfound { source, query }, "h");
+        assert_eq!(gist(&fault), "n:CannotProcessFilter 2150858778");
+        let provider = fault.provider.expect("WMI speaks");
+        assert_eq!(provider.code, 2_150_858_778);
+        assert_eq!(provider.message, message);
+    }
 }
 
 #[tokio::test]
