@@ -50,8 +50,7 @@ pub(super) struct Batch {
     pub(super) xml: String,
     /// How many they are.
     pub(super) items: usize,
-    /// Where the next batch goes on. What was looked at in vain is not looked
-    /// at again.
+    /// Where the next batch goes on; none without items.
     pub(super) after: Option<Cursor>,
     /// There is no next batch.
     pub(super) is_last: bool,
@@ -76,11 +75,12 @@ impl Patience {
     }
 }
 
-/// Collects the items that follow `enumeration.after` within `budget`. An
-/// instance that would not fit into an answer of its own goes without its bulk
+/// Collects the items that follow `after` within `budget`. An instance that would not fit into an answer of its own goes without its bulk
 /// properties, so that it never stands in the way of those after it. At least
 /// one page is looked at, however little time there is, so that a search gets
-/// on; between pages other tasks have their turn.
+/// on; between pages other tasks have their turn. `after` moves on over what was
+/// looked at before the first item: none of it is looked at again, though the
+/// future is dropped.
 ///
 /// # Errors
 ///
@@ -89,6 +89,7 @@ pub(super) async fn collect(
     service: &Service,
     by: &Principal,
     enumeration: &Enumeration,
+    after: &mut Option<Cursor>,
     budget: Budget,
     patience: Patience,
 ) -> Result<Batch, Error> {
@@ -112,9 +113,6 @@ pub(super) async fn collect(
     };
     let mut writer = Writer::with_capacity(budget.octets.min(FIRST_CAPACITY));
     let mut batch = Batch {
-        xml: String::new(),
-        items: 0,
-        after: enumeration.after.clone(),
         is_last: false,
         ..Batch::empty()
     };
@@ -123,7 +121,7 @@ pub(super) async fn collect(
     let mut step = FIRST_STEP;
     'full: while batch.items < budget.items {
         let query = Query {
-            after: batch.after.as_ref(),
+            after: batch.after.as_ref().or(after.as_ref()),
             limit: step.min(budget.items - batch.items),
             view,
             condition: selection.and_then(|selection| selection.condition.as_ref()),
@@ -159,7 +157,11 @@ pub(super) async fn collect(
             break;
         }
         if page.reached.is_some() {
-            batch.after = page.reached;
+            let place = match batch.items {
+                0 => &mut *after,
+                _ => &mut batch.after,
+            };
+            *place = page.reached;
         }
         if Instant::now() >= patience.end(batch.items) {
             batch.is_late = true;

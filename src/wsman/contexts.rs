@@ -43,17 +43,16 @@ pub(super) enum Mode {
     ObjectAndEpr,
 }
 
-/// An enumeration between two requests.
+/// What an enumeration gives; it stays the same from the first request to the
+/// last.
 #[derive(Clone, Debug)]
 pub(super) struct Enumeration {
     /// The instances that it is of.
     pub(super) scope: Scope,
     /// The family of URIs in its items.
     pub(super) form: Form,
-    /// What it gives.
+    /// What of each it gives.
     pub(super) mode: Mode,
-    /// Where it goes on; none at the start.
-    pub(super) after: Option<Cursor>,
 }
 
 /// The open enumerations of all users.
@@ -74,18 +73,23 @@ struct Open {
 struct Context {
     user: Box<str>,
     enumeration: Enumeration,
+    /// Where it goes on; none at the start, and while it is busy.
+    after: Option<Cursor>,
     used_at: Instant,
     expires_at: Option<Instant>,
     is_busy: bool,
 }
 
-/// An enumeration in the hands of one request; dropped, it is as it was.
+/// An enumeration in the hands of one request. Dropped, for whatever reason, it
+/// goes on after [`Lease::after`].
 #[derive(Debug)]
 pub(super) struct Lease<'c> {
     contexts: &'c Contexts,
     id: Uuid,
-    /// What was found.
+    /// What it gives.
     pub(super) enumeration: Enumeration,
+    /// Where it goes on; none at the start.
+    pub(super) after: Option<Cursor>,
 }
 
 impl Contexts {
@@ -98,7 +102,7 @@ impl Contexts {
         }
     }
 
-    /// Keeps an enumeration, and gives its name.
+    /// Keeps an enumeration that goes on after `after`, and gives its name.
     ///
     /// # Errors
     ///
@@ -107,6 +111,7 @@ impl Contexts {
         &self,
         by: &Principal,
         enumeration: Enumeration,
+        after: Option<Cursor>,
         lifetime: Option<Duration>,
     ) -> Result<String, Error> {
         let now = Instant::now();
@@ -116,6 +121,7 @@ impl Contexts {
         let context = Context {
             user: by.name().into(),
             enumeration,
+            after,
             used_at: now,
             expires_at: lifetime.and_then(|lifetime| now.checked_add(lifetime)),
             is_busy: false,
@@ -144,6 +150,7 @@ impl Contexts {
             contexts: self,
             id,
             enumeration: context.enumeration.clone(),
+            after: context.after.take(),
         })
     }
 
@@ -268,13 +275,6 @@ impl Lease<'_> {
         text(self.id)
     }
 
-    /// The next Pull goes on after `after`.
-    pub(super) fn advance(self, after: Option<Cursor>) {
-        if let Some(context) = self.contexts.lock().contexts.get_mut(&self.id) {
-            context.enumeration.after = after;
-        }
-    }
-
     /// There is nothing more to pull.
     pub(super) fn end(self) {
         self.contexts.lock().contexts.remove(&self.id);
@@ -285,6 +285,7 @@ impl Drop for Lease<'_> {
     fn drop(&mut self) {
         if let Some(context) = self.contexts.lock().contexts.get_mut(&self.id) {
             context.is_busy = false;
+            context.after = self.after.take();
             context.used_at = Instant::now();
         }
     }

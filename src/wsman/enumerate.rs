@@ -55,15 +55,16 @@ pub(super) async fn answer(
             scope: scope::find(service, by, request, uri, wish.mode, wish.filter).await?,
             form: uri.form,
             mode: wish.mode,
-            after: None,
         };
         let reply = head(service, by, request, &enumeration).await?;
         Ok((enumeration, reply))
     };
-    let (mut enumeration, mut reply) = within(request.timeout, begin).await?;
+    let (enumeration, mut reply) = within(request.timeout, begin).await?;
     reply.writer.start("n:EnumerateResponse");
     if !wish.is_optimized {
-        let name = service.contexts.open(by, enumeration, wish.lifetime)?;
+        let name = service
+            .contexts
+            .open(by, enumeration, None, wish.lifetime)?;
         write_expires(&mut reply, wish.lifetime);
         reply.writer.leaf("n:EnumerationContext", &name);
         reply.writer.end();
@@ -75,7 +76,8 @@ pub(super) async fn answer(
         characters: None,
     };
     let patience = Patience::new(start, searching(request.timeout));
-    let batch = batch::collect(service, by, &enumeration, budget, patience).await?;
+    let mut after = None;
+    let batch = batch::collect(service, by, &enumeration, &mut after, budget, patience).await?;
     write_expires(&mut reply, wish.lifetime);
     if batch.is_last {
         reply.writer.leaf("n:EnumerationContext", "");
@@ -83,8 +85,10 @@ pub(super) async fn answer(
         // An item that fits into no answer of this size is Pull's to refuse,
         // where the client may ask again with a larger one. And a search that
         // has found nothing yet goes on there.
-        enumeration.after = batch.after;
-        let name = service.contexts.open(by, enumeration, wish.lifetime)?;
+        let after = batch.after.or(after);
+        let name = service
+            .contexts
+            .open(by, enumeration, after, wish.lifetime)?;
         reply.writer.leaf("n:EnumerationContext", &name);
     }
     reply.writer.start("wsman:Items");

@@ -19,9 +19,9 @@ use super::enumerate;
 use super::error::Error;
 use super::request::Request;
 
-/// Answers a Pull. Dropped, the enumeration stays where it was; the same holds
-/// for every error, but that a search which found nothing in its time goes on
-/// where it had come to, and does not begin anew.
+/// Answers a Pull. Dropped, the enumeration loses no item; the same holds for
+/// every error. A search that has found nothing by then goes on where it had
+/// come to, and does not begin anew.
 ///
 /// # Errors
 ///
@@ -52,7 +52,7 @@ pub(super) async fn answer(
         }
     }
     let start = Instant::now();
-    let lease = service.contexts.lease(by, context(body)?)?;
+    let mut lease = service.contexts.lease(by, context(body)?)?;
     let wait = Wait::new(request, max_time);
     let head = enumerate::head(service, by, request, &lease.enumeration);
     let head = within(wait.time, head).await;
@@ -63,13 +63,12 @@ pub(super) async fn answer(
         characters: max_characters,
     };
     let patience = Patience::new(start, wait.time);
-    let batch = batch::collect(service, by, &lease.enumeration, budget, patience).await?;
+    let (enumeration, after) = (&lease.enumeration, &mut lease.after);
+    let batch = batch::collect(service, by, enumeration, after, budget, patience).await?;
     if batch.is_stuck {
-        lease.advance(batch.after);
         return Err(Error::AnswerTooLarge);
     }
     if batch.is_late && batch.items == 0 {
-        lease.advance(batch.after);
         return Err(wait.error(Error::TimedOut));
     }
     reply.writer.start("n:PullResponse");
@@ -86,8 +85,8 @@ pub(super) async fn answer(
     let answer = reply.finish()?;
     if batch.is_last {
         lease.end();
-    } else {
-        lease.advance(batch.after);
+    } else if batch.after.is_some() {
+        lease.after = batch.after;
     }
     Ok(answer)
 }

@@ -18,7 +18,6 @@ fn enumeration(filter: usize) -> Enumeration {
         },
         form: Form::Wmi,
         mode: Mode::Object,
-        after: None,
     }
 }
 
@@ -40,7 +39,7 @@ async fn a_context_belongs_to_its_user() {
     let (anna, otto) = (user("anna"), Principal::for_test("otto", auth::Scope::All));
     let contexts = contexts();
     let name = contexts
-        .open(&anna, enumeration(0), None)
+        .open(&anna, enumeration(0), None, None)
         .expect("below the limit");
     assert!(matches!(
         contexts.lease(&otto, &name),
@@ -52,10 +51,13 @@ async fn a_context_belongs_to_its_user() {
         Err(Error::ContextBusy)
     ));
     drop(lease);
+    let mut lease = contexts.lease(&anna, &name).expect("free again");
+    assert_eq!(lease.after, None);
+    lease.after = Some(Cursor(vec![7]));
+    drop(lease);
+    drop(contexts.lease(&anna, &name).expect("free again"));
     let lease = contexts.lease(&anna, &name).expect("free again");
-    lease.advance(Some(Cursor(vec![7])));
-    let lease = contexts.lease(&anna, &name).expect("free again");
-    assert_eq!(lease.enumeration.after, Some(Cursor(vec![7])));
+    assert_eq!(lease.after, Some(Cursor(vec![7])));
     lease.end();
     assert!(matches!(
         contexts.release(&anna, &name),
@@ -67,18 +69,20 @@ async fn a_context_belongs_to_its_user() {
 async fn a_context_that_has_ended_makes_room_at_once() {
     let anna = user("anna");
     let contexts = contexts();
-    let name = contexts.open(&anna, enumeration(0), None).expect("one");
+    let name = contexts
+        .open(&anna, enumeration(0), None, None)
+        .expect("one");
     let second = Duration::from_secs(1);
     contexts
-        .open(&anna, enumeration(0), Some(second))
+        .open(&anna, enumeration(0), None, Some(second))
         .expect("two");
     assert!(matches!(
-        contexts.open(&anna, enumeration(0), None),
+        contexts.open(&anna, enumeration(0), None, None),
         Err(Error::TooManyEnumerations)
     ));
     sleep(second).await;
     contexts
-        .open(&anna, enumeration(0), None)
+        .open(&anna, enumeration(0), None, None)
         .expect("one had expired");
     sleep(Duration::from_secs(59)).await;
     assert!(matches!(
@@ -92,11 +96,11 @@ async fn all_users_together_have_a_limit() {
     let contexts = contexts();
     for name in ["anna", "anna", "otto"] {
         contexts
-            .open(&user(name), enumeration(0), None)
+            .open(&user(name), enumeration(0), None, None)
             .expect("below both limits");
     }
     assert!(matches!(
-        contexts.open(&user("otto"), enumeration(0), None),
+        contexts.open(&user("otto"), enumeration(0), None, None),
         Err(Error::NoRoomForEnumerations)
     ));
 }
@@ -105,23 +109,25 @@ async fn all_users_together_have_a_limit() {
 async fn the_text_of_filters_is_bounded() {
     let contexts = contexts();
     let (anna, most) = (user("anna"), MAX_FILTERS_PER_USER);
-    contexts.open(&anna, enumeration(most), None).expect("all");
+    contexts
+        .open(&anna, enumeration(most), None, None)
+        .expect("all");
     assert!(matches!(
-        contexts.open(&anna, enumeration(1), None),
+        contexts.open(&anna, enumeration(1), None, None),
         Err(Error::TooManyEnumerations)
     ));
     contexts
-        .open(&anna, enumeration(0), None)
+        .open(&anna, enumeration(0), None, None)
         .expect("it has no filter");
     for octets in [MAX_FILTERS - most + 1, MAX_FILTERS] {
         assert!(
             contexts
-                .open(&user("otto"), enumeration(octets), None)
+                .open(&user("otto"), enumeration(octets), None, None)
                 .is_err()
         );
     }
     contexts
-        .open(&user("otto"), enumeration(most), None)
+        .open(&user("otto"), enumeration(most), None, None)
         .expect("his own share");
 }
 
@@ -131,11 +137,11 @@ async fn what_has_ended_leaves_the_memory_though_nobody_asks() {
     let kept = || contexts.lock().contexts.len();
     for round in 0..2 {
         contexts
-            .open(&user("anna"), enumeration(9), None)
+            .open(&user("anna"), enumeration(9), None, None)
             .expect("one");
         let long = Duration::from_secs(90);
         let name = contexts
-            .open(&user("anna"), enumeration(9), Some(long))
+            .open(&user("anna"), enumeration(9), None, Some(long))
             .expect("two");
         // Busy: not idle, however long.
         let lease = contexts.lease(&user("anna"), &name).expect("her own");

@@ -33,9 +33,8 @@ pub(super) fn open(
         },
         form,
         mode,
-        after: None,
     };
-    let name = service.contexts.open(&bench.by, enumeration, None);
+    let name = service.contexts.open(&bench.by, enumeration, None, None);
     name.expect("below the limit")
 }
 

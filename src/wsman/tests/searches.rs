@@ -1,6 +1,7 @@
 //! Enumerations that take long: their time, and how they get on.
 
 use tokio::time::Instant;
+use tokio::time::timeout;
 
 use super::enumeration::enumerate;
 use super::enumeration::id;
@@ -60,6 +61,24 @@ async fn a_search_that_finds_nothing_in_its_time_goes_on_where_it_was() {
             (String::new(), 1, true)
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_search_whose_client_goes_away_is_not_done_again() {
+    let bench = slow(25, Duration::from_millis(99));
+    let context = search(&bench, equal("JobId", &id(24)));
+    let envelope = pull(&context, "", "");
+    let start = Instant::now();
+    for _ in 0..2 {
+        let answer = bench.post(&envelope);
+        assert!(timeout(Duration::from_secs(1), answer).await.is_err());
+    }
+    let answer = bench.ok(&envelope).await;
+    assert!(start.elapsed() < Duration::from_millis(2_600));
+    assert_eq!(
+        take_apart(&answer, ns::ENUMERATION),
+        (String::new(), 1, true)
+    );
 }
 
 #[tokio::test(start_paused = true)]
