@@ -50,16 +50,13 @@ pub(super) async fn answer(
 ) -> Result<Answer, Error> {
     let start = Instant::now();
     let wish = read(request)?;
-    let begin = async {
-        let enumeration = Enumeration {
-            scope: scope::find(service, by, request, uri, wish.mode, wish.filter).await?,
-            form: uri.form,
-            mode: wish.mode,
-        };
-        let reply = head(service, by, request, &enumeration).await?;
-        Ok((enumeration, reply))
+    let scope = scope::find(service, by, request, uri, wish.mode, wish.filter);
+    let enumeration = Enumeration {
+        scope: within(request.timeout, scope).await?,
+        form: uri.form,
+        mode: wish.mode,
     };
-    let (enumeration, mut reply) = within(request.timeout, begin).await?;
+    let mut reply = head(service, by, request, &enumeration, request.timeout).await?;
     reply.writer.start("n:EnumerateResponse");
     if !wish.is_optimized {
         let name = service
@@ -120,12 +117,14 @@ pub(super) fn refuse_filter(request: &Request<'_>) -> Result<(), Error> {
 }
 
 /// The reply with its header, the number of all items in it if it was asked
-/// for. How many a filter leaves nobody knows before the end.
+/// for and can be told in `time`. How many a filter leaves nobody knows before
+/// the end.
 pub(super) async fn head(
     service: &Service,
     by: &Principal,
     request: &Request<'_>,
     enumeration: &Enumeration,
+    time: Duration,
 ) -> Result<Reply, Error> {
     if !request.wants_count {
         return Ok(Reply::new(request, &[]));
@@ -135,8 +134,11 @@ pub(super) async fn head(
         _ if scope.selection.is_some() => None,
         None => Some(0),
         Some(served) => {
-            let count = served.provider.count(by).await;
-            Some(count.map_err(|error| During::Access.error(error))?)
+            let count = async {
+                let count = served.provider.count(by).await;
+                count.map_err(|error| During::Access.error(error))
+            };
+            Some(within(time, count).await?)
         }
     };
     Ok(Reply::new(request, &[Block::Count(count)]))

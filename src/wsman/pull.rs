@@ -13,7 +13,6 @@ use super::batch;
 use super::batch::Budget;
 use super::batch::Patience;
 use super::dispatch::Service;
-use super::dispatch::within;
 use super::duration;
 use super::enumerate;
 use super::error::Error;
@@ -54,8 +53,7 @@ pub(super) async fn answer(
     let start = Instant::now();
     let mut lease = service.contexts.lease(by, context(body)?)?;
     let wait = Wait::new(request, max_time);
-    let head = enumerate::head(service, by, request, &lease.enumeration);
-    let head = within(wait.time, head).await;
+    let head = enumerate::head(service, by, request, &lease.enumeration, wait.time).await;
     let mut reply = head.map_err(|error| wait.error(error))?;
     let budget = Budget {
         items: max_elements.min(enumerate::max_batch_items(service)),
