@@ -58,8 +58,8 @@
 //!    before any answer, a 401 included.
 //! 7. An error becomes a fault in one file, by a match without `_`.
 //! 8. Nothing grows with the number of jobs or of the files of a job but the
-//!    store: listings are keyset pages, contexts hold a key, channels are
-//!    bounded.
+//!    store: listings are keyset pages, contexts hold a key and a filter of
+//!    bounded length, channels are bounded.
 //! 9. Octets of unknown origin meet a limit before a loop.
 //! 10. Destinations lie under write roots; the address that a transfer really
 //!     connects to is checked on every hop.
@@ -166,7 +166,21 @@
 //! - **A fragment Get of `Files`** that does not fit is a fault, never nil.
 //! - **A change whose answer does not fit** the envelope is made, and answered by
 //!   `UnreportableSuccess`.
-//! - **Filters** (WQL, Selector, association) are `FilteringNotSupported` for now.
+//! - **WQL on the URI of a class** is taken as on that of all classes of its
+//!   namespace: the class after FROM counts. Windows refuses it.
+//! - **An embedded class** (`BitsClientFile`) has no instances of its own, and
+//!   **no class is associated** with another: such enumerations are empty and
+//!   complete. The object that an association begins at must be there.
+//! - **Embedded instances in a row** of a projection have neither namespace nor
+//!   `xsi:type`.
+//! - **A search that takes long** answers with what it has after two seconds. As
+//!   long as it has nothing, an optimized Enumerate takes all of its
+//!   `OperationTimeout` but a quarter (five seconds at most) and answers without
+//!   items; a Pull takes all of its time and is `TimedOut`, and the next one goes
+//!   on from there.
+//! - **How many items a filter leaves** is not told (nil).
+//! - **`Expires` as a date** is `UnsupportedExpirationType`: the clocks of client
+//!   and service need not agree. More than a day is cut to one.
 //! - **A generated certificate** is ECDSA P-256, valid for 820 days: rustls has no
 //!   RSA key exchange for old clients anyway, and the handshake is cheaper.
 //! - **XML is taken apart by a scanner of our own** (`xml/scan.rs` has the figures);

@@ -150,6 +150,62 @@ fn write_precise(writer: &mut Writer, class: &Class, property: &Property, value:
     }
 }
 
+/// Writes the properties of `instance` that `columns` names, in that order and
+/// without namespace, embedded instances too: what a projection gives
+/// ([MS-WSMV] footnotes 58 to 60). The prefix `xsi` must be declared outside.
+pub(crate) fn write_row(
+    writer: &mut Writer,
+    instance: &Instance,
+    columns: &[String],
+    extent: Extent,
+) {
+    for name in columns {
+        let Some((at, property)) = instance.class().property(name) else {
+            continue;
+        };
+        let value = match extent {
+            Extent::WithoutBulk if property.is_bulk => None,
+            Extent::WithoutBulk | Extent::Whole => {
+                instance.values().get(at).and_then(Option::as_ref)
+            }
+        };
+        write_cell(writer, &property.name, value);
+    }
+}
+
+/// One property of a row, or of an instance embedded in it: an element for
+/// each value of an array.
+fn write_cell(writer: &mut Writer, name: &str, value: Option<&Value>) {
+    if let Some(Value::Array(values)) = value
+        && !values.is_empty()
+    {
+        for value in values {
+            write_cell(writer, name, Some(value));
+        }
+        return;
+    }
+    writer.start(name);
+    match value {
+        None | Some(Value::Array(_)) => writer.attribute("xsi:nil", "true"),
+        Some(Value::Instance(instance)) => {
+            let class = instance.class();
+            writer.text("");
+            for &at in &class.order {
+                if let (Some(property), Some(value)) =
+                    (class.properties.get(at), instance.values().get(at))
+                {
+                    write_cell(writer, &property.name, value.as_ref());
+                }
+            }
+        }
+        Some(value) => {
+            writer.text("");
+            write_text(writer, value);
+        }
+    }
+    writer.end();
+}
+
 /// Writes one property of an instance embedded in `outer`, a property of
 /// `class`.
 pub(crate) fn write_inner_property(

@@ -202,6 +202,7 @@ impl Settings {
                 "wsman.max_enumerations_per_user",
                 wsman.max_enumerations_per_user,
             ),
+            ("wsman.max_enumerations", wsman.max_enumerations),
             (
                 "wsman.max_concurrent_operations_per_user",
                 wsman.max_concurrent_operations_per_user,

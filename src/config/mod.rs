@@ -109,6 +109,8 @@ pub struct WsmanSettings {
     pub enumeration_timeout_ms: u64,
     /// Open enumerations of one user.
     pub max_enumerations_per_user: u32,
+    /// Open enumerations of all users together.
+    pub max_enumerations: u32,
     /// `MaxConcurrentOperationsPerUser`.
     pub max_concurrent_operations_per_user: u32,
     /// `MaxConnections`: connections with a principal.
@@ -269,6 +271,7 @@ impl Default for WsmanSettings {
             max_batch_items: 32_000,
             enumeration_timeout_ms: 240_000,
             max_enumerations_per_user: 100,
+            max_enumerations: 1_000,
             max_concurrent_operations_per_user: 1_500,
             max_connections: 300,
             max_anonymous_connections: 100,

@@ -1,5 +1,11 @@
 //! The items of one `EnumerateResponse` or `PullResponse` (DSP0226 8).
 
+use std::time::Duration;
+
+use tokio::task::yield_now;
+use tokio::time::Instant;
+use tokio::time::timeout_at;
+
 use crate::auth::Principal;
 use crate::cim::Instance;
 use crate::cim::xml;
@@ -8,9 +14,11 @@ use crate::provider::Cursor;
 use crate::provider::Query;
 use crate::provider::View;
 use crate::xml::Writer;
+use crate::xml::ns;
 
 use super::contexts::Enumeration;
 use super::contexts::Mode;
+use super::dispatch::Service;
 use super::error::During;
 use super::error::Error;
 use super::target::Served;
@@ -26,6 +34,15 @@ pub(super) struct Budget {
     pub(super) characters: Option<usize>,
 }
 
+/// How long one answer may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// With something to answer: it need not wait for what may be found yet.
+    some: Instant,
+    /// With nothing.
+    none: Instant,
+}
+
 /// Some items in a row.
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -33,55 +50,98 @@ pub(super) struct Batch {
     pub(super) xml: String,
     /// How many they are.
     pub(super) items: usize,
-    /// Where the next batch goes on.
+    /// Where the next batch goes on; none without items.
     pub(super) after: Option<Cursor>,
     /// There is no next batch.
     pub(super) is_last: bool,
     /// The next item did not fit into an empty answer, even without its bulk.
     pub(super) is_stuck: bool,
+    /// It ended because its time did.
+    pub(super) is_late: bool,
 }
 
-/// Collects the items that follow `enumeration.after` within `budget`. An
-/// instance that would not fit into an answer of its own goes without its bulk
-/// properties, so that it never stands in the way of those after it.
+impl Patience {
+    /// For an answer that must be there `time` after `start`.
+    pub(super) fn new(start: Instant, time: Duration) -> Self {
+        Self {
+            some: start + time.min(SOON),
+            none: start + time,
+        }
+    }
+
+    /// When a batch of so many items ends.
+    fn end(self, items: usize) -> Instant {
+        if items == 0 { self.none } else { self.some }
+    }
+}
+
+/// Collects the items that follow `after` within `budget`. An instance that would not fit into an answer of its own goes without its bulk
+/// properties, so that it never stands in the way of those after it. At least
+/// one page is looked at, however little time there is, so that a search gets
+/// on; between pages other tasks have their turn. `after` moves on over what was
+/// looked at before the first item: none of it is looked at again, though the
+/// future is dropped.
 ///
 /// # Errors
 ///
 /// What the provider says.
 pub(super) async fn collect(
-    served: &Served,
+    service: &Service,
     by: &Principal,
     enumeration: &Enumeration,
+    after: &mut Option<Cursor>,
     budget: Budget,
+    patience: Patience,
 ) -> Result<Batch, Error> {
-    let keys: Vec<String> = served.class.keys().map(|key| key.name.clone()).collect();
+    let scope = &enumeration.scope;
+    let Some(served) = scope.served.and_then(|at| service.served.get(at)) else {
+        return Ok(Batch::empty());
+    };
+    let keys: Vec<String>;
+    let only = match (&scope.selection, enumeration.mode) {
+        (Some(selection), _) => selection.view.as_deref(),
+        (None, Mode::Epr) => {
+            keys = served.class.keys().map(|key| key.name.clone()).collect();
+            Some(keys.as_slice())
+        }
+        (None, Mode::Object | Mode::ObjectAndEpr) => None,
+    };
+    let selection = scope.selection.as_deref();
     let view = View {
-        only: (enumeration.mode == Mode::Epr).then_some(keys.as_slice()),
+        only,
         room: budget.octets,
     };
     let mut writer = Writer::with_capacity(budget.octets.min(FIRST_CAPACITY));
     let mut batch = Batch {
-        xml: String::new(),
-        items: 0,
-        after: enumeration.after.clone(),
         is_last: false,
-        is_stuck: false,
+        ..Batch::empty()
     };
+    let first = Instant::now() + FIRST_PAGE;
+    let mut characters = 0;
     let mut step = FIRST_STEP;
     'full: while batch.items < budget.items {
         let query = Query {
-            after: batch.after.as_ref(),
+            after: batch.after.as_ref().or(after.as_ref()),
             limit: step.min(budget.items - batch.items),
             view,
-            condition: None,
+            condition: selection.and_then(|selection| selection.condition.as_ref()),
         };
-        let page = served
-            .provider
-            .page(by, query)
-            .await
-            .map_err(|error| During::Access.error(error))?;
+        let page = served.provider.page(by, query);
+        let end = patience.end(batch.items).max(first);
+        let Ok(page) = timeout_at(end, page).await else {
+            batch.is_late = true;
+            break;
+        };
+        let page = page.map_err(|error| During::Access.error(error))?;
         for (instance, cursor) in page.items {
-            match add(&mut writer, served, &instance, enumeration, budget) {
+            match add(
+                &mut writer,
+                served,
+                &instance,
+                enumeration,
+                budget,
+                &mut characters,
+            ) {
                 Added::Yes => {
                     batch.items += 1;
                     batch.after = Some(cursor);
@@ -97,12 +157,37 @@ pub(super) async fn collect(
             break;
         }
         if page.reached.is_some() {
-            batch.after = page.reached;
+            let place = match batch.items {
+                0 => &mut *after,
+                _ => &mut batch.after,
+            };
+            *place = page.reached;
+        }
+        if Instant::now() >= patience.end(batch.items) {
+            batch.is_late = true;
+            break;
         }
         step = (step * 2).min(LAST_STEP);
+        if batch.items < budget.items {
+            yield_now().await;
+        }
     }
     batch.xml = writer.finish();
     Ok(batch)
+}
+
+impl Batch {
+    /// Nothing, and nothing after it.
+    fn empty() -> Self {
+        Self {
+            xml: String::new(),
+            items: 0,
+            after: None,
+            is_last: true,
+            is_stuck: false,
+            is_late: false,
+        }
+    }
 }
 
 enum Added {
@@ -116,19 +201,26 @@ fn add(
     instance: &Instance,
     enumeration: &Enumeration,
     budget: Budget,
+    characters: &mut usize,
 ) -> Added {
-    let most = budget.octets.min(budget.characters.unwrap_or(usize::MAX));
     let mark = writer.mark();
     let start = writer.len();
+    let most_characters = budget.characters.unwrap_or(usize::MAX);
     for extent in [Extent::Whole, Extent::WithoutBulk] {
         write_item(writer, served, instance, enumeration, extent);
-        let end = writer.len();
-        if end <= most {
+        let octets = writer.len() - start;
+        // They are counted for those who ask only.
+        let own = match budget.characters {
+            Some(_) => writer.since(mark).chars().count(),
+            None => 0,
+        };
+        if start + octets <= budget.octets && *characters + own <= most_characters {
+            *characters += own;
             return Added::Yes;
         }
         writer.rollback(mark);
         // It would fit into an answer of its own: the next one.
-        if end - start <= most {
+        if octets <= budget.octets && own <= most_characters {
             return Added::No;
         }
     }
@@ -144,11 +236,11 @@ fn write_item(
 ) {
     let form = enumeration.form;
     match enumeration.mode {
-        Mode::Object => xml::write_instance(writer, instance, served.base(form), extent),
+        Mode::Object => write_object(writer, served, instance, enumeration, extent),
         Mode::Epr => served.write_epr(writer, instance, form),
         Mode::ObjectAndEpr => {
             writer.start("wsman:Item");
-            xml::write_instance(writer, instance, served.base(form), extent);
+            write_object(writer, served, instance, enumeration, extent);
             // wsl reads line by line, and wants them apart.
             writer.raw("\n");
             served.write_epr(writer, instance, form);
@@ -156,6 +248,34 @@ fn write_item(
         }
     }
 }
+
+/// The instance, or the row that a projection makes of it.
+fn write_object(
+    writer: &mut Writer,
+    served: &Served,
+    instance: &Instance,
+    enumeration: &Enumeration,
+    extent: Extent,
+) {
+    let selection = enumeration.scope.selection.as_deref();
+    match selection.and_then(|selection| selection.columns.as_deref()) {
+        None => xml::write_instance(writer, instance, served.base(enumeration.form), extent),
+        Some(columns) => {
+            writer.start("wsman:XmlFragment");
+            writer.attribute("xmlns:xsi", ns::XSI);
+            writer.text("");
+            xml::write_row(writer, instance, columns, extent);
+            writer.end();
+        }
+    }
+}
+
+/// The first page has this time though the client has less: longer than any
+/// that looks at a bounded number of instances.
+const FIRST_PAGE: Duration = Duration::from_millis(100);
+
+/// What has been found goes out after this, though more would fit.
+const SOON: Duration = Duration::from_secs(2);
 
 /// Instances of the first page: each may bring thousands of files along.
 const FIRST_STEP: usize = 8;

@@ -1,28 +1,42 @@
 //! Open enumerations: who may pull on, and from where.
 //!
-//! A context holds a place in a listing and nothing of the listing itself. It
-//! belongs to a user, not to a connection.
+//! A context holds a place in a listing and the filter of the enumeration, and
+//! nothing of the listing itself. It belongs to a user, not to a connection.
+//!
+//! What all of them take is bounded: their number for one user and for all
+//! (settings), and the text of their filters ([`MAX_FILTERS_PER_USER`],
+//! [`MAX_FILTERS`]). Without its filter a context takes some 300 octets, so
+//! that the 1,000 of the default take 0.3 MiB. Those that have ended are dropped
+//! within [`SWEEP`] though nobody asks for them, by a task that lives while
+//! there are any: filters of 20 MiB must not lie about until the next
+//! enumeration begins.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::Weak;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::auth::Principal;
+use crate::config::Current;
 use crate::provider::Cursor;
 
 use super::error::Error;
 use super::resource::Form;
 use super::schema::Classes;
+use super::scope::Scope;
 
 /// What of each instance an enumeration gives.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Mode {
-    /// The instance.
+    /// The instance, or a row of it.
     Object,
     /// Its address.
     Epr,
@@ -30,17 +44,16 @@ pub(super) enum Mode {
     ObjectAndEpr,
 }
 
-/// An enumeration between two requests.
+/// What an enumeration gives; it stays the same from the first request to the
+/// last.
 #[derive(Clone, Debug)]
 pub(super) struct Enumeration {
-    /// Place of the class among those served.
-    pub(super) served: usize,
+    /// The instances that it is of.
+    pub(super) scope: Scope,
     /// The family of URIs in its items.
     pub(super) form: Form,
-    /// What it gives.
+    /// What of each it gives.
     pub(super) mode: Mode,
-    /// Where it goes on; none at the start.
-    pub(super) after: Option<Cursor>,
 }
 
 /// What is listed between two requests.
@@ -55,66 +68,80 @@ pub(super) enum Listing {
 /// The open enumerations of all users.
 #[derive(Debug)]
 pub(super) struct Contexts {
-    open: Mutex<HashMap<Uuid, Context>>,
-    idle_timeout: Duration,
-    per_user: usize,
+    open: Arc<Mutex<Open>>,
+    settings: Arc<Current>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    contexts: HashMap<Uuid, Context>,
+    /// Runs while there are contexts, and ends with these.
+    sweeper: Option<AbortOnDropHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Context {
-    user: String,
+    user: Box<str>,
     listing: Listing,
+    /// Where it goes on; none at the start, and while it is busy.
+    after: Option<Cursor>,
     used_at: Instant,
     expires_at: Option<Instant>,
     is_busy: bool,
 }
 
-/// An enumeration in the hands of one request; dropped, it is as it was.
+/// An enumeration in the hands of one request. Dropped, for whatever reason, it
+/// goes on after [`Lease::after`].
 #[derive(Debug)]
 pub(super) struct Lease<'c> {
     contexts: &'c Contexts,
     id: Uuid,
-    /// What was found.
+    /// What it gives.
     pub(super) listing: Listing,
+    /// Where it goes on; none at the start.
+    pub(super) after: Option<Cursor>,
 }
 
 impl Contexts {
-    /// No enumeration is open.
-    pub(super) fn new(idle_timeout: Duration, per_user: u32) -> Self {
+    /// No enumeration is open. `settings` say how many may be, and for how
+    /// long.
+    pub(super) fn new(settings: Arc<Current>) -> Self {
         Self {
-            open: Mutex::new(HashMap::new()),
-            idle_timeout,
-            per_user: usize::try_from(per_user).unwrap_or(usize::MAX),
+            open: Arc::default(),
+            settings,
         }
     }
 
-    /// Keeps an enumeration, and gives its name.
+    /// Keeps an enumeration that goes on after `after`, and gives its name.
     ///
     /// # Errors
     ///
-    /// [`Error::TooManyEnumerations`].
+    /// [`Error::TooManyEnumerations`], [`Error::NoRoomForEnumerations`].
     pub(super) fn open(
         &self,
         by: &Principal,
         listing: impl Into<Listing>,
+        after: Option<Cursor>,
         lifetime: Option<Duration>,
-        now: Instant,
     ) -> Result<String, Error> {
+        let listing = listing.into();
+        let now = Instant::now();
         let mut open = self.lock();
-        open.retain(|_, context| !context.is_over(self.idle_timeout, now));
-        let own = open.values().filter(|c| c.user == by.name()).count();
-        if own >= self.per_user {
-            return Err(Error::TooManyEnumerations);
-        }
+        self.check_room(&open, by, &listing, now)?;
         let id = Uuid::new_v4();
         let context = Context {
-            user: by.name().to_owned(),
-            listing: listing.into(),
+            user: by.name().into(),
+            listing,
+            after,
             used_at: now,
             expires_at: lifetime.and_then(|lifetime| now.checked_add(lifetime)),
             is_busy: false,
         };
-        open.insert(id, context);
+        open.contexts.insert(id, context);
+        if open.sweeper.is_none() {
+            let sweeper = sweep(Arc::downgrade(&self.open), Arc::clone(&self.settings));
+            open.sweeper = Some(AbortOnDropHandle::new(tokio::spawn(sweeper)));
+        }
         Ok(text(id))
     }
 
@@ -123,14 +150,9 @@ impl Contexts {
     /// # Errors
     ///
     /// [`Error::NoContext`], [`Error::ContextBusy`].
-    pub(super) fn lease(
-        &self,
-        by: &Principal,
-        name: &str,
-        now: Instant,
-    ) -> Result<Lease<'_>, Error> {
+    pub(super) fn lease(&self, by: &Principal, name: &str) -> Result<Lease<'_>, Error> {
         let mut open = self.lock();
-        let (id, context) = self.find(&mut open, by, name, now)?;
+        let (id, context) = self.find(&mut open, by, name, Instant::now())?;
         if context.is_busy {
             return Err(Error::ContextBusy);
         }
@@ -139,6 +161,7 @@ impl Contexts {
             contexts: self,
             id,
             listing: context.listing.clone(),
+            after: context.after.take(),
         })
     }
 
@@ -147,10 +170,10 @@ impl Contexts {
     /// # Errors
     ///
     /// [`Error::NoContext`].
-    pub(super) fn release(&self, by: &Principal, name: &str, now: Instant) -> Result<(), Error> {
+    pub(super) fn release(&self, by: &Principal, name: &str) -> Result<(), Error> {
         let mut open = self.lock();
-        let (id, _) = self.find(&mut open, by, name, now)?;
-        open.remove(&id);
+        let (id, _) = self.find(&mut open, by, name, Instant::now())?;
+        open.contexts.remove(&id);
         Ok(())
     }
 
@@ -165,8 +188,8 @@ impl Contexts {
         by: &Principal,
         name: &str,
         lifetime: Option<Duration>,
-        now: Instant,
     ) -> Result<Option<Duration>, Error> {
+        let now = Instant::now();
         let mut open = self.lock();
         let (_, context) = self.find(&mut open, by, name, now)?;
         if let Some(lifetime) = lifetime {
@@ -178,7 +201,7 @@ impl Contexts {
 
     fn find<'o>(
         &self,
-        open: &'o mut HashMap<Uuid, Context>,
+        open: &'o mut Open,
         by: &Principal,
         name: &str,
         now: Instant,
@@ -186,20 +209,72 @@ impl Contexts {
         let id = name.trim();
         let id = id.strip_prefix("uuid:").unwrap_or(id);
         let id = Uuid::try_parse(id).map_err(|_| Error::NoContext)?;
-        match open.get_mut(&id) {
-            Some(context)
-                if context.user == by.name() && !context.is_over(self.idle_timeout, now) =>
-            {
+        let idle_timeout = idle_timeout(&self.settings);
+        match open.contexts.get_mut(&id) {
+            Some(context) if *context.user == *by.name() && !context.is_over(idle_timeout, now) => {
                 Ok((id, context))
             }
             Some(_) | None => Err(Error::NoContext),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Context>> {
-        // Every change under the lock is a single step: there is nothing
-        // half-done to find after a panic.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    /// One more may be kept; those that have ended do not count.
+    fn check_room(
+        &self,
+        open: &Open,
+        by: &Principal,
+        new: &Listing,
+        now: Instant,
+    ) -> Result<(), Error> {
+        let settings = self.settings.get();
+        let idle_timeout = Duration::from_millis(settings.wsman.enumeration_timeout_ms);
+        let (mut own, mut all) = (Share::default(), Share::default());
+        for context in open.contexts.values() {
+            if context.is_over(idle_timeout, now) {
+                continue;
+            }
+            all.add(&context.listing);
+            if *context.user == *by.name() {
+                own.add(&context.listing);
+            }
+        }
+        own.add(new);
+        all.add(new);
+        if own.count > settings.wsman.max_enumerations_per_user
+            || own.filters > MAX_FILTERS_PER_USER
+        {
+            return Err(Error::TooManyEnumerations);
+        }
+        if all.count > settings.wsman.max_enumerations || all.filters > MAX_FILTERS {
+            return Err(Error::NoRoomForEnumerations);
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        lock(&self.open)
+    }
+}
+
+/// What some contexts take.
+#[derive(Default)]
+struct Share {
+    count: u32,
+    /// Octets of text.
+    filters: usize,
+}
+
+impl Share {
+    fn add(&mut self, listing: &Listing) {
+        self.count = self.count.saturating_add(1);
+        let octets = match listing {
+            Listing::Instances(enumeration) => {
+                let selection = enumeration.scope.selection.as_ref();
+                selection.map_or(0, |selection| selection.octets)
+            }
+            Listing::Classes(_) => 0,
+        };
+        self.filters = self.filters.saturating_add(octets);
     }
 }
 
@@ -222,26 +297,63 @@ impl Lease<'_> {
         text(self.id)
     }
 
-    /// The next Pull goes on with `listing`.
-    pub(super) fn replace(self, listing: impl Into<Listing>) {
-        if let Some(context) = self.contexts.lock().get_mut(&self.id) {
-            context.listing = listing.into();
-        }
+    /// The place in a list that is held whole in memory.
+    pub(super) fn place(&self) -> usize {
+        let octets = self.after.as_ref().map(|after| after.0.as_slice());
+        let octets = octets.and_then(|octets| octets.try_into().ok());
+        octets.map_or(0, usize::from_be_bytes)
     }
 
     /// There is nothing more to pull.
     pub(super) fn end(self) {
-        self.contexts.lock().remove(&self.id);
+        self.contexts.lock().contexts.remove(&self.id);
     }
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        if let Some(context) = self.contexts.lock().get_mut(&self.id) {
+        if let Some(context) = self.contexts.lock().contexts.get_mut(&self.id) {
             context.is_busy = false;
+            context.after = self.after.take();
             context.used_at = Instant::now();
         }
     }
+}
+
+/// Drops what has ended until nothing is left.
+async fn sweep(open: Weak<Mutex<Open>>, settings: Arc<Current>) {
+    loop {
+        sleep(SWEEP).await;
+        let Some(open) = open.upgrade() else {
+            return;
+        };
+        let idle_timeout = idle_timeout(&settings);
+        let now = Instant::now();
+        let mut open = lock(&open);
+        open.contexts
+            .retain(|_, context| !context.is_over(idle_timeout, now));
+        if open.contexts.is_empty() {
+            // The next one begins a new sweep; the memory goes too.
+            *open = Open::default();
+            return;
+        }
+    }
+}
+
+fn lock(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
+    // Every change under the lock is a single step: there is nothing half-done
+    // to find after a panic.
+    open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `EnumerationTimeoutms`.
+fn idle_timeout(settings: &Current) -> Duration {
+    Duration::from_millis(settings.get().wsman.enumeration_timeout_ms)
+}
+
+/// A place in a list that is held whole in memory; [`Lease::place`] reads it.
+pub(super) fn at(place: usize) -> Cursor {
+    Cursor(place.to_be_bytes().to_vec())
 }
 
 fn text(id: Uuid) -> String {
@@ -249,84 +361,16 @@ fn text(id: Uuid) -> String {
     ["uuid:", id.hyphenated().encode_upper(&mut digits)].concat()
 }
 
+/// How long a context that has ended may stay in memory.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Octets of text of the filters in one user's contexts: 1,300 for each of the
+/// 100 that he may have. A query of 100 octets counts for 164.
+const MAX_FILTERS_PER_USER: usize = 128 * 1_024;
+
+/// The same of all contexts. In memory a filter takes 40 times its text at
+/// most (a pattern of LIKE, 32 octets a character): some 20 MiB in all.
+const MAX_FILTERS: usize = 512 * 1_024;
+
 #[cfg(test)]
-mod tests {
-    use crate::auth::Scope;
-
-    use super::*;
-
-    fn enumeration() -> Enumeration {
-        Enumeration {
-            served: 0,
-            form: Form::Wmi,
-            mode: Mode::Object,
-            after: None,
-        }
-    }
-
-    fn contexts() -> Contexts {
-        Contexts::new(Duration::from_mins(1), 2)
-    }
-
-    #[test]
-    fn a_context_belongs_to_its_user() {
-        let (anna, otto) = (
-            Principal::for_test("anna", Scope::Own),
-            Principal::for_test("otto", Scope::All),
-        );
-        let contexts = contexts();
-        let now = Instant::now();
-        let name = contexts
-            .open(&anna, enumeration(), None, now)
-            .expect("below the limit");
-        assert!(matches!(
-            contexts.lease(&otto, &name, now),
-            Err(Error::NoContext)
-        ));
-        let lease = contexts.lease(&anna, &name, now).expect("her own");
-        assert!(matches!(
-            contexts.lease(&anna, &name, now),
-            Err(Error::ContextBusy)
-        ));
-        drop(lease);
-        let lease = contexts.lease(&anna, &name, now).expect("free again");
-        lease.replace(Enumeration {
-            after: Some(Cursor(vec![7])),
-            ..enumeration()
-        });
-        let lease = contexts.lease(&anna, &name, now).expect("free again");
-        let Listing::Instances(found) = &lease.listing else {
-            panic!("instances");
-        };
-        assert_eq!(found.after, Some(Cursor(vec![7])));
-        lease.end();
-        assert!(matches!(
-            contexts.release(&anna, &name, now),
-            Err(Error::NoContext)
-        ));
-    }
-
-    #[test]
-    fn a_context_that_nobody_pulls_goes_away_and_makes_room() {
-        let anna = Principal::for_test("anna", Scope::Own);
-        let contexts = contexts();
-        let now = Instant::now();
-        let name = contexts.open(&anna, enumeration(), None, now).expect("one");
-        contexts
-            .open(&anna, enumeration(), Some(Duration::from_secs(10)), now)
-            .expect("two");
-        assert!(matches!(
-            contexts.open(&anna, enumeration(), None, now),
-            Err(Error::TooManyEnumerations)
-        ));
-        let later = now + Duration::from_secs(11);
-        contexts
-            .open(&anna, enumeration(), None, later)
-            .expect("one had expired");
-        let later = now + Duration::from_mins(1);
-        assert!(matches!(
-            contexts.lease(&anna, &name, later),
-            Err(Error::NoContext)
-        ));
-    }
-}
+mod tests;

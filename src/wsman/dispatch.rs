@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::auth::Principal;
 use crate::cim::Catalog;
+use crate::cim::Class;
 use crate::config::Current;
 use crate::config::Settings;
 use crate::config::WsmanSettings;
@@ -65,10 +66,7 @@ impl Service {
         let wsman = &settings.get().wsman;
         Ok(Self {
             served: target::pair(&catalog, providers)?,
-            contexts: Contexts::new(
-                Duration::from_millis(wsman.enumeration_timeout_ms),
-                wsman.max_enumerations_per_user,
-            ),
+            contexts: Contexts::new(Arc::clone(settings)),
             operations: Operations::new(wsman.max_concurrent_operations_per_user),
             settings: Arc::clone(settings),
             catalog,
@@ -78,6 +76,13 @@ impl Service {
     /// What is in force.
     pub(super) fn settings(&self) -> Arc<Settings> {
         self.settings.get()
+    }
+
+    /// The place of `class`, which is one of the catalog's, among those that
+    /// have instances of their own.
+    pub(super) fn place(&self, class: &Arc<Class>) -> Option<usize> {
+        let mut served = self.served.iter();
+        served.position(|served| Arc::ptr_eq(&served.class, class))
     }
 
     /// Does what `request` asks for.
@@ -106,7 +111,11 @@ impl Service {
         if request.resource_uri.is_empty() {
             return Err(Error::NoResource);
         }
-        let uri = match Resource::parse(request.resource_uri)? {
+        let resource = Resource::parse(request.resource_uri)?;
+        if matches!(resource, Resource::Schema | Resource::Config(_)) {
+            enumerate::refuse_filter(request)?;
+        }
+        let uri = match resource {
             Resource::Class(uri) => uri,
             Resource::Schema | Resource::Config(_) if request.fragment.is_some() => {
                 return Err(Error::FragmentNotSupported);
@@ -117,22 +126,15 @@ impl Service {
             }
             Resource::Shell => return Err(Error::NoShell),
         };
-        if uri.is_all_classes() {
-            return match request.action.strip_prefix(ENUMERATION) {
-                Some("Enumerate") => Err(enumerate::all_classes(request)),
-                _ => Err(Error::ActionNotSupported(shorten(request.action))),
-            };
+        match request.action.strip_prefix(ENUMERATION) {
+            Some("Enumerate") => return enumerate::answer(self, by, request, &uri).await,
+            Some(_) => return Err(Error::ActionNotSupported(shorten(request.action))),
+            None if uri.is_all_classes() => {
+                return Err(Error::ActionNotSupported(shorten(request.action)));
+            }
+            None => {}
         }
         let target = Target::find(&self.served, &uri, request)?;
-        if let Some(operation) = request.action.strip_prefix(ENUMERATION) {
-            return match operation {
-                "Enumerate" => {
-                    let work = enumerate::answer(self, by, request, target);
-                    within(request.timeout, work).await
-                }
-                _ => Err(Error::ActionNotSupported(shorten(request.action))),
-            };
-        }
         if let Some(operation) = request.action.strip_prefix(TRANSFER) {
             return match operation {
                 "Get" => within(request.timeout, get::answer(by, request, target)).await,

@@ -1,4 +1,5 @@
-//! Enumerate: begins to list the instances of a class (DSP0226 8.2).
+//! Enumerate: begins to list the instances of a class, or those that a filter
+//! leaves (DSP0226 8.2).
 
 use std::time::Duration;
 
@@ -11,9 +12,11 @@ use crate::xml::ns;
 use super::Answer;
 use super::batch;
 use super::batch::Budget;
+use super::batch::Patience;
 use super::contexts::Enumeration;
 use super::contexts::Mode;
 use super::dispatch::Service;
+use super::dispatch::within;
 use super::duration;
 use super::error::BodyError;
 use super::error::During;
@@ -21,16 +24,17 @@ use super::error::Error;
 use super::reply::Block;
 use super::reply::Reply;
 use super::request::Request;
-use super::selector;
-use super::target::Target;
+use super::resource::ResourceUri;
+use super::scope;
 
 /// What the body asks for.
-struct Wish {
+struct Wish<'e> {
     mode: Mode,
     /// Items may come with this very answer.
     is_optimized: bool,
     max_elements: usize,
     lifetime: Option<Duration>,
+    filter: Option<&'e Element<'e>>,
 }
 
 /// Answers an Enumerate. When the future is dropped, a context that nobody
@@ -43,24 +47,22 @@ pub(super) async fn answer(
     service: &Service,
     by: &Principal,
     request: &Request<'_>,
-    target: Target<'_>,
+    uri: &ResourceUri,
 ) -> Result<Answer, Error> {
+    let start = Instant::now();
     let wish = read(request)?;
-    selector::check(target.class(), &request.selectors)?;
-    if selector::has_keys(target.class(), &request.selectors) {
-        return Err(Error::EnumerateWithKeys);
-    }
-    let mut enumeration = Enumeration {
-        served: target.at,
-        form: target.form,
+    let scope = scope::find(service, by, request, uri, wish.mode, wish.filter);
+    let enumeration = Enumeration {
+        scope: within(request.timeout, scope).await?,
+        form: uri.form,
         mode: wish.mode,
-        after: None,
     };
-    let mut reply = begin(request, target, by).await?;
-    let now = Instant::now();
+    let mut reply = head(service, by, request, &enumeration, request.timeout).await?;
     reply.writer.start("n:EnumerateResponse");
     if !wish.is_optimized {
-        let name = service.contexts.open(by, enumeration, wish.lifetime, now)?;
+        let name = service
+            .contexts
+            .open(by, enumeration, None, wish.lifetime)?;
         write_expires(&mut reply, wish.lifetime);
         reply.writer.leaf("n:EnumerationContext", &name);
         reply.writer.end();
@@ -71,15 +73,20 @@ pub(super) async fn answer(
         octets: reply.room().saturating_sub(OVERHEAD),
         characters: None,
     };
-    let batch = batch::collect(target.served, by, &enumeration, budget).await?;
+    let patience = Patience::new(start, searching(request.timeout));
+    let mut after = None;
+    let batch = batch::collect(service, by, &enumeration, &mut after, budget, patience).await?;
     write_expires(&mut reply, wish.lifetime);
     if batch.is_last {
         reply.writer.leaf("n:EnumerationContext", "");
     } else {
         // An item that fits into no answer of this size is Pull's to refuse,
-        // where the client may ask again with a larger one.
-        enumeration.after = batch.after;
-        let name = service.contexts.open(by, enumeration, wish.lifetime, now)?;
+        // where the client may ask again with a larger one. And a search that
+        // has found nothing yet goes on there.
+        let after = batch.after.or(after);
+        let name = service
+            .contexts
+            .open(by, enumeration, after, wish.lifetime)?;
         reply.writer.leaf("n:EnumerationContext", &name);
     }
     reply.writer.start("wsman:Items");
@@ -92,30 +99,49 @@ pub(super) async fn answer(
     reply.finish()
 }
 
-/// The fault for an enumeration of all classes of a namespace.
-pub(super) fn all_classes(request: &Request<'_>) -> Error {
-    match read(request) {
-        Ok(_) => Error::FilteringRequired,
-        Err(error) => error,
+/// The fault for a filter on a resource that has none.
+///
+/// # Errors
+///
+/// [`Error::FilteringNotSupported`].
+pub(super) fn refuse_filter(request: &Request<'_>) -> Result<(), Error> {
+    let filter = |body: &Element<'_>| {
+        body.is(ns::ENUMERATION, "Enumerate")
+            && [ns::WSMAN, ns::ENUMERATION]
+                .iter()
+                .any(|ns| body.child(ns, "Filter").is_some())
+    };
+    if request.body.is_some_and(filter) {
+        return Err(Error::FilteringNotSupported);
     }
+    Ok(())
 }
 
 /// The reply with its header, the number of all items in it if it was asked
-/// for.
-pub(super) async fn begin(
-    request: &Request<'_>,
-    target: Target<'_>,
+/// for and can be told in `time`. How many a filter leaves nobody knows before
+/// the end.
+pub(super) async fn head(
+    service: &Service,
     by: &Principal,
+    request: &Request<'_>,
+    enumeration: &Enumeration,
+    time: Duration,
 ) -> Result<Reply, Error> {
     if !request.wants_count {
         return Ok(Reply::new(request, &[]));
     }
-    let count = target
-        .served
-        .provider
-        .count(by)
-        .await
-        .map_err(|error| During::Access.error(error))?;
+    let scope = &enumeration.scope;
+    let count = match scope.served.and_then(|at| service.served.get(at)) {
+        _ if scope.selection.is_some() => None,
+        None => Some(0),
+        Some(served) => {
+            let count = async {
+                let count = served.provider.count(by).await;
+                count.map_err(|error| During::Access.error(error))
+            };
+            Some(within(time, count).await?)
+        }
+    };
     Ok(Reply::new(request, &[Block::Count(count)]))
 }
 
@@ -157,7 +183,7 @@ pub(super) fn lifetime(element: &Element<'_>) -> Result<Duration, Error> {
 
 /// Reads the body; its children come in any order, and those that are not
 /// known have no effect.
-fn read(request: &Request<'_>) -> Result<Wish, Error> {
+fn read<'e>(request: &Request<'e>) -> Result<Wish<'e>, Error> {
     let body = request
         .body
         .filter(|body| body.is(ns::ENUMERATION, "Enumerate"))
@@ -167,8 +193,8 @@ fn read(request: &Request<'_>) -> Result<Wish, Error> {
         is_optimized: false,
         max_elements: 1,
         lifetime: None,
+        filter: None,
     };
-    let mut filters = 0;
     for element in body.children() {
         match (element.ns(), element.local()) {
             (ns::WSMAN, "OptimizeEnumeration") => wish.is_optimized = true,
@@ -182,36 +208,21 @@ fn read(request: &Request<'_>) -> Result<Wish, Error> {
                     _ => return Err(Error::EnumerationMode),
                 };
             }
+            // No class has subclasses: all three mean the same.
+            (ns::CIMBINDING, "PolymorphismMode") => match element.text().trim() {
+                "IncludeSubClassProperties" | "ExcludeSubClassProperties" | "None" => {}
+                _ => return Err(Error::PolymorphismMode),
+            },
             (ns::ENUMERATION, "Expires") => wish.lifetime = Some(lifetime(element)?),
             (ns::ENUMERATION, "EndTo") => return Err(Error::EndTo),
-            (ns::WSMAN | ns::ENUMERATION, "Filter") => filters += 1,
+            (ns::WSMAN | ns::ENUMERATION, "Filter") if wish.filter.is_some() => {
+                return Err(Error::TwoFilters);
+            }
+            (ns::WSMAN | ns::ENUMERATION, "Filter") => wish.filter = Some(element),
             _ => {}
         }
     }
-    match filters {
-        0 => Ok(wish),
-        1 => Err(filter(body)),
-        _ => Err(Error::TwoFilters),
-    }
-}
-
-/// No dialect is in force. Those that Windows has are told from those that it
-/// has not: the first will come.
-fn filter(body: &Element<'_>) -> Error {
-    let dialect = body
-        .children()
-        .iter()
-        .find(|element| element.local() == "Filter")
-        .and_then(|filter| filter.attribute("", "Dialect"))
-        .map_or("", str::trim);
-    if DIALECTS
-        .iter()
-        .any(|known| known.eq_ignore_ascii_case(dialect))
-    {
-        Error::FilteringNotSupported
-    } else {
-        Error::FilterDialect
-    }
+    Ok(wish)
 }
 
 fn write_expires(reply: &mut Reply, lifetime: Option<Duration>) {
@@ -220,13 +231,17 @@ fn write_expires(reply: &mut Reply, lifetime: Option<Duration>) {
     }
 }
 
-const DIALECTS: [&str; 3] = [
-    "http://schemas.microsoft.com/wbem/wsman/1/WQL",
-    "http://schemas.dmtf.org/wbem/wsman/1/wsman/SelectorFilter",
-    "http://schemas.dmtf.org/wbem/wsman/1/cimbinding/associationFilter",
-];
+/// How much of `OperationTimeout` a search may take that finds nothing. The
+/// rest is for the way back: an answer without items goes on in a Pull, a fault
+/// does not.
+fn searching(timeout: Duration) -> Duration {
+    timeout.saturating_sub((timeout / 4).min(MAX_SPARE))
+}
 
 /// Octets around the items: the context, the elements themselves.
 pub(super) const OVERHEAD: usize = 320;
 
 const MAX_LIFETIME: Duration = Duration::from_hours(24);
+
+/// More than an answer needs on any network that is worth waiting for.
+const MAX_SPARE: Duration = Duration::from_secs(5);

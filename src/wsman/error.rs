@@ -5,6 +5,8 @@ use crate::cim::xml::ReadError;
 use crate::provider;
 use crate::soap;
 
+use super::filter::FilterError;
+
 /// Why a request is not done.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -73,6 +75,9 @@ pub(super) enum Error {
     /// There is no such class.
     #[error("there is no class {0} in that namespace")]
     NoSuchClass(String),
+    /// There is no such namespace.
+    #[error("there is no namespace {0}")]
+    NoSuchNamespace(String),
     /// `__cimnamespace` contradicts the URI.
     #[error("the selector __cimnamespace and the resource URI name different namespaces")]
     NamespacesDiffer,
@@ -149,18 +154,44 @@ pub(super) enum Error {
     /// Two filters.
     #[error("the enumeration has more than one filter")]
     TwoFilters,
-    /// A filter in a language of Windows', which is not in force.
+    /// A filter on what has none: the configuration, the classes themselves.
     #[error("filters are not supported")]
     FilteringNotSupported,
     /// A filter in another language.
     #[error("the dialect of the filter is not supported")]
     FilterDialect,
+    /// A filter that cannot be read, or that asks for what the class does not
+    /// have.
+    #[error("{source}")]
+    Filter {
+        /// What is wrong with it.
+        source: FilterError,
+        /// The filter, cut short.
+        query: String,
+    },
+    /// A filter that names what is not there.
+    #[error("{source}")]
+    FilterUnfound {
+        /// What it names.
+        source: Unfound,
+        /// The filter, cut short.
+        query: String,
+    },
+    /// A filter on one class comes with a URI of all classes.
+    #[error("a filter of that dialect needs the resource URI of a class")]
+    FilterNeedsClass,
+    /// A query comes with selectors of an instance.
+    #[error("a query takes no selector but __cimnamespace")]
+    FilterWithSelectors,
     /// All classes are asked for, without a filter.
     #[error("all classes can be enumerated through a filter only")]
     FilteringRequired,
     /// A mode that nobody knows.
     #[error("the enumeration mode is not supported")]
     EnumerationMode,
+    /// A treatment of subclasses that nobody knows.
+    #[error("the polymorphism mode is not supported")]
+    PolymorphismMode,
     /// `EndTo` wants to be told.
     #[error("EndTo is not supported")]
     EndTo,
@@ -195,6 +226,9 @@ pub(super) enum Error {
     /// The user has too many enumerations open.
     #[error("the user has reached the limit of open enumerations")]
     TooManyEnumerations,
+    /// All users together have.
+    #[error("the service has reached the limit of open enumerations")]
+    NoRoomForEnumerations,
 
     /// The provider did not do it.
     #[error("{source}")]
@@ -244,6 +278,35 @@ pub(super) enum FragmentError {
     /// `wsman:XmlFragment` holds something else than the expression names.
     #[error("it must hold what the expression names")]
     Other,
+}
+
+/// What a filter names, and is not there.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum Unfound {
+    /// A namespace.
+    #[error("there is no namespace {0}")]
+    Namespace(String),
+    /// A class.
+    #[error("there is no class {0} in that namespace")]
+    Class(String),
+    /// An instance of this class, or the caller may not know of it.
+    #[error("there is no such instance of {0}")]
+    Object(String),
+    /// The keys are not those of this class.
+    #[error("the keys do not name an instance of {0}")]
+    Keys(String),
+}
+
+impl Unfound {
+    /// What WMI says: `WBEM_E_…`.
+    pub(super) fn status(&self) -> u32 {
+        match self {
+            Self::Namespace(_) => WBEM_E_INVALID_NAMESPACE,
+            Self::Class(_) => 0x8004_1010,
+            Self::Object(_) => 0x8004_1002,
+            Self::Keys(_) => 0x8004_103A,
+        }
+    }
 }
 
 /// What was asked of a provider: the same error means different faults.
@@ -304,6 +367,9 @@ fn cause(error: &soap::Error) -> String {
         | soap::Error::Malformed => String::new(),
     }
 }
+
+/// `WBEM_E_INVALID_NAMESPACE`.
+pub(super) const WBEM_E_INVALID_NAMESPACE: u32 = 0x8004_100E;
 
 /// Characters of a client's word that an error repeats.
 const MAX_WORD: usize = 200;

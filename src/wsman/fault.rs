@@ -57,6 +57,7 @@ use crate::xml::ns;
 
 use super::error::During;
 use super::error::Error;
+use super::filter;
 use super::request::Origin;
 use super::resource::Form;
 use subject::Subject;
@@ -91,8 +92,15 @@ pub(super) fn fault(error: &Error, origin: &Origin<'_>, envelope: Option<&Envelo
             .map(|subject| subject.extended_status(PROVIDER, status)),
     });
     let mut extra = String::new();
-    if matches!(error, Error::FragmentDialect) {
-        extra.push_str(FRAGMENT_DIALECT);
+    match error {
+        Error::FragmentDialect => extra.push_str(FRAGMENT_DIALECT),
+        Error::FilterDialect => {
+            for dialect in filter::DIALECTS {
+                extra
+                    .push_str(&["<n:SupportedDialect>", dialect, "</n:SupportedDialect>"].concat());
+            }
+        }
+        _ => {}
     }
     if subject.is_some_and(|subject| subject.form == Form::Dmtf) {
         extra.push_str(&wmi_error::instance(wmi, row.number, &fault.reason));
@@ -120,6 +128,7 @@ enum Family {
     Enumeration,
     Eventing,
     Wsman,
+    CimBinding,
 }
 
 impl Family {
@@ -147,6 +156,11 @@ impl Family {
                 Some("wsman"),
                 ns::WSMAN,
                 "http://schemas.dmtf.org/wbem/wsman/1/wsman/fault",
+            ),
+            Self::CimBinding => (
+                Some("b"),
+                ns::CIMBINDING,
+                "http://schemas.dmtf.org/wbem/wsman/1/cimbinding/fault",
             ),
         }
     }
@@ -187,6 +201,7 @@ impl Row {
 
 fn row(error: &Error) -> Row {
     use Family::Addressing;
+    use Family::CimBinding;
     use Family::Enumeration;
     use Family::Eventing;
     use Family::Transfer;
@@ -229,7 +244,7 @@ fn row(error: &Error) -> Row {
         Error::UriTooLong(_) => Wsman
             .sender("EncodingLimit", 2_150_858_797)
             .detail("URILimitExceeded"),
-        Error::NoSuchClass(_) => Addressing
+        Error::NoSuchClass(_) | Error::NoSuchNamespace(_) => Addressing
             .sender("DestinationUnreachable", RESOURCE_NOT_FOUND)
             .detail("InvalidResourceURI"),
         Error::NamespacesDiffer => Wsman.receiver("InternalError", 2_150_859_067),
@@ -303,17 +318,22 @@ fn row(error: &Error) -> Row {
             .sender("UnsupportedFeature", 2_150_858_871)
             .detail("FragmentLevelAccess"),
 
-        Error::TwoFilters => Enumeration.sender("CannotProcessFilter", 2_150_858_778),
+        Error::TwoFilters
+        | Error::Filter { .. }
+        | Error::FilterUnfound { .. }
+        | Error::FilterNeedsClass => Enumeration.sender("CannotProcessFilter", 2_150_858_778),
         Error::FilteringNotSupported => Enumeration.sender("FilteringNotSupported", 2_150_858_776),
         Error::FilterDialect => {
             Enumeration.sender("FilterDialectRequestedUnavailable", 2_150_858_777)
         }
+        Error::FilterWithSelectors => Wsman.sender("InvalidSelectors", 2_150_859_003),
         Error::FilteringRequired => Eventing
             .sender("FilteringRequestedUnavailable", 2_150_858_831)
             .detail("FilteringRequired"),
         Error::EnumerationMode => Wsman
             .sender("UnsupportedFeature", 2_150_858_886)
             .detail("EnumerationMode"),
+        Error::PolymorphismMode => CimBinding.sender("PolymorphismModeNotSupported", 2_150_859_063),
         Error::Expires => Enumeration.sender("InvalidExpirationTime", 2_150_858_774),
         Error::ExpiresAt => Enumeration.sender("UnsupportedExpirationType", 2_150_858_775),
         Error::NoContext => Enumeration.receiver("InvalidEnumerationContext", 2_150_858_779),
@@ -328,7 +348,9 @@ fn row(error: &Error) -> Row {
             .sender("EncodingLimit", 2_150_858_829)
             .detail("UnreportableSuccess"),
         Error::TooManyOperations => Wsman.sender("QuotaLimit", 2_150_859_174),
-        Error::TooManyEnumerations => Wsman.sender("QuotaLimit", 2_150_858_815),
+        Error::TooManyEnumerations | Error::NoRoomForEnumerations => {
+            Wsman.sender("QuotaLimit", 2_150_858_815)
+        }
 
         Error::Provider { during, source } => provider_row(*during, source),
     }

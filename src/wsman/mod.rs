@@ -29,6 +29,7 @@ mod reply;
 mod request;
 mod resource;
 mod schema;
+mod scope;
 mod selector;
 mod target;
 

@@ -11,19 +11,19 @@ use crate::xml::ns;
 use super::Answer;
 use super::batch;
 use super::batch::Budget;
+use super::batch::Patience;
 use super::contexts::Listing;
 use super::dispatch::Service;
-use super::dispatch::within;
 use super::duration;
 use super::enumerate;
 use super::error::BodyError;
 use super::error::Error;
 use super::request::Request;
 use super::schema;
-use super::target::Target;
 
-/// Answers a Pull. Dropped, the enumeration stays where it was; the same holds
-/// for every error.
+/// Answers a Pull. Dropped, the enumeration loses no item; the same holds for
+/// every error. A search that has found nothing by then goes on where it had
+/// come to, and does not begin anew.
 ///
 /// # Errors
 ///
@@ -53,48 +53,37 @@ pub(super) async fn answer(
             _ => {}
         }
     }
-    let lease = service.contexts.lease(by, context(body)?, Instant::now())?;
-    let mut enumeration = match lease.listing.clone() {
+    let start = Instant::now();
+    let mut lease = service.contexts.lease(by, context(body)?)?;
+    let enumeration = match lease.listing.clone() {
         Listing::Instances(enumeration) => enumeration,
         Listing::Classes(classes) => {
             return schema::pull(
                 service,
                 request,
                 lease,
-                classes,
+                &classes,
                 max_elements,
                 max_characters,
             );
         }
     };
-    let served = service
-        .served
-        .get(enumeration.served)
-        .ok_or(Error::NoContext)?;
-    let target = Target {
-        at: enumeration.served,
-        served,
-        form: enumeration.form,
+    let wait = Wait::new(request, max_time);
+    let head = enumerate::head(service, by, request, &enumeration, wait.time).await;
+    let mut reply = head.map_err(|error| wait.error(error))?;
+    let budget = Budget {
+        items: max_elements.min(enumerate::max_batch_items(service)),
+        octets: reply.room().saturating_sub(enumerate::OVERHEAD),
+        characters: max_characters,
     };
-    let work = async {
-        let reply = enumerate::begin(request, target, by).await?;
-        let budget = Budget {
-            items: max_elements.min(enumerate::max_batch_items(service)),
-            octets: reply.room().saturating_sub(enumerate::OVERHEAD),
-            characters: max_characters,
-        };
-        let batch = batch::collect(served, by, &enumeration, budget).await?;
-        Ok((reply, batch))
-    };
-    let (mut reply, batch) = if let Some(time) = max_time {
-        within(time.min(LONGEST), work).await.map_err(late)?
-    } else {
-        // A Pull may wait longer than `MaxTimeoutms`.
-        let time = request.wished_timeout.unwrap_or(request.timeout);
-        within(time.min(LONGEST), work).await?
-    };
+    let patience = Patience::new(start, wait.time);
+    let after = &mut lease.after;
+    let batch = batch::collect(service, by, &enumeration, after, budget, patience).await?;
     if batch.is_stuck {
         return Err(Error::AnswerTooLarge);
+    }
+    if batch.is_late && batch.items == 0 {
+        return Err(wait.error(Error::TimedOut));
     }
     reply.writer.start("n:PullResponse");
     if !batch.is_last {
@@ -110,9 +99,8 @@ pub(super) async fn answer(
     let answer = reply.finish()?;
     if batch.is_last {
         lease.end();
-    } else {
-        enumeration.after = batch.after;
-        lease.replace(enumeration);
+    } else if batch.after.is_some() {
+        lease.after = batch.after;
     }
     Ok(answer)
 }
@@ -136,11 +124,35 @@ pub(super) fn context<'e>(body: &'e Element<'_>) -> Result<&'e str, Error> {
         .ok_or(Error::NoContext)
 }
 
-/// The client's own time has passed, not the operation's.
-fn late(error: Error) -> Error {
-    match error {
-        Error::TimedOut => Error::PullTimedOut,
-        other => other,
+/// How long a Pull may take.
+#[derive(Clone, Copy)]
+struct Wait {
+    time: Duration,
+    /// `MaxTime` ends it, and not `OperationTimeout`.
+    is_max_time: bool,
+}
+
+impl Wait {
+    fn new(request: &Request<'_>, max_time: Option<Duration>) -> Self {
+        match (max_time, request.wished_timeout) {
+            (Some(time), wished) if wished.is_none_or(|wished| time <= wished) => Self {
+                time: time.min(LONGEST),
+                is_max_time: true,
+            },
+            // A Pull may wait longer than `MaxTimeoutms`.
+            (_, wished) => Self {
+                time: wished.unwrap_or(request.timeout).min(LONGEST),
+                is_max_time: false,
+            },
+        }
+    }
+
+    /// Whose time has passed: for `MaxTime` there is a fault of its own.
+    fn error(self, error: Error) -> Error {
+        match error {
+            Error::TimedOut if self.is_max_time => Error::PullTimedOut,
+            other => other,
+        }
     }
 }
 

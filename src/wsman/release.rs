@@ -1,7 +1,5 @@
 //! Release: ends an enumeration early (DSP0226 8.5).
 
-use tokio::time::Instant;
-
 use crate::auth::Principal;
 
 use super::Answer;
@@ -22,6 +20,6 @@ pub(super) fn answer(
     request: &Request<'_>,
 ) -> Result<Answer, Error> {
     let name = pull::context(pull::body(request, "Release")?)?;
-    service.contexts.release(by, name, Instant::now())?;
+    service.contexts.release(by, name)?;
     Reply::new(request, &[]).finish()
 }

@@ -1,7 +1,5 @@
 //! Renew and `GetStatus`: how long an enumeration lives.
 
-use tokio::time::Instant;
-
 use crate::auth::Principal;
 use crate::xml::ns;
 
@@ -33,9 +31,7 @@ pub(super) fn answer(
         Some(element) if is_renew => Some(enumerate::lifetime(element)?),
         Some(_) | None => None,
     };
-    let left = service
-        .contexts
-        .lifetime(by, name, lifetime, Instant::now())?;
+    let left = service.contexts.lifetime(by, name, lifetime)?;
     let mut reply = Reply::new(request, &[]);
     reply.writer.start(&["n:", operation, "Response"].concat());
     if let Some(left) = left {

@@ -30,8 +30,8 @@ pub(super) struct Reply {
 
 /// A header block of an answer.
 pub(super) enum Block<'a> {
-    /// `wsman:TotalItemsCountEstimate`.
-    Count(u64),
+    /// `wsman:TotalItemsCountEstimate`; nil when nobody knows.
+    Count(Option<u64>),
     /// `wsman:FragmentTransfer`, repeated from the request.
     Fragment(&'a str),
     /// `wsman:RequestedEPR`: an `EndpointReference`, written already.
@@ -46,8 +46,14 @@ impl Reply {
         head(&mut writer, &action, &request.origin);
         for block in blocks {
             match block {
-                Block::Count(count) => {
+                Block::Count(Some(count)) => {
                     writer.leaf("wsman:TotalItemsCountEstimate", &count.to_string());
+                }
+                Block::Count(None) => {
+                    writer.start("wsman:TotalItemsCountEstimate");
+                    writer.attribute("xmlns:xsi", ns::XSI);
+                    writer.attribute("xsi:nil", "true");
+                    writer.end();
                 }
                 Block::Fragment(expression) => writer.leaf("wsman:FragmentTransfer", expression),
                 Block::RequestedEpr(epr) => {

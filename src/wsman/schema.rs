@@ -8,8 +8,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::auth::Principal;
 use crate::cim::Catalog;
 use crate::cim::Class;
@@ -19,6 +17,7 @@ use crate::xml::Writer;
 use crate::xml::ns;
 
 use super::Answer;
+use super::contexts;
 use super::contexts::Lease;
 use super::contexts::Listing;
 use super::dispatch::Service;
@@ -45,8 +44,6 @@ pub(super) struct Classes {
     is_deep: bool,
     form: Form,
     detail: Detail,
-    /// Place in the catalog of the next one to look at.
-    next: usize,
 }
 
 /// What is written of each class (DSP0201 3.2.3 and 3.2.4).
@@ -111,15 +108,14 @@ fn get(service: &Service, request: &Request<'_>) -> Result<Answer, Error> {
 
 fn enumerate(service: &Service, by: &Principal, request: &Request<'_>) -> Result<Answer, Error> {
     let wish = Wish::read(request)?;
-    let mut classes = Classes::read(&service.catalog, request)?;
+    let classes = Classes::read(&service.catalog, request)?;
     let mut reply = begin(request, &classes, &service.catalog);
-    let now = Instant::now();
     let batch = wish.max_elements.map(|most| {
         let budget = Budget {
             items: most.min(enumerate::max_batch_items(service)),
             octets: reply.room().saturating_sub(enumerate::OVERHEAD),
         };
-        classes.collect(&service.catalog, budget)
+        classes.collect(&service.catalog, 0, budget)
     });
     reply.writer.start("n:EnumerateResponse");
     if let Some(lifetime) = wish.lifetime {
@@ -129,11 +125,9 @@ fn enumerate(service: &Service, by: &Principal, request: &Request<'_>) -> Result
     if is_last {
         reply.writer.leaf("n:EnumerationContext", "");
     } else {
-        if let Some(batch) = &batch {
-            classes.next = batch.next;
-        }
+        let after = batch.as_ref().map(|batch| contexts::at(batch.next));
         let listing = Listing::Classes(classes);
-        let name = service.contexts.open(by, listing, wish.lifetime, now)?;
+        let name = service.contexts.open(by, listing, after, wish.lifetime)?;
         reply.writer.leaf("n:EnumerationContext", &name);
     }
     if let Some(batch) = batch {
@@ -158,18 +152,18 @@ fn enumerate(service: &Service, by: &Principal, request: &Request<'_>) -> Result
 pub(super) fn pull(
     service: &Service,
     request: &Request<'_>,
-    lease: Lease<'_>,
-    mut classes: Classes,
+    mut lease: Lease<'_>,
+    classes: &Classes,
     max_elements: usize,
     max_characters: Option<usize>,
 ) -> Result<Answer, Error> {
-    let mut reply = begin(request, &classes, &service.catalog);
+    let mut reply = begin(request, classes, &service.catalog);
     let room = reply.room().saturating_sub(enumerate::OVERHEAD);
     let budget = Budget {
         items: max_elements.min(enumerate::max_batch_items(service)),
         octets: room.min(max_characters.unwrap_or(usize::MAX)),
     };
-    let batch = classes.collect(&service.catalog, budget);
+    let batch = classes.collect(&service.catalog, lease.place(), budget);
     if batch.is_stuck {
         return Err(Error::AnswerTooLarge);
     }
@@ -188,8 +182,7 @@ pub(super) fn pull(
     if batch.is_last {
         lease.end();
     } else {
-        classes.next = batch.next;
-        lease.replace(Listing::Classes(classes));
+        lease.after = Some(contexts::at(batch.next));
     }
     Ok(answer)
 }
@@ -203,7 +196,7 @@ fn begin(request: &Request<'_>, classes: &Classes, catalog: &Catalog) -> Reply {
     let all = catalog.classes().iter();
     let count = all.filter(|class| classes.has(class)).count();
     let count = u64::try_from(count).unwrap_or(u64::MAX);
-    Reply::new(request, &[Block::Count(count)])
+    Reply::new(request, &[Block::Count(Some(count))])
 }
 
 impl Classes {
@@ -232,7 +225,6 @@ impl Classes {
                 (true, true) => Form::Path,
             },
             detail: detail(request)?,
-            next: 0,
         };
         if !catalog
             .classes()
@@ -261,12 +253,12 @@ impl Classes {
     }
 
     /// The next ones that the budget has room for.
-    fn collect(&self, catalog: &Catalog, budget: Budget) -> Batch {
+    fn collect(&self, catalog: &Catalog, from: usize, budget: Budget) -> Batch {
         let mut writer = Writer::with_capacity(budget.octets.min(FIRST_CAPACITY));
         let mut items = 0;
-        let mut next = self.next;
+        let mut next = from;
         let mut is_full = false;
-        let all = catalog.classes().iter().enumerate().skip(self.next);
+        let all = catalog.classes().iter().enumerate().skip(from);
         for (at, class) in all.filter(|(_, class)| self.has(class)) {
             let mark = writer.mark();
             if items < budget.items {

@@ -1,5 +1,6 @@
 //! The class that a request means, its provider, and addresses of instances.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::cim::Catalog;
@@ -38,8 +39,6 @@ pub(super) struct Served {
 /// The class that a request means, in the family of URIs that it uses.
 #[derive(Clone, Copy)]
 pub(super) struct Target<'s> {
-    /// Its place among those served.
-    pub(super) at: usize,
     /// The class.
     pub(super) served: &'s Served,
     /// The family.
@@ -79,6 +78,26 @@ pub(super) fn pair(
             provider.class()
         )),
         None => Ok(all),
+    }
+}
+
+/// The namespace that `request` means; none where a request in the DMTF form
+/// leaves it open.
+///
+/// # Errors
+///
+/// [`Error::NamespacesDiffer`].
+pub(super) fn namespace<'u>(
+    uri: &'u ResourceUri,
+    request: &Request<'_>,
+) -> Result<Option<Cow<'u, str>>, Error> {
+    let selected = selector::value(&request.selectors, CIM_NAMESPACE).map(resource::namespace);
+    match (uri.form, selected) {
+        (Form::Wmi, Some(selected)) if !selected.eq_ignore_ascii_case(&uri.namespace) => {
+            Err(Error::NamespacesDiffer)
+        }
+        (Form::Wmi, _) => Ok(Some(Cow::Borrowed(&uri.namespace))),
+        (Form::Dmtf, selected) => Ok(selected.map(Cow::Owned)),
     }
 }
 
@@ -145,25 +164,16 @@ impl<'s> Target<'s> {
         uri: &ResourceUri,
         request: &Request<'_>,
     ) -> Result<Self, Error> {
-        let selected = selector::value(&request.selectors, CIM_NAMESPACE).map(resource::namespace);
-        let namespace = match (uri.form, selected) {
-            (Form::Wmi, Some(selected)) if !selected.eq_ignore_ascii_case(&uri.namespace) => {
-                return Err(Error::NamespacesDiffer);
-            }
-            (Form::Wmi, _) => Some(uri.namespace.as_str().to_owned()),
-            (Form::Dmtf, selected) => selected,
-        };
+        let namespace = namespace(uri, request)?;
         served
             .iter()
-            .enumerate()
-            .find(|(_, served)| {
+            .find(|served| {
                 served.class.name.eq_ignore_ascii_case(&uri.class)
                     && namespace
-                        .as_ref()
+                        .as_deref()
                         .is_none_or(|name| name.eq_ignore_ascii_case(&served.class.namespace))
             })
-            .map(|(at, served)| Self {
-                at,
+            .map(|served| Self {
                 served,
                 form: uri.form,
             })

@@ -117,6 +117,11 @@ impl Writer {
         }
     }
 
+    /// What was written since `mark`.
+    pub(crate) fn since(&self, mark: Mark) -> &str {
+        self.out.get(mark.len..).unwrap_or_default()
+    }
+
     /// Takes back everything written since `mark`. The elements that were open
     /// then must still be open.
     pub(crate) fn rollback(&mut self, mark: Mark) {

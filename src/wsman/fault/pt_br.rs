@@ -4,6 +4,8 @@
 //! Like the errors' own English these are lower-case fragments without a full
 //! stop. Names of the protocol and of the schema stay as they are.
 
+mod filter;
+
 use crate::bits::Language;
 use crate::bits::names;
 use crate::cim::xml::Expected;
@@ -61,6 +63,7 @@ pub(super) fn words(error: &Error) -> String {
         }
         Error::UriTooLong(name) => format!("a URI em {name} é longa demais"),
         Error::NoSuchClass(name) => format!("não existe a classe {name} nesse namespace"),
+        Error::NoSuchNamespace(name) => format!("não existe o namespace {name}"),
         Error::NamespacesDiffer => {
             "o seletor __cimnamespace e a URI de recurso indicam namespaces diferentes".to_owned()
         }
@@ -98,6 +101,14 @@ pub(super) fn words(error: &Error) -> String {
         }
         Error::FragmentNotSupported => "a operação não oferece suporte a fragmentos".to_owned(),
 
+        Error::Filter { source, .. } => filter::refused(source),
+        Error::FilterUnfound { source, .. } => filter::unfound(source),
+        Error::FilterNeedsClass => {
+            "um filtro desse dialeto requer a URI de recurso de uma classe".to_owned()
+        }
+        Error::FilterWithSelectors => {
+            "uma consulta não aceita nenhum seletor além de __cimnamespace".to_owned()
+        }
         Error::TwoFilters => "a enumeração tem mais de um filtro".to_owned(),
         Error::FilteringNotSupported => "não há suporte para filtros".to_owned(),
         Error::FilterDialect => "não há suporte para o dialeto do filtro".to_owned(),
@@ -105,6 +116,7 @@ pub(super) fn words(error: &Error) -> String {
             "só é possível enumerar todas as classes por meio de um filtro".to_owned()
         }
         Error::EnumerationMode => "não há suporte para o modo de enumeração".to_owned(),
+        Error::PolymorphismMode => "não há suporte para o modo de polimorfismo".to_owned(),
         Error::EndTo => "não há suporte para EndTo".to_owned(),
         Error::Expires => "o prazo de expiração não é válido".to_owned(),
         Error::ExpiresAt => "o prazo de expiração deve ser uma duração".to_owned(),
@@ -123,6 +135,9 @@ pub(super) fn words(error: &Error) -> String {
         }
         Error::TooManyOperations => {
             "o usuário atingiu o limite de operações simultâneas".to_owned()
+        }
+        Error::NoRoomForEnumerations => {
+            "o serviço atingiu o limite de enumerações abertas".to_owned()
         }
         Error::TooManyEnumerations => {
             "o usuário atingiu o limite de enumerações abertas".to_owned()

@@ -12,6 +12,9 @@ use crate::xml::ns;
 
 use super::super::error::During;
 use super::super::error::Error;
+use super::super::error::Unfound;
+use super::super::error::WBEM_E_INVALID_NAMESPACE;
+use super::super::filter::FilterError;
 
 /// An error as WMI has it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -126,11 +129,16 @@ pub(super) fn wmi_error(error: &Error) -> WmiError {
         | Error::FragmentDialect
         | Error::FragmentNotSupported
         | Error::EnumerationMode
+        | Error::PolymorphismMode
         | Error::EndTo => plain(MiResult::NotSupported),
 
         Error::NoSuchClass(_) => WmiError {
             result: MiResult::InvalidClass,
             status: Some(WBEM_E_INVALID_CLASS),
+        },
+        Error::NoSuchNamespace(_) => WmiError {
+            result: MiResult::InvalidNamespace,
+            status: Some(WBEM_E_INVALID_NAMESPACE),
         },
         Error::NamespacesDiffer => plain(MiResult::InvalidNamespace),
         Error::ReferenceSelector(_) => plain(MiResult::TypeMismatch),
@@ -139,7 +147,8 @@ pub(super) fn wmi_error(error: &Error) -> WmiError {
         | Error::AnswerTooLarge
         | Error::Unreportable
         | Error::TooManyOperations
-        | Error::TooManyEnumerations => plain(MiResult::ServerLimitsExceeded),
+        | Error::TooManyEnumerations
+        | Error::NoRoomForEnumerations => plain(MiResult::ServerLimitsExceeded),
         Error::NoSuchMethod(_) => plain(MiResult::MethodNotFound),
         Error::Representation(error) | Error::Arguments(error) => plain(match error {
             ReadError::Unknown(_) => MiResult::NoSuchProperty,
@@ -149,7 +158,30 @@ pub(super) fn wmi_error(error: &Error) -> WmiError {
             }
         }),
 
-        Error::TwoFilters | Error::FilteringRequired => plain(MiResult::InvalidQuery),
+        Error::Filter {
+            source: FilterError::Dialect,
+            ..
+        } => plain(MiResult::QueryLanguageNotSupported),
+        Error::Filter {
+            source: FilterError::Invalid { status, .. },
+            ..
+        } => WmiError {
+            result: MiResult::InvalidQuery,
+            status: Some(*status),
+        },
+        Error::FilterUnfound { source, .. } => WmiError {
+            result: match source {
+                Unfound::Namespace(_) => MiResult::InvalidNamespace,
+                Unfound::Class(_) => MiResult::InvalidClass,
+                Unfound::Object(_) => MiResult::NotFound,
+                Unfound::Keys(_) => MiResult::InvalidParameter,
+            },
+            status: Some(source.status()),
+        },
+        Error::TwoFilters
+        | Error::FilterNeedsClass
+        | Error::FilterWithSelectors
+        | Error::FilteringRequired => plain(MiResult::InvalidQuery),
         Error::FilteringNotSupported => plain(MiResult::FilteredEnumerationNotSupported),
         Error::FilterDialect => plain(MiResult::QueryLanguageNotSupported),
         Error::NoContext => plain(MiResult::InvalidEnumerationContext),

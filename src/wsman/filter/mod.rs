@@ -135,6 +135,9 @@ fn text<'e>(filter: &'e Element<'_>) -> Result<&'e str, Reason> {
     Err(Reason::Content(Expected::Text))
 }
 
+/// Every dialect that is read.
+pub(super) const DIALECTS: [&str; 4] = [WQL, SELECTOR, ASSOCIATION, XPATH];
+
 const WQL: &str = "http://schemas.microsoft.com/wbem/wsman/1/WQL";
 const SELECTOR: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman/SelectorFilter";
 const ASSOCIATION: &str = "http://schemas.dmtf.org/wbem/wsman/1/cimbinding/associationFilter";

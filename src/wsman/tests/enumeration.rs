@@ -2,7 +2,12 @@
 
 use super::*;
 
-fn enumerate(uri: &str, more: &str, wish: &str) -> String {
+/// All jobs of the namespace, in either family.
+pub(super) const ALL_WMI: &str =
+    "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/microsoft/bits/*";
+pub(super) const ALL_DMTF: &str = "http://schemas.dmtf.org/wbem/wscim/1/*";
+
+pub(super) fn enumerate(uri: &str, more: &str, wish: &str) -> String {
     request(
         &format!("{ENUMERATION}/Enumerate"),
         uri,
@@ -11,7 +16,7 @@ fn enumerate(uri: &str, more: &str, wish: &str) -> String {
     )
 }
 
-fn pull(context: &str, more: &str, wish: &str) -> String {
+pub(super) fn pull(context: &str, more: &str, wish: &str) -> String {
     // winrm-rs names this resource whatever it enumerates.
     request(
         &format!("{ENUMERATION}/Pull"),
@@ -21,11 +26,11 @@ fn pull(context: &str, more: &str, wish: &str) -> String {
     )
 }
 
-fn id(number: usize) -> String {
+pub(super) fn id(number: usize) -> String {
     format!("{{00000000-0000-0000-0000-{number:012}}}")
 }
 
-fn with_jobs(count: usize) -> Bench {
+pub(super) fn with_jobs(count: usize) -> Bench {
     let bench = Bench::new();
     for number in 0..count {
         bench.jobs.add(&id(number), 1);
@@ -34,7 +39,7 @@ fn with_jobs(count: usize) -> Bench {
 }
 
 /// Context, items, whether it was the end.
-fn take_apart(answer: &str, items_ns: &str) -> (String, usize, bool) {
+pub(super) fn take_apart(answer: &str, items_ns: &str) -> (String, usize, bool) {
     let envelope = parsed(answer);
     let body = envelope.payload().expect("a response");
     let context = body.child(ns::ENUMERATION, "EnumerationContext");
@@ -225,13 +230,12 @@ async fn wishes_that_are_not_granted_have_their_faults() {
     let dialect = |name: &str| format!("<w:Filter Dialect=\"{name}\">x</w:Filter>");
     let wql = dialect("http://schemas.microsoft.com/wbem/wsman/1/WQL");
     for (wish, wanted) in [
-        (wql.as_str(), "n:FilteringNotSupported 2150858776"),
         (
             dialect("urn:other").as_str(),
             "n:FilterDialectRequestedUnavailable 2150858777",
         ),
         (
-            "<n:Filter>x</n:Filter>",
+            "<n:Filter Dialect=\"urn:other\">x</n:Filter>",
             "n:FilterDialectRequestedUnavailable 2150858777",
         ),
         (
@@ -243,11 +247,19 @@ async fn wishes_that_are_not_granted_have_their_faults() {
             "wsman:UnsupportedFeature/EnumerationMode 2150858886",
         ),
         (
+            "<b:PolymorphismMode>Deep</b:PolymorphismMode>",
+            "b:PolymorphismModeNotSupported 2150859063",
+        ),
+        (
             "<n:EndTo/>",
             "wsman:UnsupportedFeature/AddressingMode 2150858870",
         ),
         (
             "<n:Expires>PT0S</n:Expires>",
+            "n:InvalidExpirationTime 2150858774",
+        ),
+        (
+            "<n:Expires>-PT5S</n:Expires>",
             "n:InvalidExpirationTime 2150858774",
         ),
         (
@@ -262,11 +274,12 @@ async fn wishes_that_are_not_granted_have_their_faults() {
         let fault = bench.fault(&enumerate(WMI, "", wish)).await;
         assert_eq!(gist(&fault), wanted, "{wish}");
     }
-    let all = "http://schemas.dmtf.org/wbem/wscim/1/*";
-    assert_eq!(
-        gist(&bench.fault(&enumerate(all, "", "")).await),
-        "e:FilteringRequestedUnavailable/FilteringRequired 2150858831"
-    );
+    for all in [ALL_DMTF, ALL_WMI] {
+        assert_eq!(
+            gist(&bench.fault(&enumerate(all, "", "")).await),
+            "e:FilteringRequestedUnavailable/FilteringRequired 2150858831"
+        );
+    }
     let keys = selectors(&[("JobId", ID)]);
     assert_eq!(
         gist(&bench.fault(&enumerate(WMI, &keys, "")).await),
@@ -276,5 +289,169 @@ async fn wishes_that_are_not_granted_have_their_faults() {
     assert_eq!(
         gist(&bench.fault(&bare).await),
         "wsman:SchemaValidationError 2150858817"
+    );
+}
+
+#[tokio::test]
+async fn all_modes_of_polymorphism_give_the_same() {
+    let bench = with_jobs(2);
+    let mut answers = Vec::new();
+    for mode in [
+        "",
+        "<b:PolymorphismMode>IncludeSubClassProperties</b:PolymorphismMode>",
+        "<b:PolymorphismMode>ExcludeSubClassProperties</b:PolymorphismMode>",
+        "<b:PolymorphismMode> None </b:PolymorphismMode>",
+    ] {
+        let wish = format!("{mode}<w:OptimizeEnumeration/><w:MaxElements>9</w:MaxElements>");
+        let answer = bench.ok(&enumerate(WMI, "", &wish)).await;
+        assert_eq!(take_apart(&answer, ns::WSMAN), (String::new(), 2, true));
+        let body = answer.split_once("<s:Body>").expect("a body").1;
+        answers.push(body.to_owned());
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1);
+}
+
+#[tokio::test]
+async fn a_class_without_instances_of_its_own_has_none() {
+    let bench = with_jobs(1);
+    let more = "<w:RequestTotalItemsCountEstimate/>";
+    for uri in [WMI, DMTF] {
+        let uri = uri.replace("BitsClientJob", "bitsclientfile");
+        let answer = bench
+            .ok(&enumerate(&uri, more, "<w:OptimizeEnumeration/>"))
+            .await;
+        assert_eq!(take_apart(&answer, ns::WSMAN), (String::new(), 0, true));
+        assert!(answer.contains("<wsman:TotalItemsCountEstimate>0<"));
+        let answer = bench.ok(&enumerate(&uri, "", "")).await;
+        let (context, _, is_last) = take_apart(&answer, ns::WSMAN);
+        assert!(!is_last);
+        let answer = bench.ok(&pull(&context, "", "")).await;
+        assert_eq!(
+            take_apart(&answer, ns::ENUMERATION),
+            (String::new(), 0, true)
+        );
+        let key = selectors(&[("LocalFile", "/srv/0")]);
+        assert_eq!(
+            gist(&bench.fault(&enumerate(&uri, &key, "")).await),
+            "wsman:InvalidSelectors/UnexpectedSelectors 2150858843"
+        );
+    }
+}
+
+#[tokio::test]
+async fn classes_and_namespaces_that_are_not_there_are_told_apart() {
+    let bench = with_jobs(1);
+    let wmi = "http://schemas.microsoft.com/wbem/wsman/1/wmi";
+    let unknown = "a:DestinationUnreachable/InvalidResourceURI 2150858752";
+    for (uri, namespace, status) in [
+        (format!("{wmi}/root/microsoft/bits/Other"), None, ""),
+        (
+            format!("{wmi}/root/cimv2/BitsClientJob"),
+            None,
+            ">2147749902<",
+        ),
+        (
+            DMTF.to_owned(),
+            Some("root/cimv2"),
+            ">2147749902<",
+        ),
+    ] {
+        let namespace =
+            namespace.map_or(String::new(), |name| selectors(&[("__cimnamespace", name)]));
+        let answer = bench.post(&enumerate(&uri, &namespace, "")).await;
+        assert_eq!(gist(&fault_of(&answer)), unknown, "{uri}");
+        let text = answer.envelope.expect("an envelope");
+        assert!(text.contains(status), "{text}");
+    }
+    let differ = selectors(&[("__cimnamespace", "root/cimv2")]);
+    for uri in [WMI, ALL_WMI] {
+        let filter = "<w:Filter Dialect=\"urn:other\">x</w:Filter>";
+        assert_eq!(
+            gist(&bench.fault(&enumerate(uri, &differ, filter)).await),
+            "wsman:InternalError 2150859067",
+            "{uri}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_dialect_that_is_not_read_is_answered_with_those_that_are() {
+    let bench = with_jobs(1);
+    let filter = "<w:Filter Dialect=\"urn:other\">x</w:Filter>";
+    let answer = bench.post(&enumerate(WMI, "", filter)).await;
+    let text = answer.envelope.expect("an envelope");
+    let detail = text.split_once("</f:WSManFault>").expect("a detail").1;
+    assert_eq!(
+        detail,
+        "<n:SupportedDialect>http://schemas.microsoft.com/wbem/wsman/1/WQL</n:SupportedDialect>\
+         <n:SupportedDialect>http://schemas.dmtf.org/wbem/wsman/1/wsman/SelectorFilter\
+         </n:SupportedDialect><n:SupportedDialect>\
+         http://schemas.dmtf.org/wbem/wsman/1/cimbinding/associationFilter</n:SupportedDialect>\
+         <n:SupportedDialect>http://www.w3.org/TR/1999/REC-xpath-19991116</n:SupportedDialect>\
+         </s:Detail></s:Fault></s:Body></s:Envelope>"
+    );
+}
+
+#[tokio::test]
+async fn the_configuration_and_the_classes_have_no_filters() {
+    let bench = with_jobs(1);
+    let filter = "<w:Filter Dialect=\"urn:other\">x</w:Filter>";
+    for uri in [
+        "http://schemas.microsoft.com/wbem/wsman/1/config/listener",
+        "http://schemas.dmtf.org/wbem/cim-xml/2/cim-schema/2/*",
+    ] {
+        assert_eq!(
+            gist(&bench.fault(&enumerate(uri, "", filter)).await),
+            "n:FilteringNotSupported 2150858776"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_limits_in_force_are_those_that_were_set_last() {
+    let wsman = WsmanSettings {
+        max_enumerations_per_user: 1,
+        max_enumerations: 1,
+        max_batch_items: 2,
+        ..WsmanSettings::default()
+    };
+    let current = current(wsman.clone());
+    let mut bench = with_jobs(5);
+    let jobs: Arc<dyn Provider> = Arc::new(Arc::clone(&bench.jobs));
+    bench.endpoint = Endpoint::new(&current, bench.jobs.catalog.clone(), vec![jobs])
+        .expect("the class has its provider");
+    let wish = "<w:OptimizeEnumeration/><w:MaxElements>9</w:MaxElements>";
+    let answer = bench.ok(&enumerate(WMI, "", wish)).await;
+    let (context, items, _) = take_apart(&answer, ns::WSMAN);
+    assert_eq!(items, 2);
+    let many = "wsman:QuotaLimit 2150858815";
+    assert_eq!(gist(&bench.fault(&enumerate(WMI, "", "")).await), many);
+    let set = |wsman| {
+        current.set(Settings {
+            wsman,
+            ..Settings::default()
+        });
+    };
+    set(WsmanSettings {
+        max_enumerations_per_user: 2,
+        max_enumerations: 2,
+        max_batch_items: 3,
+        ..wsman.clone()
+    });
+    bench.ok(&enumerate(WMI, "", "")).await;
+    bench.by = Principal::for_test("otto", Scope::Own);
+    let fault = bench.fault(&enumerate(WMI, "", "")).await;
+    assert_eq!(gist(&fault), many);
+    assert_eq!(
+        fault.reason,
+        "The service has reached the limit of open enumerations."
+    );
+    bench.by = Principal::for_test("anna", Scope::Own);
+    let wish = "<n:MaxElements>9</n:MaxElements>";
+    let answer = bench.ok(&pull(&context, "", wish)).await;
+    assert_eq!(
+        take_apart(&answer, ns::ENUMERATION),
+        (String::new(), 3, true)
     );
 }

@@ -2,7 +2,10 @@
 
 mod enumeration;
 mod faults;
+mod queries;
+mod rows;
 mod schema;
+mod searches;
 mod shapes;
 mod transfer;
 
@@ -45,7 +48,7 @@ const WMI: &str = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/microsoft/
 const DMTF: &str = "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/BitsClientJob";
 const TRANSFER: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer";
 const ENUMERATION: &str = "http://schemas.xmlsoap.org/ws/2004/09/enumeration";
-const ID: &str = "{11111111-2222-3333-4444-555555555555}";
+pub(super) const ID: &str = "{11111111-2222-3333-4444-555555555555}";
 
 const LIMITS: Limits = Limits {
     octets: 10_000_000,
@@ -60,6 +63,10 @@ struct Jobs {
     all: Mutex<Vec<Instance>>,
     /// How long a method or a page takes.
     pause: Duration,
+    /// How long a page takes.
+    page_pause: Duration,
+    /// Most jobs that a page looks at.
+    most_looked_at: usize,
 }
 
 impl Jobs {
@@ -68,6 +75,8 @@ impl Jobs {
             catalog: Catalog::bundled().expect("schemas are correct"),
             all: Mutex::default(),
             pause: Duration::ZERO,
+            page_pause: Duration::ZERO,
+            most_looked_at: usize::MAX,
         }
     }
 
@@ -264,26 +273,32 @@ impl Provider for Arc<Jobs> {
 
     fn page<'a>(&'a self, _: &'a Principal, query: Query<'a>) -> provider::Answer<'a, Page> {
         Box::pin(async move {
-            if !self.pause.is_zero() {
-                tokio::time::sleep(self.pause).await;
+            if !self.page_pause.is_zero() {
+                tokio::time::sleep(self.page_pause).await;
             }
             let jobs = self.all.lock().expect("no panic");
             let from = query.after.map_or(0, |cursor| {
                 usize::from_be_bytes(cursor.0.as_slice().try_into().expect("ours"))
             });
-            let items: Vec<_> = jobs
-                .iter()
-                .enumerate()
-                .skip(from)
-                .take(query.limit)
-                .map(|(at, job)| (job.clone(), Cursor((at + 1).to_be_bytes().to_vec())))
-                .collect();
-            let is_last = from + items.len() >= jobs.len();
-            Ok(Page {
-                items,
+            let cursor = |at: usize| Cursor((at + 1).to_be_bytes().to_vec());
+            let mut page = Page {
+                items: Vec::new(),
                 reached: None,
-                is_last,
-            })
+                is_last: true,
+            };
+            for (looked_at, (at, job)) in jobs.iter().enumerate().skip(from).enumerate() {
+                if page.items.len() == query.limit || looked_at == self.most_looked_at {
+                    page.is_last = false;
+                    break;
+                }
+                if query.condition.is_none_or(|asked| asked.matches(job)) {
+                    page.items.push((viewed(job, query.view), cursor(at)));
+                    page.reached = None;
+                } else {
+                    page.reached = Some(cursor(at));
+                }
+            }
+            Ok(page)
         })
     }
 
@@ -295,11 +310,27 @@ impl Provider for Arc<Jobs> {
     }
 }
 
+/// What a view leaves of a job.
+fn viewed(job: &Instance, view: View<'_>) -> Instance {
+    let Some(only) = view.only else {
+        return job.clone();
+    };
+    let mut viewed = Instance::new(job.class());
+    for name in only {
+        let (_, property) = job.class().property(name).expect("canonical");
+        assert_eq!(property.name, *name, "canonical");
+        if let Some(value) = job.value(name) {
+            viewed.set(name, value.clone()).expect("in the schema");
+        }
+    }
+    viewed
+}
+
 /// An endpoint and its jobs.
-struct Bench {
+pub(super) struct Bench {
     jobs: Arc<Jobs>,
-    endpoint: Endpoint,
-    by: Principal,
+    pub(super) endpoint: Endpoint,
+    pub(super) by: Principal,
 }
 
 impl Bench {
@@ -324,7 +355,7 @@ impl Bench {
     }
 
     /// With one job of one file.
-    fn with_job() -> Self {
+    pub(super) fn with_job() -> Self {
         let bench = Self::new();
         bench.jobs.add(ID, 1);
         bench

@@ -43,6 +43,13 @@ fn cases() -> Vec<(&'static str, String)> {
             &format!("<n:Enumerate>{wish}</n:Enumerate>"),
         )
     };
+    let wql = |query: &str| {
+        let dialect = "http://schemas.microsoft.com/wbem/wsman/1/WQL";
+        enumerate(&format!(
+            "<w:Filter Dialect=\"{dialect}\">{query}</w:Filter>"
+        ))
+    };
+    let job_key = selectors(&job);
     let long = "y".repeat(2_049);
     let options = "<w:Option Name=\"o\">1</w:Option>".repeat(257);
     let many: Vec<String> = (0..33).map(|at| format!("k{at}")).collect();
@@ -110,7 +117,7 @@ fn cases() -> Vec<(&'static str, String)> {
             correct.replace("/Get<", "/Gets<"),
         ),
         (
-            "013-class-does-not-create",
+            "057-property-that-is-required",
             request(&format!("{TRANSFER}/Create"), WMI, "", "<BitsClientJob/>"),
         ),
         ("014-unavailable", call("RemoveClientCertificate", "")),
@@ -118,6 +125,53 @@ fn cases() -> Vec<(&'static str, String)> {
         (
             "017-lifetime-is-a-date",
             enumerate("<n:Expires>2030-01-01T00:00:00Z</n:Expires>"),
+        ),
+        (
+            "018-filter-on-the-configuration",
+            request(
+                &format!("{ENUMERATION}/Enumerate"),
+                "http://schemas.microsoft.com/wbem/wsman/1/config/listener",
+                "",
+                "<n:Enumerate><w:Filter>x</w:Filter></n:Enumerate>",
+            ),
+        ),
+        (
+            "019-unknown-dialect",
+            enumerate("<w:Filter Dialect=\"http://schemas.dmtf.org/wbem/cql/1/dsp0202.pdf\">x</w:Filter>"),
+        ),
+        (
+            "01a-query-that-ends-early",
+            wql("SELECT * FROM BitsClientJob WHERE State ="),
+        ),
+        (
+            "01a-query-for-another-class",
+            wql("SELECT * FROM Win32_Process"),
+        ),
+        (
+            "01a-associators-of-nobody",
+            wql("ASSOCIATORS OF {BitsClientJob.JobId='{00000000-0000-0000-0000-000000000000}'}"),
+        ),
+        (
+            "053-option-is-no-boolean",
+            request(
+                &format!("{TRANSFER}/Get"),
+                "http://schemas.dmtf.org/wbem/cim-xml/2/cim-schema/2/*",
+                &[
+                    selectors(&[("ClassName", "BitsClientJob")]),
+                    "<w:OptionSet><w:Option Name=\"IncludeQualifiers\">perhaps</w:Option></w:OptionSet>"
+                        .to_owned(),
+                ]
+                .concat(),
+                "",
+            ),
+        ),
+        (
+            "0fb-query-with-a-key",
+            wql("SELECT * FROM BitsClientJob").replace("<w:Locale", &[&*job_key, "<w:Locale"].concat()),
+        ),
+        (
+            "137-unknown-polymorphism",
+            enumerate("<b:PolymorphismMode>Some</b:PolymorphismMode>"),
         ),
         (
             "01a-two-filters",
@@ -344,6 +398,7 @@ async fn every_row_is_told_in_portuguese() {
         if [
             "000-no-such-instance",
             "010-not-understood",
+            "01a-query-that-ends-early",
             "041-body-of-another-action",
             "054-parameter-of-another-type",
             "056-value-out-of-range",
@@ -366,6 +421,7 @@ async fn a_cim_client_gets_the_error_of_cim_too() {
             "000-no-such-class",
             "000-no-such-instance",
             "013-action-not-supported",
+            "01a-query-for-another-class",
             "055-unknown-parameter",
             "090-fragment-dialect",
             "hresult-80070005-denied",
@@ -385,6 +441,7 @@ async fn a_cim_client_gets_the_error_of_cim_too() {
 async fn what_takes_time_has_its_answer() {
     let mut jobs = Jobs::new();
     jobs.pause = Duration::from_secs(5);
+    jobs.page_pause = jobs.pause;
     jobs.add(ID, 1);
     jobs.add(BIG, 1);
     let settings = WsmanSettings {
