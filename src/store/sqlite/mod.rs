@@ -16,6 +16,7 @@ mod doomed;
 mod folder;
 mod read;
 mod row;
+mod select;
 mod write;
 
 use std::fs;
@@ -34,6 +35,9 @@ use self::write::Request;
 use super::Change;
 use super::Committed;
 use super::Error;
+use super::Listing;
+use super::Place;
+use super::Selection;
 use super::Store;
 use super::StoredEvent;
 use super::Vault;
@@ -129,11 +133,15 @@ impl Store for Sqlite {
 
     fn jobs(
         &self,
-        owner: Option<&Owner>,
-        after: Option<JobId>,
+        selection: &Selection,
+        after: Option<Place>,
         limit: usize,
-    ) -> Result<Vec<Job>, Error> {
-        self.readers.jobs(owner, after, limit)
+    ) -> Result<Listing, Error> {
+        self.readers.jobs(selection, after, limit)
+    }
+
+    fn owners(&self, limit: usize) -> Result<Vec<Owner>, Error> {
+        self.readers.owners(limit)
     }
 
     fn count(&self, owner: Option<&Owner>) -> Result<u64, Error> {
@@ -309,7 +317,7 @@ fn set_meta(connection: &Connection, name: &str, value: &[u8]) -> Result<(), Err
 const DATABASE: &str = "jobs.sqlite";
 
 /// In the order of their numbers; a released one never changes.
-const MIGRATIONS: &[(u32, &str)] = &[(1, include_str!("0001.sql"))];
+const MIGRATIONS: &[(u32, &str)] = &[(1, include_str!("0001.sql")), (2, include_str!("0002.sql"))];
 
 /// "BITS": what `file` and `sqlite3` show of the database.
 const APPLICATION_ID: i64 = 0x4249_5453;
