@@ -127,6 +127,11 @@
 //! - **A fragment Get of `Files`** that does not fit is a fault, never nil.
 //! - **A change whose answer does not fit** the envelope is made, and answered by
 //!   `UnreportableSuccess`.
+//! - **The order of a filtered listing** is that of the keys, or of the time that
+//!   the filter bounds, whichever way has fewer jobs to look at. A job that changes
+//!   while it is listed by `JobLastModificationTime` may come again, as it is then.
+//! - **A filter on `Owner`** is looked for in the store where at most 1,024 accounts
+//!   own jobs; above that it is evaluated job by job.
 //! - **Filters** (WQL, Selector, association) are `FilteringNotSupported` for now.
 //! - **A generated certificate** is ECDSA P-256, valid for 820 days: rustls has no
 //!   RSA key exchange for old clients anyway, and the handshake is cheaper.

@@ -4,9 +4,9 @@
 //! The writer takes all commits that wait into one transaction, so that they
 //! share its sync; each has a savepoint of its own and fails alone. Readers
 //! see the last commit and never wait for the writer. Every listing is a
-//! range of an index: it costs its page, whatever else the store holds. A
-//! removed job is gone at once; its files, if there are many, are deleted in
-//! steps between other commits.
+//! range of an index, or several in one order: it costs its page, whatever
+//! else the store holds. A removed job is gone at once; its files, if there are
+//! many, are deleted in steps between other commits.
 //!
 //! The folder belongs to one process at a time (a lock), to one account (modes
 //! 0700 and 0600), and to one key (see [`Vault`]). It must not lie on a network
@@ -260,6 +260,10 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
         )));
     }
     for (number, statements) in MIGRATIONS.iter().filter(|(number, _)| *number > version) {
+        if version > 0 {
+            // A million jobs take some ten seconds.
+            tracing::info!(form = number, "Job store is brought to a newer form");
+        }
         let step =
             connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         step.execute_batch(statements)?;

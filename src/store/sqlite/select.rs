@@ -374,14 +374,10 @@ fn merge(
         if merged.len() == most {
             break;
         }
-        let next = match pieces[at].next() {
-            Some(next) => Some(next),
-            None => {
-                pieces[at] = read(branches[at], &key.to_octets())?;
-                pieces[at].next()
-            }
-        };
-        heads.extend(next.map(|key| Reverse((key, at))));
+        if pieces[at].len() == 0 {
+            pieces[at] = read(branches[at], &key.to_octets())?;
+        }
+        heads.extend(pieces[at].next().map(|key| Reverse((key, at))));
     }
     Ok(merged)
 }

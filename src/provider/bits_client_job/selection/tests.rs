@@ -247,7 +247,9 @@ fn job(number: u32) -> JobParts {
         queued_at: Timestamp::from_ticks(1),
         created_at: Timestamp::from_ticks(u64::from(number % 17)),
         modified_at: Timestamp::from_ticks(u64::from(number % 23)),
-        transferred_at: (number % 2 == 0).then(|| Timestamp::from_ticks(u64::from(number % 13))),
+        transferred_at: number
+            .is_multiple_of(2)
+            .then(|| Timestamp::from_ticks(u64::from(number % 13))),
         files_total: 0,
         files_transferred: 0,
         files_sized: 0,
