@@ -297,8 +297,8 @@ impl Provider for BitsClientJob {
                 since_yield += most;
                 if since_yield >= SLICE {
                     since_yield = 0;
-                    // Reads do not wait: others would, and the time that the
-                    // client gives to the operation is kept here.
+                    // A read never waits: without this, others would, and
+                    // nothing could end the operation when its time is over.
                     tokio::task::yield_now().await;
                 }
                 if items.len() == limit || used > room || looked_at == MOST_LOOKED_AT {

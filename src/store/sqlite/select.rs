@@ -342,8 +342,8 @@ fn in_span<'r>(
 }
 
 /// The keys of all branches in one order: at most `most` that come after
-/// `after`. Each branch is read a piece at a time, so that no more than some
-/// three times as many are read as are given.
+/// `after`. Each branch is read a piece at a time, so that some three times as
+/// many are read as are given, or a few of each branch.
 fn merge(
     connection: &Connection,
     statement: &str,

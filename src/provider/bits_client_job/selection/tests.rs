@@ -335,6 +335,23 @@ fn a_page_looks_at_a_bounded_number_of_jobs() {
     assert_eq!((found.len(), pages), (1, 1));
 }
 
+#[test]
+fn a_long_look_gives_way_to_others() {
+    let runtime = runtime();
+    let jobs: Vec<Job> = (0..300).map(|number| Job::restore(job(number))).collect();
+    let bench = runtime.block_on(Bench::new(&jobs));
+    let _inside = runtime.enter();
+    let by = administrator();
+    let once = |condition: &Condition| {
+        let mut page = std::pin::pin!(bench.page(&by, condition, None, 10));
+        let waker = std::task::Waker::noop();
+        let mut context = std::task::Context::from_waker(waker);
+        page.as_mut().poll(&mut context).is_ready()
+    };
+    assert!(!once(&like("DisplayName", &[Part::One('x')])));
+    assert!(once(&named("JobId", &jobs[7].id.to_string())));
+}
+
 fn condition() -> impl Strategy<Value = Condition> {
     let operator = prop::sample::select(vec![
         Comparison::Equal,
