@@ -181,6 +181,11 @@
 //! - **How many items a filter leaves** is not told (nil).
 //! - **`Expires` as a date** is `UnsupportedExpirationType`: the clocks of client
 //!   and service need not agree. More than a day is cut to one.
+//! - **The order of a filtered listing** is that of the keys, or of the time that
+//!   the filter bounds, whichever way has fewer jobs to look at. A job that changes
+//!   while it is listed by `JobLastModificationTime` may come again, as it is then.
+//! - **A filter on `Owner`** is looked for in the store where at most 1,024 accounts
+//!   own jobs; above that it is evaluated job by job.
 //! - **A generated certificate** is ECDSA P-256, valid for 820 days: rustls has no
 //!   RSA key exchange for old clients anyway, and the handshake is cheaper.
 //! - **XML is taken apart by a scanner of our own** (`xml/scan.rs` has the figures);

@@ -52,6 +52,9 @@ use crate::bits::Refused;
 use crate::bits::Timestamp;
 use crate::config::EngineSettings;
 use crate::store::Change;
+use crate::store::Listing;
+use crate::store::Place;
+use crate::store::Selection;
 use crate::store::Store;
 use crate::transfer::Mover;
 
@@ -309,19 +312,35 @@ impl Engine {
         Ok(files)
     }
 
-    /// Jobs that the caller may see, in the order of their keys: at most
-    /// `limit` that come after `after`.
+    /// Jobs of `selection` that the caller may see, in a stable order: looks at
+    /// `limit` jobs at most that come after `after`.
     pub(crate) fn jobs(
         &self,
         by: &Caller,
-        after: Option<JobId>,
+        selection: &Selection,
+        after: Option<Place>,
         limit: usize,
-    ) -> Result<Vec<Job>, Error> {
-        let jobs = self.core.store.jobs(by.sees_only(), after, limit)?;
-        Ok(jobs
+    ) -> Result<Listing, Error> {
+        // INVARIANT: whatever way the store takes, it gives nothing that is
+        // not in its selection.
+        let visible = selection.of(by.sees_only());
+        let mut listing = self.core.store.jobs(&visible, after, limit)?;
+        listing.jobs = listing
+            .jobs
             .into_iter()
-            .map(|job| self.core.as_of_now(job))
-            .collect())
+            .map(|(job, place)| (self.core.as_of_now(job), place))
+            .collect();
+        Ok(listing)
+    }
+
+    /// Those who own the jobs that the caller may see; none when there are
+    /// more than `most`.
+    pub(crate) fn owners(&self, by: &Caller, most: usize) -> Result<Option<Vec<Owner>>, Error> {
+        if let Some(owner) = by.sees_only() {
+            return Ok(Some(vec![owner.clone()]));
+        }
+        let owners = self.core.store.owners(most.saturating_add(1))?;
+        Ok((owners.len() <= most).then_some(owners))
     }
 
     /// How many jobs the caller may see.

@@ -18,6 +18,9 @@ use crate::config::Network;
 use crate::config::TransferSettings;
 use crate::store;
 use crate::store::Committed;
+use crate::store::Listing;
+use crate::store::Place;
+use crate::store::Selection;
 use crate::store::Sqlite;
 use crate::store::StoredEvent;
 use crate::store::Vault;
@@ -56,11 +59,15 @@ impl Store for Moody {
 
     fn jobs(
         &self,
-        owner: Option<&Owner>,
-        after: Option<JobId>,
+        selection: &Selection,
+        after: Option<Place>,
         limit: usize,
-    ) -> Result<Vec<Job>, store::Error> {
-        self.inner.jobs(owner, after, limit)
+    ) -> Result<Listing, store::Error> {
+        self.inner.jobs(selection, after, limit)
+    }
+
+    fn owners(&self, limit: usize) -> Result<Vec<Owner>, store::Error> {
+        self.inner.owners(limit)
     }
 
     fn count(&self, owner: Option<&Owner>) -> Result<u64, store::Error> {

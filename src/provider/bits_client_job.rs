@@ -7,9 +7,11 @@
 //! (`FilesTotal` still says how many there are).
 
 mod arguments;
+mod selection;
 
 use std::sync::Arc;
 
+use self::selection::Sieve;
 use super::About;
 use super::Answer;
 use super::Cursor;
@@ -34,6 +36,7 @@ use crate::bits::Timestamp;
 use crate::bits::names;
 use crate::cim::Catalog;
 use crate::cim::Class;
+use crate::cim::Condition;
 use crate::cim::Instance;
 use crate::cim::NotInSchema;
 use crate::cim::Value;
@@ -42,6 +45,7 @@ use crate::engine;
 use crate::engine::Caller;
 use crate::engine::Command;
 use crate::engine::Engine;
+use crate::store::Place;
 
 /// The provider of jobs.
 pub(crate) struct BitsClientJob {
@@ -70,6 +74,19 @@ impl BitsClientJob {
             job_class: class(CLASS)?,
             file_class: class(bits_client_file::CLASS)?,
         })
+    }
+
+    /// What finds the jobs that `condition` holds for.
+    fn sieve<'c>(&self, by: &Caller, condition: Option<&'c Condition>) -> Result<Sieve<'c>, Error> {
+        let Some(condition) = condition else {
+            return Ok(Sieve::all());
+        };
+        let owners = if selection::properties(condition).contains("Owner") {
+            self.engine.owners(by, MOST_OWNERS)?
+        } else {
+            None
+        };
+        Ok(Sieve::new(condition, &self.job_class, owners.as_deref())?)
     }
 
     /// The instance of `job`, and about how many octets it takes.
@@ -253,25 +270,55 @@ impl Provider for BitsClientJob {
     fn page<'a>(&'a self, by: &'a Principal, query: Query<'a>) -> Answer<'a, Page> {
         Box::pin(async move {
             let by = caller(by);
-            let after = query.after.map(read_cursor).transpose()?;
-            let (limit, view) = (query.limit.max(1), query.view);
-            // One more, to know whether it is the last page.
-            let jobs = self.engine.jobs(&by, after, limit.saturating_add(1))?;
-            let mut items = Vec::with_capacity(jobs.len().min(limit));
-            let mut used = 0;
-            for job in jobs.iter().take(limit) {
-                // What does not fit into this answer is the next one's.
-                if used > view.room {
-                    break;
+            let sieve = self.sieve(&by, query.condition)?;
+            let (limit, room) = (query.limit.max(1), query.view.room);
+            let mut place = query.after.map(read_cursor).transpose()?;
+            let mut items = Vec::with_capacity(limit.min(SLICE));
+            // The place behind what was looked at since the last item.
+            let mut reached = None;
+            let (mut used, mut looked_at, mut since_yield) = (0, 0, 0);
+            let mut slice = sieve.first_slice(limit);
+            let is_last = 'page: loop {
+                let most = slice.min(MOST_LOOKED_AT - looked_at);
+                let listing = self.engine.jobs(&by, &sieve.selection, place, most)?;
+                for (job, behind) in &listing.jobs {
+                    if sieve.passes(&self.job_class, job)? {
+                        // What does not fit into this answer is the next one's.
+                        if items.len() == limit || used > room {
+                            break 'page false;
+                        }
+                        let (instance, size) = self.instance(&by, job, query.view)?;
+                        used += size;
+                        items.push((instance, write_cursor(*behind)));
+                        reached = None;
+                    } else {
+                        reached = Some(*behind);
+                    }
+                    place = Some(*behind);
                 }
-                let (instance, size) = self.instance(&by, job, view)?;
-                used += size;
-                items.push((instance, Cursor(job.id.to_octets().to_vec())));
-            }
-            let is_last = items.len() == jobs.len();
+                if listing.reached.is_some() && listing.reached != place {
+                    place = listing.reached;
+                    reached = place;
+                }
+                if listing.is_last {
+                    break true;
+                }
+                looked_at += most;
+                since_yield += most;
+                if since_yield >= SLICE {
+                    since_yield = 0;
+                    // A read never waits: without this, others would, and
+                    // nothing could end the operation when its time is over.
+                    tokio::task::yield_now().await;
+                }
+                if items.len() == limit || used > room || looked_at == MOST_LOOKED_AT {
+                    break false;
+                }
+                slice = sieve.next_slice(slice, limit - items.len());
+            };
             Ok(Page {
                 items,
-                reached: None,
+                reached: reached.map(write_cursor),
                 is_last,
             })
         })
@@ -310,36 +357,46 @@ impl From<NotInSchema> for Error {
 
 /// Every property of a job but its files.
 fn without_files(class: &Arc<Class>, job: &Job) -> Result<Instance, NotInSchema> {
+    some_properties(class, job, |_| true)
+}
+
+/// The properties of a job that are wanted, without its files.
+fn some_properties(
+    class: &Arc<Class>,
+    job: &Job,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Instance, NotInSchema> {
     let mut instance = Instance::new(class);
-    let mut set = |name, value| instance.set(name, value);
-    set("JobId", Value::String(job.id.to_string()))?;
-    set("DisplayName", Value::String(job.display_name.clone()))?;
-    set("Description", Value::String(job.description.clone()))?;
-    set("Priority", Value::Uint32(job.priority as u32))?;
-    set("MinimumRetryDelay", seconds(job.minimum_retry_delay))?;
-    set("NoProgressTimeout", seconds(job.no_progress_timeout))?;
-    set("JobCreationTime", Value::Uint64(job.created_at.ticks()))?;
-    set(
-        "JobLastModificationTime",
-        Value::Uint64(job.modified_at.ticks()),
-    )?;
-    set(
-        "JobCompletionTime",
-        Value::Uint64(job.transferred_at.map_or(0, Timestamp::ticks)),
-    )?;
-    set(
-        "BytesTotal",
-        Value::Uint64(job.bytes_total().unwrap_or(bits_client_file::UNKNOWN)),
-    )?;
-    set("BytesTransferred", Value::Uint64(job.bytes_transferred))?;
-    set("FilesTotal", Value::Uint32(job.files_total))?;
-    set("FilesTransferred", Value::Uint32(job.files_transferred))?;
-    set(
-        "TransientErrorCount",
-        Value::Uint32(job.transient_error_count),
-    )?;
-    set("State", Value::Uint16(job.state as u16))?;
-    set("Owner", Value::String(job.owner.as_str().to_owned()))?;
+    let mut set = |name, value: &dyn Fn() -> Value| {
+        if is_wanted(name) {
+            instance.set(name, value())?;
+        }
+        Ok(())
+    };
+    set("JobId", &|| Value::String(job.id.to_string()))?;
+    set("DisplayName", &|| Value::String(job.display_name.clone()))?;
+    set("Description", &|| Value::String(job.description.clone()))?;
+    set("Priority", &|| Value::Uint32(job.priority as u32))?;
+    set("MinimumRetryDelay", &|| seconds(job.minimum_retry_delay))?;
+    set("NoProgressTimeout", &|| seconds(job.no_progress_timeout))?;
+    set("JobCreationTime", &|| Value::Uint64(job.created_at.ticks()))?;
+    set("JobLastModificationTime", &|| {
+        Value::Uint64(job.modified_at.ticks())
+    })?;
+    set("JobCompletionTime", &|| {
+        Value::Uint64(job.transferred_at.map_or(0, Timestamp::ticks))
+    })?;
+    set("BytesTotal", &|| {
+        Value::Uint64(job.bytes_total().unwrap_or(bits_client_file::UNKNOWN))
+    })?;
+    set("BytesTransferred", &|| Value::Uint64(job.bytes_transferred))?;
+    set("FilesTotal", &|| Value::Uint32(job.files_total))?;
+    set("FilesTransferred", &|| Value::Uint32(job.files_transferred))?;
+    set("TransientErrorCount", &|| {
+        Value::Uint32(job.transient_error_count)
+    })?;
+    set("State", &|| Value::Uint16(job.state as u16))?;
+    set("Owner", &|| Value::String(job.owner.as_str().to_owned()))?;
     Ok(instance)
 }
 
@@ -401,11 +458,12 @@ fn job_id(keys: &Keys) -> Result<JobId, Error> {
     value.parse().map_err(|_| bad(value))
 }
 
-fn read_cursor(cursor: &Cursor) -> Result<JobId, Error> {
-    let octets = cursor.0.as_slice().try_into();
-    octets
-        .map(JobId::from_octets)
-        .map_err(|_| Error::Unavailable)
+fn read_cursor(cursor: &Cursor) -> Result<Place, Error> {
+    Place::decode(&cursor.0).ok_or(Error::Unavailable)
+}
+
+fn write_cursor(place: Place) -> Cursor {
+    Cursor(place.encode().to_vec())
 }
 
 /// A span as the properties have it; longer than 2^32 seconds it is no
@@ -428,6 +486,17 @@ const FILES_PAGE: usize = 256;
 
 /// Octets that a job at least takes in an answer, beside its files.
 const LEAST_SIZE: usize = 800;
+
+/// Owners that a condition is tried on: each takes about a microsecond, on
+/// every page. Where there are more, the store does not look for owners.
+const MOST_OWNERS: usize = 1_024;
+
+/// Jobs that one page looks at.
+const MOST_LOOKED_AT: usize = 512;
+
+/// Jobs that are looked at in a row, before others have their turn: some
+/// hundred microseconds.
+const SLICE: usize = 128;
 
 #[cfg(test)]
 mod tests;

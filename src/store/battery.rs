@@ -1,5 +1,7 @@
 //! What every store must hold: one battery of tests, run against each.
 
+mod selections;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
@@ -10,6 +12,7 @@ use proptest::prelude::*;
 use super::Change;
 use super::Error;
 use super::Event;
+use super::Selection;
 use super::Store;
 use crate::bits::AuthScheme;
 use crate::bits::AuthTarget;
@@ -48,6 +51,9 @@ macro_rules! battery {
             many_commits_at_once_are_all_kept
             a_dropped_commit_is_kept
             pages_follow_each_other_without_gap
+            every_selection_finds_what_a_look_at_all_jobs_finds
+            a_place_from_elsewhere_does_no_harm
+            owners_are_those_who_have_jobs
             counts_follow_the_jobs
             queued_jobs_come_by_urgency_then_age
             waiting_jobs_come_by_the_time_they_wake
@@ -71,6 +77,9 @@ macro_rules! battery {
 }
 
 pub(crate) use battery;
+pub(crate) use selections::a_place_from_elsewhere_does_no_harm;
+pub(crate) use selections::every_selection_finds_what_a_look_at_all_jobs_finds;
+pub(crate) use selections::owners_are_those_who_have_jobs;
 
 pub(crate) fn what_was_committed_is_there_after_reopening(place: &impl Place) {
     let (store, job) = (place.open(), rich_job(1));
@@ -166,14 +175,8 @@ pub(crate) fn pages_follow_each_other_without_gap(place: &impl Place) {
     )
     .expect("kept");
     for owner in [None, Some(Owner::new("owner 1"))] {
-        let (mut seen, mut after) = (Vec::new(), None);
-        loop {
-            let page = store.jobs(owner.as_ref(), after, 4).expect("read");
-            assert!(page.len() <= 4);
-            let Some(last) = page.last() else { break };
-            after = Some(last.id);
-            seen.extend(page);
-        }
+        let selection = Selection::all();
+        let seen = listed(&*store, &selection.of(owner.as_ref()), 4);
         let mut expected: Vec<Job> = jobs
             .iter()
             .filter(|job| owner.as_ref().is_none_or(|owner| job.owner == *owner))
@@ -604,7 +607,7 @@ impl Model {
         };
         let by_id = |_: &Job| (0, 0);
         assert_eq!(
-            store.jobs(None, None, 100).expect("read"),
+            listed(store, &Selection::all(), 100),
             sorted(&|_| true, &by_id)
         );
         assert_eq!(store.count(None).expect("read"), self.jobs.len() as u64);
@@ -652,6 +655,22 @@ impl Model {
 
 pub(crate) fn commit(store: &dyn Store, changes: Vec<Change>) -> Result<(), Error> {
     in_runtime(store.commit(changes))
+}
+
+/// All jobs in `selection`, in pages that look at `limit` jobs each.
+pub(crate) fn listed(store: &dyn Store, selection: &Selection, limit: usize) -> Vec<Job> {
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let listing = store.jobs(selection, after, limit).expect("read");
+        assert!(listing.jobs.len() <= limit);
+        seen.extend(listing.jobs.into_iter().map(|(job, _)| job));
+        if listing.is_last {
+            return seen;
+        }
+        // Only a place that goes on ends.
+        assert!(listing.reached.is_some() && listing.reached != after);
+        after = listing.reached;
+    }
 }
 
 fn in_runtime<T>(work: impl Future<Output = T>) -> T {

@@ -17,9 +17,16 @@ use crate::bits::Timestamp;
 
 #[cfg(test)]
 mod battery;
+mod place;
+mod selection;
 mod sqlite;
 mod vault;
 
+pub(crate) use place::Place;
+use place::Way;
+pub(crate) use selection::Among;
+pub(crate) use selection::Selection;
+pub(crate) use selection::Span;
 pub(crate) use sqlite::Sqlite;
 pub(crate) use vault::Vault;
 
@@ -34,14 +41,18 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// The job, unless there is none.
     fn job(&self, id: JobId) -> Result<Option<Job>, Error>;
 
-    /// Jobs in the order of their keys, those of `owner` only if there is one:
-    /// at most `limit` that come after `after`.
+    /// The jobs in `selection`, in a stable order that the store chooses when
+    /// `after` is none: looks at `limit` jobs at most that come after `after`,
+    /// and gives those of them that are in it.
     fn jobs(
         &self,
-        owner: Option<&Owner>,
-        after: Option<JobId>,
+        selection: &Selection,
+        after: Option<Place>,
         limit: usize,
-    ) -> Result<Vec<Job>, Error>;
+    ) -> Result<Listing, Error>;
+
+    /// Those who own jobs, in the order of their names; at most `limit`.
+    fn owners(&self, limit: usize) -> Result<Vec<Owner>, Error>;
 
     /// How many jobs there are, those of `owner` only if there is one.
     fn count(&self, owner: Option<&Owner>) -> Result<u64, Error>;
@@ -76,6 +87,18 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// `after`.
     #[cfg_attr(not(test), expect(dead_code, reason = "for subscriptions to events"))]
     fn events(&self, after: u64, limit: usize) -> Result<Vec<StoredEvent>, Error>;
+}
+
+/// A slice of a listing of jobs.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    /// The jobs, each with the place behind it.
+    pub(crate) jobs: Vec<(Job, Place)>,
+    /// The place behind the last job that was looked at; none when there was
+    /// none.
+    pub(crate) reached: Option<Place>,
+    /// Nothing comes after it.
+    pub(crate) is_last: bool,
 }
 
 /// One step of a commit.
@@ -132,6 +155,17 @@ pub(crate) struct StoredEvent {
     pub(crate) by: Option<Owner>,
     /// For people.
     pub(crate) detail: String,
+}
+
+impl Listing {
+    /// The end of a listing.
+    const fn end() -> Self {
+        Self {
+            jobs: Vec::new(),
+            reached: None,
+            is_last: true,
+        }
+    }
 }
 
 /// Resolves when a commit is durable. Dropping it does not undo the commit.

@@ -168,11 +168,13 @@ fn a_key_that_is_no_guid_is_a_bad_key() {
 }
 
 #[test]
-fn a_cursor_is_the_key_of_the_last_job() {
-    let id = JobId::new();
-    let cursor = Cursor(id.to_octets().to_vec());
-    assert_eq!(read_cursor(&cursor).expect("a cursor"), id);
-    assert!(read_cursor(&Cursor(vec![1])).is_err());
+fn a_cursor_of_another_form_is_refused() {
+    for octets in [vec![], vec![1], vec![9; 25], vec![0; 26]] {
+        assert!(read_cursor(&Cursor(octets)).is_err());
+    }
+    let cursor = Cursor(vec![0; 25]);
+    let place = read_cursor(&cursor).expect("a cursor");
+    assert_eq!(write_cursor(place), cursor);
 }
 
 /// A provider over an engine of its own.

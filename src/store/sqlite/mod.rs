@@ -4,9 +4,9 @@
 //! The writer takes all commits that wait into one transaction, so that they
 //! share its sync; each has a savepoint of its own and fails alone. Readers
 //! see the last commit and never wait for the writer. Every listing is a
-//! range of an index: it costs its page, whatever else the store holds. A
-//! removed job is gone at once; its files, if there are many, are deleted in
-//! steps between other commits.
+//! range of an index, or several in one order: it costs its page, whatever
+//! else the store holds. A removed job is gone at once; its files, if there are
+//! many, are deleted in steps between other commits.
 //!
 //! The folder belongs to one process at a time (a lock), to one account (modes
 //! 0700 and 0600), and to one key (see [`Vault`]). It must not lie on a network
@@ -16,6 +16,7 @@ mod doomed;
 mod folder;
 mod read;
 mod row;
+mod select;
 mod write;
 
 use std::fs;
@@ -34,6 +35,9 @@ use self::write::Request;
 use super::Change;
 use super::Committed;
 use super::Error;
+use super::Listing;
+use super::Place;
+use super::Selection;
 use super::Store;
 use super::StoredEvent;
 use super::Vault;
@@ -129,11 +133,15 @@ impl Store for Sqlite {
 
     fn jobs(
         &self,
-        owner: Option<&Owner>,
-        after: Option<JobId>,
+        selection: &Selection,
+        after: Option<Place>,
         limit: usize,
-    ) -> Result<Vec<Job>, Error> {
-        self.readers.jobs(owner, after, limit)
+    ) -> Result<Listing, Error> {
+        self.readers.jobs(selection, after, limit)
+    }
+
+    fn owners(&self, limit: usize) -> Result<Vec<Owner>, Error> {
+        self.readers.owners(limit)
     }
 
     fn count(&self, owner: Option<&Owner>) -> Result<u64, Error> {
@@ -252,6 +260,10 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
         )));
     }
     for (number, statements) in MIGRATIONS.iter().filter(|(number, _)| *number > version) {
+        if version > 0 {
+            // A million jobs take some ten seconds.
+            tracing::info!(form = number, "Job store is brought to a newer form");
+        }
         let step =
             connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         step.execute_batch(statements)?;
@@ -309,7 +321,7 @@ fn set_meta(connection: &Connection, name: &str, value: &[u8]) -> Result<(), Err
 const DATABASE: &str = "jobs.sqlite";
 
 /// In the order of their numbers; a released one never changes.
-const MIGRATIONS: &[(u32, &str)] = &[(1, include_str!("0001.sql"))];
+const MIGRATIONS: &[(u32, &str)] = &[(1, include_str!("0001.sql")), (2, include_str!("0002.sql"))];
 
 /// "BITS": what `file` and `sqlite3` show of the database.
 const APPLICATION_ID: i64 = 0x4249_5453;

@@ -17,12 +17,16 @@ use rusqlite::Row;
 use rusqlite::params;
 
 use super::row;
+use super::select;
 use crate::bits::Credentials;
 use crate::bits::File;
 use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::Owner;
 use crate::store::Error;
+use crate::store::Listing;
+use crate::store::Place;
+use crate::store::Selection;
 use crate::store::StoredEvent;
 use crate::store::Vault;
 
@@ -46,22 +50,18 @@ impl Readers {
 
     pub(super) fn jobs(
         &self,
-        owner: Option<&Owner>,
-        after: Option<JobId>,
+        selection: &Selection,
+        after: Option<Place>,
         limit: usize,
-    ) -> Result<Vec<Job>, Error> {
-        let after = after.map(JobId::to_octets);
-        let after = after
-            .as_ref()
-            .map_or(BEFORE_ALL, |octets| octets.as_slice());
-        match owner {
-            None => self.all(JOBS, params![after, bounded(limit)], row::job),
-            Some(owner) => self.all(
-                JOBS_OF_OWNER,
-                params![after, bounded(limit), owner.as_str()],
-                row::job,
-            ),
-        }
+    ) -> Result<Listing, Error> {
+        select::jobs(&self.connection(), selection, after, limit)
+    }
+
+    pub(super) fn owners(&self, limit: usize) -> Result<Vec<Owner>, Error> {
+        self.all(OWNERS, [bounded(limit)], |row| {
+            let name = row.get_ref(0)?.as_str().map_err(row::damaged)?;
+            Ok(Owner::new(name))
+        })
     }
 
     pub(super) fn count(&self, owner: Option<&Owner>) -> Result<u64, Error> {
@@ -195,29 +195,19 @@ thread_local! {
 
 static NEXT_HOME: AtomicUsize = AtomicUsize::new(0);
 
-fn bounded(limit: usize) -> i64 {
+pub(super) fn bounded(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 /// A key that comes before every other.
-const BEFORE_ALL: &[u8] = &[];
+pub(super) const BEFORE_ALL: &[u8] = &[];
 
 // `INDEXED BY`: a statement that could not use its index must fail a test,
 // not scan a million jobs.
 
-const JOB: &str = concat!("SELECT ", row::job_columns!(), " FROM job WHERE id = ?1");
+pub(super) const JOB: &str = concat!("SELECT ", row::job_columns!(), " FROM job WHERE id = ?1");
 
-const JOBS: &str = concat!(
-    "SELECT ",
-    row::job_columns!(),
-    " FROM job WHERE id > ?1 ORDER BY id LIMIT ?2"
-);
-
-const JOBS_OF_OWNER: &str = concat!(
-    "SELECT ",
-    row::job_columns!(),
-    " FROM job INDEXED BY job_by_owner WHERE owner = ?3 AND id > ?1 ORDER BY id LIMIT ?2"
-);
+const OWNERS: &str = "SELECT owner FROM tally WHERE kind = 1 ORDER BY owner LIMIT ?1";
 
 const COUNT: &str = "SELECT jobs FROM tally WHERE kind = ?1 AND owner = ?2";
 
@@ -275,8 +265,7 @@ const EVENTS: &str = "SELECT sequence, at, job, owner, kind, by, detail FROM eve
 #[cfg(test)]
 pub(super) const STATEMENTS: &[(&str, usize)] = &[
     (JOB, 1),
-    (JOBS, 2),
-    (JOBS_OF_OWNER, 3),
+    (OWNERS, 1),
     (COUNT, 2),
     (QUEUED, 1),
     (WAITING, 1),

@@ -60,13 +60,12 @@ macro_rules! file_columns {
     };
 }
 
-/// What follows the key and the owner, as assignments.
-macro_rules! job_assignments {
+/// What lies in no index but that of the last modification, as assignments.
+macro_rules! plain_assignments {
     () => {
-        "display_name = ?3, description = ?4, priority = ?5, minimum_retry_delay_s = ?6, \
-         no_progress_timeout_s = ?7, state = ?8, intent = ?9, transient_error_count = ?10, \
-         stalled_at = ?11, wake_at = ?12, queued_at = ?13, created_at = ?14, modified_at = ?15, \
-         transferred_at = ?16, files_total = ?17, files_transferred = ?18, files_sized = ?19, \
+        "display_name = ?3, description = ?4, minimum_retry_delay_s = ?6, \
+         no_progress_timeout_s = ?7, transient_error_count = ?10, stalled_at = ?11, \
+         modified_at = ?15, files_total = ?17, files_transferred = ?18, files_sized = ?19, \
          bytes_known = ?20, bytes_transferred = ?21, proxy_usage = ?22, proxy_list = ?23, \
          proxy_bypass = ?24, certificate_store = ?25, certificate_hash = ?26, \
          certificate_subject = ?27, error_context = ?28, error_code = ?29, error_file = ?30, \
@@ -74,8 +73,29 @@ macro_rules! job_assignments {
     };
 }
 
+/// What follows the key and the owner, as assignments.
+macro_rules! job_assignments {
+    () => {
+        concat!(
+            "priority = ?5, state = ?8, intent = ?9, wake_at = ?12, queued_at = ?13, \
+             created_at = ?14, transferred_at = ?16, ",
+            plain_assignments!()
+        )
+    };
+}
+
 pub(super) use file_columns;
 pub(super) use job_columns;
+
+/// Changes a job that is there and keeps its place in the indexes: a column
+/// that is assigned is written to all of its indexes, whether it has another
+/// value or not.
+pub(super) const UPDATE_PROGRESS_OF_JOB: &str = concat!(
+    "UPDATE job SET ",
+    plain_assignments!(),
+    " WHERE id = ?1 AND owner = ?2 AND priority = ?5 AND state = ?8 AND intent IS ?9 \
+     AND wake_at IS ?12 AND queued_at = ?13 AND created_at = ?14 AND transferred_at IS ?16"
+);
 
 /// Changes a job that is there and keeps its owner.
 pub(super) const UPDATE_JOB: &str = concat!(

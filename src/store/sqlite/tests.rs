@@ -2,12 +2,17 @@ use std::os::unix::fs::PermissionsExt;
 
 use tempfile::TempDir;
 
+use super::super::Among;
 use super::super::battery;
 use super::super::battery::Place;
 use super::super::battery::battery;
 use super::super::battery::commit;
 use super::super::battery::plain_job;
 use super::*;
+use crate::bits;
+use crate::bits::Priority;
+use crate::bits::State;
+use crate::bits::Timestamp;
 
 struct Folder(TempDir);
 
@@ -34,7 +39,7 @@ fn no_listing_reads_more_than_its_page() {
     let folder = Folder::new();
     let store = folder.open_with(Vault::for_test(1)).expect("opened");
     let connection = store.readers.connection();
-    for (statement, values) in read::STATEMENTS {
+    for (statement, values) in read::STATEMENTS.iter().chain(select::STATEMENTS) {
         let mut plan = connection
             .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
             .expect("a plan");
@@ -65,7 +70,7 @@ fn a_statement_is_not_compiled_again_for_other_values() {
     let folder = Folder::new();
     let store = folder.open_with(Vault::for_test(1)).expect("opened");
     let connection = store.readers.connection();
-    for (text, values) in read::STATEMENTS {
+    for (text, values) in read::STATEMENTS.iter().chain(select::STATEMENTS) {
         let mut statement = connection.prepare(text).expect("a statement");
         for value in 0..3 {
             let values = rusqlite::params_from_iter(vec![value; *values]);
@@ -160,7 +165,7 @@ fn a_copy_taken_while_it_is_open_has_every_commit_and_is_checked() {
         fs::copy(entry.path(), to.join(entry.file_name())).expect("copied");
     }
     let after_kill = copy.open();
-    assert_eq!(after_kill.jobs(None, None, 100).expect("read"), jobs);
+    assert_eq!(battery::listed(&*after_kill, &Selection::all(), 100), jobs);
 }
 
 #[test]
@@ -208,6 +213,98 @@ fn a_later_form_and_a_strange_database_are_refused() {
         drop(connection);
         let error = folder.open_with(Vault::for_test(1)).expect_err("refused");
         assert!(matches!(error, Error::Refused(_)), "{error}");
+    }
+}
+
+#[test]
+fn a_store_of_the_first_form_is_brought_up_and_answers() {
+    let folder = Folder::new();
+    let path = folder.0.path().join("store");
+    fs::create_dir(&path).expect("made");
+    let old = Connection::open(path.join(DATABASE)).expect("opened");
+    old.execute_batch(MIGRATIONS[0].1).expect("the first form");
+    old.pragma_update(None, "application_id", APPLICATION_ID)
+        .and_then(|()| old.pragma_update(None, "user_version", 1))
+        .expect("marked");
+    let jobs: Vec<Job> = (0..500).map(plain_job).collect();
+    for job in &jobs {
+        row::write_job(&old, row::UPSERT_JOB, job).expect("written");
+    }
+    drop(old);
+    let store = folder.open();
+    assert_eq!(battery::listed(&*store, &Selection::all(), 64), jobs);
+    assert_eq!(store.count(None).expect("read"), 500);
+    let mut selection = Selection::all();
+    selection.owners = Among::one(Owner::new("owner 1"));
+    selection.states = Among::one(State::Suspended);
+    let found = battery::listed(&*store, &selection, 64);
+    assert_eq!(found.len(), 167);
+    selection.created_at.to = Timestamp::from_ticks(1);
+    assert_eq!(battery::listed(&*store, &selection, 64), []);
+    drop(store);
+    // There is nothing to be done the second time.
+    assert_eq!(folder.open().count(None).expect("read"), 500);
+}
+
+/// What the database does for a listing, in steps of its own machine.
+fn steps(store: &Sqlite, selection: &Selection) -> i32 {
+    let connection = store.readers.connection();
+    let counted = || -> i32 {
+        let statements = read::STATEMENTS.iter().chain(select::STATEMENTS);
+        statements
+            .map(|(text, _)| {
+                let statement = connection.prepare_cached(text).expect("a statement");
+                statement.reset_status(rusqlite::StatementStatus::VmStep)
+            })
+            .sum()
+    };
+    counted();
+    let mut after = None;
+    loop {
+        let listing = select::jobs(&connection, selection, after, 512).expect("read");
+        if listing.is_last {
+            return counted();
+        }
+        after = listing.reached;
+    }
+}
+
+#[test]
+fn the_way_with_the_fewest_rows_is_taken() {
+    let folder = Folder::new();
+    let store = folder.open_with(Vault::for_test(1)).expect("opened");
+    // 5,000 jobs in one state; ten of them are urgent, ten are old, ten are
+    // of one owner.
+    let jobs = (0..5_000).map(|number| {
+        let mut parts = bits::JobParts::clone(&plain_job(number));
+        parts.priority = if number % 500 == 7 {
+            Priority::Foreground
+        } else {
+            Priority::Normal
+        };
+        parts.created_at = Timestamp::from_ticks(u64::from(1 + number / 10));
+        if number % 500 == 9 {
+            parts.owner = Owner::new("rare");
+        }
+        Change::Job(Job::restore(parts))
+    });
+    commit(&store, jobs.collect()).expect("kept");
+    let all = {
+        let mut selection = Selection::all();
+        selection.states = Among::one(State::Suspended);
+        selection
+    };
+    let whole = steps(&store, &all);
+    let mut urgent = all.clone();
+    urgent.priorities = Among::one(Priority::Foreground);
+    let mut old = all.clone();
+    old.created_at.to = Timestamp::from_ticks(1);
+    let mut of_one = all.clone();
+    of_one.owners = Among::one(Owner::new("rare"));
+    for selection in [&urgent, &old, &of_one] {
+        assert_eq!(battery::listed(&store, selection, 512).len(), 10);
+        let few = steps(&store, selection);
+        assert!(few * 50 < whole, "{few} of {whole} steps: {selection:?}");
     }
 }
 

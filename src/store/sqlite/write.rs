@@ -200,12 +200,15 @@ fn apply(connection: &Connection, vault: &Vault, changes: &[Change]) -> Result<(
 }
 
 fn put_job(connection: &Connection, job: &Job) -> Result<(), Error> {
-    // Almost always the job is there and keeps its owner: that leaves the
-    // index by owner alone.
-    if row::write_job(connection, row::UPDATE_JOB, job)? == 0 {
-        doomed::finish(connection, job.id)?;
-        row::write_job(connection, row::UPSERT_JOB, job)?;
+    // Almost always the job is there and keeps its owner, and mostly its state
+    // too: that leaves the indexes alone.
+    for statement in [row::UPDATE_PROGRESS_OF_JOB, row::UPDATE_JOB] {
+        if row::write_job(connection, statement, job)? > 0 {
+            return Ok(());
+        }
     }
+    doomed::finish(connection, job.id)?;
+    row::write_job(connection, row::UPSERT_JOB, job)?;
     Ok(())
 }
 
@@ -353,9 +356,9 @@ mod tests {
     /// A database that cannot grow past `pages`.
     fn small_disk(pages: u32) -> Connection {
         let connection = Connection::open_in_memory().expect("opened");
-        connection
-            .execute_batch(include_str!("0001.sql"))
-            .expect("tables");
+        for (_, statements) in crate::store::sqlite::MIGRATIONS {
+            connection.execute_batch(statements).expect("tables");
+        }
         connection
             .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
             .expect("bounded");

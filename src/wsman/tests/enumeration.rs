@@ -351,11 +351,7 @@ async fn classes_and_namespaces_that_are_not_there_are_told_apart() {
             None,
             ">2147749902<",
         ),
-        (
-            DMTF.to_owned(),
-            Some("root/cimv2"),
-            ">2147749902<",
-        ),
+        (DMTF.to_owned(), Some("root/cimv2"), ">2147749902<"),
     ] {
         let namespace =
             namespace.map_or(String::new(), |name| selectors(&[("__cimnamespace", name)]));
