@@ -84,6 +84,7 @@ impl Server {
         let access = AccessSettings {
             users: vec!["alice".to_owned()],
             administrators: Vec::new(),
+            ..AccessSettings::default()
         };
         let current = Arc::new(Current::new(Settings {
             service: service.clone(),
