@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::Caller;
 use super::Principal;
+use super::Proved;
 use super::Scope;
 use crate::config::AccessSettings;
 
@@ -29,8 +31,26 @@ impl Access {
         Self { allowed }
     }
 
+    /// Somebody proved, if a list has one of his accounts.
+    pub(super) fn caller(&self, who: Proved) -> Option<Caller> {
+        match who {
+            Proved::Account(account) => self.principal(&account).map(Caller::everywhere),
+            Proved::Certificate {
+                certificate,
+                candidates,
+            } => {
+                let candidates: Vec<_> = candidates
+                    .into_iter()
+                    .map(|candidate| candidate.with(|user| self.principal(&user)))
+                    .collect();
+                let is_anybody = candidates.iter().any(|one| one.user.is_some());
+                is_anybody.then(|| Caller::mapped(certificate, candidates))
+            }
+        }
+    }
+
     /// The principal of a proved account, if a list has it.
-    pub(super) fn principal(&self, account: &str) -> Option<Principal> {
+    fn principal(&self, account: &str) -> Option<Principal> {
         self.allowed.get(account).cloned()
     }
 }

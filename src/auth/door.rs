@@ -6,34 +6,40 @@ use tracing::debug;
 use tracing::info;
 use tracing::warn;
 
+use super::AUDIT;
 use super::AuthError;
+use super::Caller;
 use super::Channel;
 use super::ConnectionAuth;
 use super::Holds;
 use super::Mechanism;
 use super::Offered;
 use super::Peer;
-use super::Principal;
 use super::Proof;
 use super::Step;
 use super::Users;
 use super::access::Access;
 use super::basic::Basic;
+use super::certificate;
 use super::connection::State;
+use crate::config::AccessSettings;
 use crate::config::Current;
+use crate::telemetry::counters::Counter;
 
 /// Where every request must pass.
 #[derive(Debug)]
 pub(crate) struct Door {
     mechanisms: Vec<Mechanism>,
     access: Access,
+    /// The ways to log on follow them at run time; the lists do not.
+    settings: Arc<Current>,
 }
 
 /// What the door says to a request.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Admission {
     /// Come in. The token, if there is one, goes back in `WWW-Authenticate`.
-    Admitted(Principal, Option<String>),
+    Admitted(Caller, Option<String>),
     /// The log-on goes on: 401 with this challenge and no other.
     Continue(String),
 }
@@ -44,23 +50,27 @@ impl Door {
         let now = settings.get();
         let basic = Basic::new(users, now.wsman.max_waiting_logons);
         Self {
-            mechanisms: vec![basic.mechanism()],
+            mechanisms: vec![
+                basic.mechanism(),
+                certificate::mechanism(Arc::clone(settings)),
+            ],
             access: Access::new(&now.access),
+            settings: Arc::clone(settings),
         }
     }
 
     /// What a 401 to `peer` offers, one header each.
     pub(crate) fn challenges(&self, peer: &Peer) -> impl Iterator<Item = &'static str> {
-        let channel = peer.channel.clone();
+        let (channel, now) = (peer.channel.clone(), self.settings.get());
         self.mechanisms
             .iter()
-            .filter(move |mechanism| mechanism.is_for(&channel))
-            .map(|mechanism| mechanism.challenge)
+            .filter(move |mechanism| mechanism.is_for(&channel, &now.access))
+            .filter_map(|mechanism| mechanism.challenge)
     }
 
     /// Lets a request in that came over `connection` with this value of the
     /// `Authorization` header. Without one, whoever has logged on to the
-    /// connection comes in again.
+    /// connection comes in again, or logs on by its certificate.
     ///
     /// When the future is dropped, a log-on of several legs has failed; the
     /// connection is gone then anyway.
@@ -73,24 +83,34 @@ impl Door {
         connection: &ConnectionAuth,
         authorization: Option<&str>,
     ) -> Result<Admission, AuthError> {
-        let Some(authorization) = authorization else {
-            return match connection.principal() {
-                Some(principal) => Ok(Admission::Admitted(principal, None)),
-                None => Err(AuthError::Refused),
-            };
+        let now = self.settings.get();
+        let peer = connection.peer();
+        let (scheme, token) = match authorization {
+            Some(text) => text.split_once(' ').unwrap_or((text, "")),
+            None => (certificate::SCHEME, ""),
         };
-        let (scheme, token) = authorization.split_once(' ').unwrap_or((authorization, ""));
+        let is_by_certificate = scheme.eq_ignore_ascii_case(certificate::SCHEME);
+        if is_by_certificate {
+            // A header that announces a certificate means no other log-on.
+            let wanted = authorization.and(Some(certificate::SCHEME));
+            if let Some(caller) = connection.caller(wanted, &now) {
+                return caller.map(|caller| Admission::Admitted(caller, None));
+            }
+            if authorization.is_none() && peer.certificate.is_none() {
+                return Err(AuthError::Refused);
+            }
+        }
         let Some(mechanism) = self.mechanisms.iter().find(|mechanism| {
             mechanism.scheme.eq_ignore_ascii_case(scheme)
-                && mechanism.is_for(&connection.peer().channel)
+                && mechanism.is_for(&peer.channel, &now.access)
         }) else {
             return Err(AuthError::Refused);
         };
         let mut acceptor = connection
             .take_attempt(mechanism.scheme)
-            .unwrap_or_else(|| (mechanism.start)(connection.peer()));
+            .unwrap_or_else(|| (mechanism.start)(peer));
         let step = acceptor.step(token.trim_matches(' ')).await;
-        let address = connection.peer().address;
+        let address = peer.address;
         let done = match step {
             Ok(Step::Continue(token)) => {
                 connection.set(State::Underway {
@@ -105,6 +125,7 @@ impl Door {
                 let account = acceptor.claimed();
                 // What costs the client nothing must not fill the log.
                 if error == AuthError::Refused {
+                    Counter::LogOnRefused.bump();
                     let scheme = mechanism.scheme;
                     warn!(target: AUDIT, %address, scheme, account, "Log-on refused");
                 } else {
@@ -113,51 +134,79 @@ impl Door {
                 return Err(error);
             }
         };
-        let Some(principal) = self.access.principal(&done.account) else {
+        // A fresh proof may have taken its time: the mechanism can have been
+        // switched off since.
+        if done.proof == Proof::Fresh
+            && !mechanism.is_for(&peer.channel, &self.settings.get().access)
+        {
             connection.set(State::Nobody);
-            if done.proof == Proof::Fresh {
-                let account = &*done.account;
+            return Err(AuthError::Refused);
+        }
+        let who = (done.proof == Proof::Fresh).then(|| done.who.to_string());
+        let caller = self.access.caller(done.who).ok_or(AuthError::Forbidden);
+        match (&caller, who) {
+            (Ok(caller), Some(who)) => {
+                Counter::LoggedOn.bump();
+                info!(
+                    target: AUDIT,
+                    %address,
+                    scheme = mechanism.scheme,
+                    account = %caller,
+                    by = %who,
+                    scope = ?caller.scope(),
+                    "Logged on"
+                );
+            }
+            (Err(_), Some(account)) => {
                 warn!(target: AUDIT, %address, account, "Account in no list of [access]");
             }
-            return Err(AuthError::Forbidden);
-        };
-        if done.proof == Proof::Fresh {
-            info!(
-                target: AUDIT,
-                %address,
-                scheme = mechanism.scheme,
-                account = %done.account,
-                scope = ?principal.scope(),
-                "Logged on"
-            );
+            (Ok(_) | Err(_), None) => {}
         }
-        if let Holds::Connection(seal) = done.holds {
-            connection.set(State::Established {
-                principal: principal.clone(),
-                seal,
-            });
+        let established = |under, seal| State::Established {
+            scheme: mechanism.scheme,
+            caller: caller.clone(),
+            under,
+            seal,
+        };
+        match done.holds {
+            Holds::Settings { settings, until } => {
+                connection.set(established(Some((settings, until)), None));
+            }
+            Holds::Connection(seal) if caller.is_ok() => connection.set(established(None, seal)),
+            Holds::Request if caller.is_ok() => {}
+            Holds::Request | Holds::Connection(_) => connection.set(State::Nobody),
         }
         let token = done
             .token
             .map(|token| format!("{} {token}", mechanism.scheme));
-        Ok(Admission::Admitted(principal, token))
+        caller.map(|caller| Admission::Admitted(caller, token))
     }
 
     /// A door with the mechanisms of a test, and one account that may come in.
     #[cfg(test)]
     pub(super) fn for_test(mechanisms: Vec<Mechanism>, account: &str) -> Self {
+        let access = AccessSettings {
+            users: vec![account.to_owned()],
+            ..AccessSettings::default()
+        };
         Self {
             mechanisms,
-            access: Access::new(&crate::config::AccessSettings {
-                users: vec![account.to_owned()],
-                ..crate::config::AccessSettings::default()
-            }),
+            access: Access::new(&access),
+            settings: Arc::new(Current::new(crate::config::Settings {
+                access,
+                ..crate::config::Settings::default()
+            })),
         }
     }
 }
 
 impl Mechanism {
-    fn is_for(&self, channel: &Channel) -> bool {
+    /// Holds when it is offered, and taken, on such a connection.
+    fn is_for(&self, channel: &Channel, access: &AccessSettings) -> bool {
+        (self.is_in_force)(access) && self.is_over(channel)
+    }
+
+    fn is_over(&self, channel: &Channel) -> bool {
         match self.offered {
             Offered::Always => true,
             Offered::OverTls => *channel == Channel::Tls,
@@ -165,22 +214,25 @@ impl Mechanism {
     }
 }
 
-/// Log lines about who came in, and who did not.
-const AUDIT: &str = "bitsd::audit";
-
 #[cfg(test)]
 mod tests {
+    use std::future::Future as _;
     use std::net::Ipv4Addr;
     use std::net::SocketAddr;
 
     use super::super::Acceptor;
     use super::super::LoggedOn;
+    use super::super::Principal;
+    use super::super::Proved;
+    use super::super::Scope;
     use super::super::Seal;
     use super::super::SealError;
     use super::super::Sealed;
     use super::super::Stepping;
+    use super::super::client_certificate::tests::AUTHORITIES;
+    use super::super::client_certificate::tests::certificate;
     use super::*;
-    use crate::config::AccessSettings;
+    use crate::config::CertificateMapping;
     use crate::config::Settings;
 
     /// A mechanism of two legs, as NTLM is: `one`, then `two`.
@@ -209,7 +261,7 @@ mod tests {
                 match (token, std::mem::replace(&mut self.has_begun, true)) {
                     ("one", false) => Ok(Step::Continue("prove-it".to_owned())),
                     ("two", true) => Ok(Step::Done(LoggedOn {
-                        account: Arc::from("alice"),
+                        who: Proved::Account(Arc::from("alice")),
                         token: Some("welcome".to_owned()),
                         holds: Holds::Connection(Some(Box::new(NoSeal))),
                         proof: Proof::Fresh,
@@ -227,8 +279,9 @@ mod tests {
     fn door(account: &str) -> Door {
         let two_legs = Mechanism {
             scheme: "Two",
-            challenge: "Two",
+            challenge: Some("Two"),
             offered: Offered::Always,
+            is_in_force: |_| true,
             start: Box::new(|_| Box::new(TwoLegs { has_begun: false })),
         };
         Door::for_test(vec![two_legs], account)
@@ -238,6 +291,7 @@ mod tests {
         ConnectionAuth::new(Peer {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             channel,
+            certificate: None,
         })
     }
 
@@ -245,7 +299,7 @@ mod tests {
     async fn a_context_belongs_to_its_connection() {
         let door = door("alice");
         let (own, other) = (connection(Channel::Plain), connection(Channel::Plain));
-        let alice = Principal::for_test("alice", super::super::Scope::Own);
+        let alice = Caller::for_test(&Principal::for_test("alice", Scope::Own));
         assert_eq!(door.admit(&own, None).await, Err(AuthError::Refused));
         let leg = door.admit(&own, Some("two one")).await;
         assert_eq!(leg, Ok(Admission::Continue("Two prove-it".to_owned())));
@@ -313,5 +367,183 @@ mod tests {
         assert!(door.admit(&tls, token).await.is_ok());
         assert!(door.admit(&tls, Some("basic YWxpY2U6eA")).await.is_ok());
         assert_eq!(door.admit(&tls, None).await, Err(AuthError::Refused));
+    }
+
+    /// The connection of the holder of a certificate that the issuer `abc` has
+    /// signed.
+    fn certified(name: &str) -> ConnectionAuth {
+        ConnectionAuth::new(Peer {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            channel: Channel::Tls,
+            certificate: Some(Arc::new(certificate(name, b"abc"))),
+        })
+    }
+
+    fn mapping(subject: &str, user: &str) -> CertificateMapping {
+        CertificateMapping {
+            issuer: "a9993e364706816aba3e25717850c26c9cd0d89d".to_owned(),
+            subject: subject.to_owned(),
+            uri: "*".to_owned(),
+            user: user.to_owned(),
+            enabled: true,
+        }
+    }
+
+    fn with_certificates(mappings: Vec<CertificateMapping>) -> Settings {
+        Settings {
+            access: AccessSettings {
+                users: vec!["alice".to_owned()],
+                administrators: vec!["root".to_owned()],
+                certificate: true,
+                client_ca_certificates: Some(AUTHORITIES.into()),
+                certificate_mappings: mappings,
+                ..AccessSettings::default()
+            },
+            ..Settings::default()
+        }
+    }
+
+    struct Bench {
+        _folder: tempfile::TempDir,
+        current: Arc<Current>,
+        door: Door,
+    }
+
+    fn bench(settings: Settings) -> Bench {
+        let folder = tempfile::tempdir().expect("a folder");
+        let users = Arc::new(Users::open(&folder.path().join("users")).expect("opened"));
+        users.add("alice", "x").expect("added");
+        let current = Arc::new(Current::new(settings));
+        Bench {
+            door: Door::new(users, &current),
+            current,
+            _folder: folder,
+        }
+    }
+
+    /// Who comes in; `Err` as the door says it.
+    async fn who(
+        bench: &Bench,
+        connection: &ConnectionAuth,
+        authorization: Option<&str>,
+    ) -> Result<String, AuthError> {
+        match bench.door.admit(connection, authorization).await? {
+            Admission::Admitted(caller, None) => {
+                let at = caller.principal_at("http://x").map(Principal::name);
+                Ok(at.unwrap_or("nobody").to_owned())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    const ALICE: Option<&str> = Some("Basic YWxpY2U6eA==");
+    const MUTUAL: Option<&str> = Some(certificate::SCHEME);
+
+    #[tokio::test]
+    async fn a_certificate_logs_on_with_its_scheme_or_without_a_header() {
+        let bench = bench(with_certificates(vec![mapping("bob", "alice")]));
+        let alice = Ok("alice".to_owned());
+        for header in [None, MUTUAL, Some(&*certificate::SCHEME.to_uppercase())] {
+            let own = certified("bob");
+            assert_eq!(who(&bench, &own, header).await, alice, "{header:?}");
+            assert_eq!(who(&bench, &own, None).await, alice);
+        }
+        let without = connection(Channel::Tls);
+        assert_eq!(who(&bench, &without, None).await, Err(AuthError::Refused));
+        let announced = who(&bench, &without, MUTUAL).await;
+        assert_eq!(announced, Err(AuthError::NoCertificate));
+        let other = who(&bench, &certified("eve"), None).await;
+        assert_eq!(other, Err(AuthError::Forbidden));
+        let plain = ConnectionAuth::new(Peer {
+            channel: Channel::Plain,
+            ..certified("bob").peer().clone()
+        });
+        assert_eq!(who(&bench, &plain, None).await, Err(AuthError::Refused));
+    }
+
+    #[tokio::test]
+    async fn a_mapped_account_must_stand_in_a_list() {
+        let bench = bench(with_certificates(vec![
+            mapping("bob", "nobody"),
+            mapping("*root", "root"),
+        ]));
+        let own = certified("bob");
+        for _ in 0..2 {
+            assert_eq!(who(&bench, &own, None).await, Err(AuthError::Forbidden));
+        }
+        assert_eq!(who(&bench, &own, ALICE).await, Ok("alice".to_owned()));
+        let root = bench.door.admit(&certified("root"), None).await;
+        let Ok(Admission::Admitted(caller, None)) = root else {
+            panic!("{root:?}");
+        };
+        let principal = caller.principal_at("").expect("root");
+        assert_eq!((principal.name(), principal.scope()), ("root", Scope::All));
+    }
+
+    #[tokio::test]
+    async fn changed_settings_count_from_the_next_request_on() {
+        let bench = bench(with_certificates(vec![mapping("bob", "alice")]));
+        let own = certified("bob");
+        assert_eq!(who(&bench, &own, None).await, Ok("alice".to_owned()));
+        bench
+            .current
+            .set(with_certificates(vec![mapping("bob", "root")]));
+        assert_eq!(who(&bench, &own, None).await, Ok("root".to_owned()));
+        assert_eq!(who(&bench, &own, MUTUAL).await, Ok("root".to_owned()));
+        bench.current.set(with_certificates(Vec::new()));
+        assert_eq!(who(&bench, &own, None).await, Err(AuthError::Forbidden));
+        let mut others = with_certificates(vec![mapping("bob", "root")]);
+        others.access.client_ca_certificates = Some("/etc/others.pem".into());
+        bench.current.set(others);
+        assert_eq!(who(&bench, &own, None).await, Err(AuthError::NoCertificate));
+        let mut off = with_certificates(vec![mapping("bob", "root")]);
+        off.access.certificate = false;
+        bench.current.set(off);
+        for header in [None, MUTUAL] {
+            assert_eq!(who(&bench, &own, header).await, Err(AuthError::Refused));
+        }
+        bench
+            .current
+            .set(with_certificates(vec![mapping("bob", "root")]));
+        assert_eq!(who(&bench, &own, None).await, Ok("root".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_refused_certificate_leaves_basic_as_it_is() {
+        let bench = bench(with_certificates(Vec::new()));
+        let own = certified("bob");
+        assert_eq!(who(&bench, &own, MUTUAL).await, Err(AuthError::Forbidden));
+        assert_eq!(who(&bench, &own, ALICE).await, Ok("alice".to_owned()));
+        assert_eq!(who(&bench, &own, None).await, Err(AuthError::Forbidden));
+    }
+
+    #[tokio::test]
+    async fn basic_that_is_switched_off_is_neither_offered_nor_taken() {
+        let bench = bench(with_certificates(Vec::new()));
+        let own = connection(Channel::Tls);
+        assert_eq!(who(&bench, &own, ALICE).await, Ok("alice".to_owned()));
+        let mut off = with_certificates(Vec::new());
+        off.access.basic = false;
+        bench.current.set(off);
+        assert_eq!(who(&bench, &own, ALICE).await, Err(AuthError::Refused));
+        assert_eq!(bench.door.challenges(own.peer()).count(), 0);
+        bench.current.set(with_certificates(Vec::new()));
+        assert_eq!(who(&bench, &own, ALICE).await, Ok("alice".to_owned()));
+        assert_eq!(bench.door.challenges(own.peer()).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_check_that_ends_after_the_switch_lets_nobody_in() {
+        let bench = bench(with_certificates(Vec::new()));
+        let own = connection(Channel::Tls);
+        let mut off = with_certificates(Vec::new());
+        off.access.basic = false;
+        let mut admit = std::pin::pin!(bench.door.admit(&own, ALICE));
+        let pending = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(admit.as_mut().poll(context).is_pending())
+        });
+        assert!(pending.await, "the check takes its time");
+        bench.current.set(off);
+        assert_eq!(admit.await, Err(AuthError::Refused));
     }
 }

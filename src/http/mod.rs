@@ -23,8 +23,8 @@ use axum::http::header;
 use axum::response::Response;
 use axum::routing::any;
 
+use crate::auth::Caller;
 use crate::auth::Door;
-use crate::auth::Principal;
 use crate::config::Current;
 use crate::wsman::Answer;
 use crate::wsman::Encoding;
@@ -48,10 +48,10 @@ pub(crate) fn router(
 /// What stands behind `/wsman`: the endpoint, or what a test puts in its
 /// place.
 trait Answering: Send + Sync + 'static {
-    /// See [`Endpoint::answer`].
+    /// See [`Endpoint::answer_caller`].
     fn answer(
         &self,
-        by: &Principal,
+        by: &Caller,
         envelope: &str,
         encoding: Encoding,
     ) -> impl Future<Output = Answer> + Send;
@@ -69,11 +69,11 @@ trait Answering: Send + Sync + 'static {
 impl Answering for Endpoint {
     fn answer(
         &self,
-        by: &Principal,
+        by: &Caller,
         envelope: &str,
         encoding: Encoding,
     ) -> impl Future<Output = Answer> + Send {
-        Self::answer(self, by, envelope, encoding)
+        self.answer_caller(by, envelope, encoding)
     }
 
     fn answer_anonymous(&self, envelope: &str) -> Option<Answer> {

@@ -31,10 +31,10 @@ use crate::net;
 struct Echo;
 
 impl Answering for Echo {
-    async fn answer(&self, by: &Principal, envelope: &str, _: Encoding) -> Answer {
+    async fn answer(&self, by: &Caller, envelope: &str, _: Encoding) -> Answer {
         Answer {
             status: if envelope == "fault" { 500 } else { 200 },
-            envelope: (envelope != "nothing").then(|| format!("{}: {envelope}", by.name())),
+            envelope: (envelope != "nothing").then(|| format!("{by}: {envelope}")),
         }
     }
 

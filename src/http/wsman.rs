@@ -23,7 +23,7 @@ use super::charset::NoText;
 use super::not_allowed;
 use crate::auth::Admission;
 use crate::auth::AuthError;
-use crate::auth::Principal;
+use crate::auth::Caller;
 use crate::net::Connection;
 use crate::wsman::Answer;
 use crate::wsman::Encoding;
@@ -48,11 +48,11 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
     }
     let late = StatusCode::REQUEST_TIMEOUT;
     match site.door.admit(&connection.auth, authorization).await {
-        Ok(Admission::Admitted(principal, token)) => {
+        Ok(Admission::Admitted(caller, token)) => {
             if connection.settle().is_err() {
                 return body::finish(body, site.limits(), busy()).await;
             }
-            let mut answer = admitted(&site, &principal, &parts.headers, body).await;
+            let mut answer = admitted(&site, &caller, &parts.headers, body).await;
             if let Some(token) = token {
                 challenge(&mut answer, &token);
             }
@@ -63,7 +63,7 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
             challenge(&mut answer, &token);
             body::finish(body, site.limits(), answer).await
         }
-        Err(AuthError::Refused | AuthError::Malformed) => {
+        Err(AuthError::Refused | AuthError::Malformed | AuthError::NoCertificate) => {
             body::finish(body, site.limits(), unauthorized(&site, connection)).await
         }
         Err(AuthError::Forbidden) => {
@@ -93,12 +93,12 @@ pub(super) async fn identify<E: Answering>(site: Arc<Site<E>>, request: Request)
 /// The answer to somebody who may come in.
 async fn admitted<E: Answering>(
     site: &Site<E>,
-    principal: &Principal,
+    caller: &Caller,
     headers: &HeaderMap,
     body: Body,
 ) -> Response {
     match body::keep(body, site.limits().envelope, site.limits().request).await {
-        Ok(body) => in_kind(site, headers, &body, Asking::Principal(principal)).await,
+        Ok(body) => in_kind(site, headers, &body, Asking::Caller(caller)).await,
         // 500, not 408: [MS-WSMV] 3.1.5.2.
         Err(reason) => body::refusal(reason, StatusCode::INTERNAL_SERVER_ERROR),
     }
@@ -129,7 +129,7 @@ async fn anonymous<E: Answering>(
 #[derive(Clone, Copy)]
 enum Asking<'a> {
     /// Somebody who may.
-    Principal(&'a Principal),
+    Caller(&'a Caller),
     /// Somebody who has logged on and may do nothing.
     Forbidden,
 }
@@ -154,7 +154,7 @@ async fn in_kind<E: Answering>(
     match charset::decode(content_type, body) {
         Ok(message) => {
             let answer = match asking {
-                Asking::Principal(by) => {
+                Asking::Caller(by) => {
                     let envelope = &message.text;
                     site.endpoint.answer(by, envelope, message.encoding).await
                 }

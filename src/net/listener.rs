@@ -246,6 +246,7 @@ async fn run(stream: TcpStream, address: SocketAddr, visitor: Visitor, shared: &
     let peer = Peer {
         address,
         channel: Channel::Tls,
+        certificate: None,
     };
     let connection = Arc::new(Connection::new(ConnectionAuth::new(peer), place, begun_at));
     let service = service_fn(|mut request: Request<Incoming>| {

@@ -10,6 +10,7 @@ use crate::soap::Code;
 use crate::soap::Fault;
 use crate::soap::ProviderFault;
 use crate::soap::Subcode;
+use crate::telemetry::counters;
 use crate::xml;
 use crate::xml::ns;
 
@@ -21,6 +22,10 @@ pub(super) fn fault(error: &Error, machine: &str) -> Fault {
     let row = row(error);
     let reason = reason(error);
     let (prefix, namespace, action) = row.family.names();
+    match prefix {
+        Some(prefix) => counters::fault(prefix, row.subcode),
+        None => counters::fault("", row.code.qname()),
+    }
     let subcode = prefix.map(|prefix| Subcode::new(prefix, namespace, row.subcode));
     let mut fault = Fault::new(row.code, subcode, reason);
     action.clone_into(&mut fault.action);
