@@ -29,7 +29,7 @@ pub(super) const SCHEME: &str =
     "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual";
 
 /// Holds when certificates are asked for and log on.
-pub(super) fn is_in_force(access: &AccessSettings) -> bool {
+pub(crate) fn is_in_force(access: &AccessSettings) -> bool {
     access.certificate && access.client_ca_certificates.is_some()
 }
 

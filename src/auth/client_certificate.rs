@@ -18,7 +18,7 @@ use x509_parser::oid_registry::asn1_rs::oid;
 pub(crate) struct ClientCertificate {
     names: Vec<String>,
     thumbprint: Thumbprint,
-    issuer: Thumbprint,
+    issuers: Vec<Thumbprint>,
     not_after: SystemTime,
     authorities: PathBuf,
 }
@@ -29,16 +29,20 @@ pub(crate) struct ClientCertificate {
 pub(crate) struct Thumbprint([u8; 20]);
 
 impl ClientCertificate {
-    /// Reads the certificate `own`, which the certificate `issuer` has signed;
-    /// both are DER, and were verified against the authorities in the file
-    /// `authorities`. Nothing if it is no X.509.
-    pub(crate) fn read(own: &[u8], issuer: &[u8], authorities: &Path) -> Option<Self> {
+    /// Reads the certificate `own`, which each of `issuers` has signed (an
+    /// authority can have several certificates for one key). All are DER, and
+    /// were verified against the authorities in the file `authorities`.
+    /// Nothing if `own` is no X.509.
+    pub(crate) fn read(own: &[u8], issuers: &[&[u8]], authorities: &Path) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(own).ok()?;
         let not_after = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
         Some(Self {
             names: names(&parsed),
             thumbprint: Thumbprint::of(own),
-            issuer: Thumbprint::of(issuer),
+            issuers: issuers
+                .iter()
+                .map(|issuer| Thumbprint::of(issuer))
+                .collect(),
             not_after: SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(not_after))?,
             authorities: authorities.to_owned(),
         })
@@ -54,9 +58,9 @@ impl ClientCertificate {
         self.thumbprint
     }
 
-    /// The thumbprint of the certificate that has signed it.
-    pub(super) fn issuer(&self) -> Thumbprint {
-        self.issuer
+    /// The thumbprints of the certificates that have signed it.
+    pub(super) fn issuers(&self) -> &[Thumbprint] {
+        &self.issuers
     }
 
     /// The last instant at which it is valid.
@@ -183,7 +187,7 @@ pub(super) mod tests {
     /// A certificate of `common`, whose issuer is known by `issuer`.
     pub(in crate::auth) fn certificate(common: &str, issuer: &[u8]) -> ClientCertificate {
         let own = der(common, Vec::new());
-        ClientCertificate::read(&own, issuer, Path::new(AUTHORITIES)).expect("X.509")
+        ClientCertificate::read(&own, &[issuer], Path::new(AUTHORITIES)).expect("X.509")
     }
 
     #[test]
@@ -204,7 +208,8 @@ pub(super) mod tests {
                 SanType::URI(text("http://alice")),
             ],
         );
-        let read = ClientCertificate::read(&own, b"issuer", Path::new("/x")).expect("X.509");
+        let read =
+            ClientCertificate::read(&own, &[b"one", b"two"], Path::new("/x")).expect("X.509");
         assert_eq!(
             read.names(),
             [
@@ -215,7 +220,10 @@ pub(super) mod tests {
             ]
         );
         assert_eq!(read.thumbprint(), Thumbprint::of(&own));
-        assert_eq!(read.issuer(), Thumbprint::of(b"issuer"));
+        assert_eq!(
+            read.issuers(),
+            [Thumbprint::of(b"one"), Thumbprint::of(b"two")]
+        );
     }
 
     #[test]
@@ -259,12 +267,12 @@ pub(super) mod tests {
             at in any::<proptest::sample::Index>(),
             octet in any::<u8>(),
         ) {
-            let _ = ClientCertificate::read(&octets, b"", Path::new("/x"));
+            let _ = ClientCertificate::read(&octets, &[], Path::new("/x"));
             let _ = principal_name(&octets);
             let mut near = der("alice", vec![SanType::DnsName(text("a.b"))]);
             let at = at.index(near.len());
             near[at] = octet;
-            let _ = ClientCertificate::read(&near, b"", Path::new("/x"));
+            let _ = ClientCertificate::read(&near, &[], Path::new("/x"));
         }
 
         #[test]

@@ -37,7 +37,10 @@ pub(super) fn candidates(
     let mut found: Vec<_> = mappings
         .iter()
         .filter(|mapping| mapping.enabled)
-        .filter(|mapping| Thumbprint::parse(&mapping.issuer) == Some(certificate.issuer()))
+        .filter(|mapping| {
+            Thumbprint::parse(&mapping.issuer)
+                .is_some_and(|issuer| certificate.issuers().contains(&issuer))
+        })
         .filter(|mapping| meets(&mapping.subject, certificate.names()))
         .map(|mapping| {
             let subject = mapping.subject.strip_prefix('*');

@@ -35,6 +35,7 @@ use crate::config::AccessSettings;
 use crate::config::Settings;
 
 pub(crate) use caller::Caller;
+pub(crate) use certificate::is_in_force as takes_certificates;
 pub(crate) use client_certificate::ClientCertificate;
 pub(crate) use connection::ConnectionAuth;
 pub(crate) use door::Admission;
