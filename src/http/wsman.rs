@@ -38,11 +38,7 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
     let Some(connection) = connection(&parts) else {
         return bare(StatusCode::INTERNAL_SERVER_ERROR);
     };
-    let authorization = parts
-        .headers
-        .get(header::AUTHORIZATION)
-        // What is no ASCII is no log-on of any scheme.
-        .map(|value| value.to_str().unwrap_or_default());
+    let authorization = authorization(&parts.headers);
     if authorization.is_none() && is_unauthenticated_identify(&parts.headers) {
         return anonymous(&site, connection, &parts.headers, body).await;
     }
@@ -185,8 +181,16 @@ fn encoded(answer: Answer, encoding: Encoding, content_type: HeaderValue) -> Res
     response
 }
 
+/// The value of `Authorization`, if there is one.
+pub(super) fn authorization(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get(header::AUTHORIZATION)
+        // What is no ASCII is no log-on of any scheme.
+        .map(|value| value.to_str().unwrap_or_default())
+}
+
 /// 401, with what this connection can log on by.
-fn unauthorized<E>(site: &Site<E>, connection: &Connection) -> Response {
+pub(super) fn unauthorized<E>(site: &Site<E>, connection: &Connection) -> Response {
     let mut answer = bare(StatusCode::UNAUTHORIZED);
     for challenge in site.door.challenges(connection.auth.peer()) {
         let challenge = HeaderValue::from_static(challenge);
@@ -198,7 +202,7 @@ fn unauthorized<E>(site: &Site<E>, connection: &Connection) -> Response {
 }
 
 /// Adds a token of the log-on.
-fn challenge(answer: &mut Response, token: &str) {
+pub(super) fn challenge(answer: &mut Response, token: &str) {
     let Ok(token) = HeaderValue::from_str(token) else {
         error!("A log-on token is no header text");
         return;
@@ -207,7 +211,7 @@ fn challenge(answer: &mut Response, token: &str) {
 }
 
 /// 503: the same again a little later may work.
-fn busy() -> Response {
+pub(super) fn busy() -> Response {
     let mut answer = bare(StatusCode::SERVICE_UNAVAILABLE);
     answer
         .headers_mut()
@@ -224,7 +228,7 @@ fn is_unauthenticated_identify(headers: &HeaderMap) -> bool {
 }
 
 /// The connection, which the listener puts into every request.
-fn connection(parts: &Parts) -> Option<&Connection> {
+pub(super) fn connection(parts: &Parts) -> Option<&Connection> {
     let connection = parts.extensions.get::<Arc<Connection>>();
     if connection.is_none() {
         error!("A request came without its connection");

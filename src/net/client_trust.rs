@@ -136,7 +136,10 @@ impl Authorities {
                 Some(&is_signed_by_authority),
             )
             .map_err(Unverified::Path)?;
-        let intermediate = path.intermediate_certificates().next().map(|one| one.der());
+        let intermediate = path
+            .intermediate_certificates()
+            .next()
+            .map(webpki::Cert::der);
         let issuers: Vec<&[u8]> = match &intermediate {
             Some(one) => vec![one],
             None => self.of_anchor(path.anchor()).map(AsRef::as_ref).collect(),

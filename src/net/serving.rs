@@ -125,7 +125,7 @@ async fn run(stream: TcpStream, address: SocketAddr, visitor: Visitor, shared: &
         return;
     }
     let acceptor = shared.acceptors.under(&settings.get().access);
-    let stream = match timeout_at(logon_until, acceptor.acceptor.accept(stream)).await {
+    let stream = match timeout_at(logon_until, acceptor.handshake.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             debug!(%address, %error, "TLS handshake failed");
@@ -188,7 +188,7 @@ async fn run(stream: TcpStream, address: SocketAddr, visitor: Visitor, shared: &
                         serving.as_mut().graceful_shutdown();
                         due.as_mut().reset(now + GOODBYE);
                     }
-                    Due::At(instant) => due.as_mut().reset(instant),
+                    Due::At(instant) => due.as_mut().reset(instant.min(now + LOOK_AGAIN)),
                 }
             }
             () = &mut stopped, if !is_closing => {
@@ -225,6 +225,9 @@ const MAX_HEAD: usize = 96 * 1_024;
 
 /// How long nothing is accepted when there is no room for more.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How soon it is seen that the times have been changed.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// How long TLS may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);

@@ -47,7 +47,7 @@ pub(super) struct Acceptors {
 
 /// What takes connections.
 pub(super) struct Acceptor {
-    pub(super) acceptor: TlsAcceptor,
+    pub(super) handshake: TlsAcceptor,
     /// Whose client certificates are believed; without, none is asked for.
     pub(super) authorities: Option<Authorities>,
     /// What the settings name, though it may not be readable.
@@ -228,7 +228,7 @@ impl Acceptor {
                 source,
             })?;
         Ok(Self {
-            acceptor: TlsAcceptor::from(Arc::new(config)),
+            handshake: TlsAcceptor::from(Arc::new(config)),
             authorities: Some(authorities),
             wanted: wanted.map(Path::to_owned),
         })
@@ -236,7 +236,7 @@ impl Acceptor {
 
     fn plain(tls: &Tls, wanted: Option<&Path>) -> Self {
         Self {
-            acceptor: TlsAcceptor::from(Arc::clone(&tls.plain)),
+            handshake: TlsAcceptor::from(Arc::clone(&tls.plain)),
             authorities: None,
             wanted: wanted.map(Path::to_owned),
         }

@@ -50,6 +50,10 @@ pub(crate) enum Limit {
     AnswerSize,
     /// An answer to Pull ended before `MaxElements`, or what the client asked
     /// for was more than `MaxBatchItems`.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for the batches of enumerations")
+    )]
     Batch,
 }
 
