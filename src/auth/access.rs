@@ -31,7 +31,8 @@ impl Access {
         Self { allowed }
     }
 
-    /// Somebody proved, if a list has one of his accounts.
+    /// Somebody proved, if a list has him; the holder of a certificate, if it
+    /// has him at any resource.
     pub(super) fn caller(&self, who: Proved) -> Option<Caller> {
         match who {
             Proved::Account(account) => self.principal(&account).map(Caller::everywhere),
@@ -43,8 +44,8 @@ impl Access {
                     .into_iter()
                     .map(|candidate| candidate.with(|user| self.principal(&user)))
                     .collect();
-                let is_anybody = candidates.iter().any(|one| one.user.is_some());
-                is_anybody.then(|| Caller::mapped(certificate, candidates))
+                let caller = Caller::mapped(certificate, candidates);
+                caller.is_anybody().then_some(caller)
             }
         }
     }

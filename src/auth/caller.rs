@@ -66,6 +66,17 @@ impl Caller {
         }
     }
 
+    /// Holds when there is a resource at which he is somebody.
+    pub(super) fn is_anybody(&self) -> bool {
+        match &self.0 {
+            Kind::Everywhere(_) => true,
+            Kind::Mapped { candidates, .. } => candidates.iter().any(|one| {
+                let chosen = mapping::choose(candidates, one.uri());
+                chosen.is_some_and(|chosen| chosen.user.is_some())
+            }),
+        }
+    }
+
     /// Whose jobs he may touch, at the most.
     pub(super) fn scope(&self) -> Scope {
         match &self.0 {

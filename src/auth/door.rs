@@ -466,7 +466,11 @@ mod tests {
         let bench = bench(with_certificates(vec![
             mapping("bob", "nobody"),
             mapping("*root", "root"),
+            mapping("tied", "root"),
+            mapping("*tied", "root"),
         ]));
+        let tied = who(&bench, &certified("tied"), None).await;
+        assert_eq!(tied, Err(AuthError::Forbidden));
         let own = certified("bob");
         for _ in 0..2 {
             assert_eq!(who(&bench, &own, None).await, Err(AuthError::Forbidden));

@@ -75,6 +75,11 @@ pub(super) fn choose<'c, T>(
 }
 
 impl<T> Candidate<T> {
+    /// A resource that it fits.
+    pub(super) fn uri(&self) -> &str {
+        &self.uri.text
+    }
+
     /// The same for somebody else.
     pub(super) fn with<U>(self, user: impl FnOnce(T) -> U) -> Candidate<U> {
         Candidate {

@@ -6,6 +6,7 @@ import http.client
 import ssl
 import subprocess
 import tempfile
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import ClassVar
 
@@ -125,13 +126,15 @@ class Certificates(WithCertificates):
 
     def test_pypsrp_logs_on_by_its_certificate(self) -> None:
         alice = self.pypsrp(self.authority.issue("alice@example.org"))
-        self.assertIsNotNone(alice.enumerate(JOB).find(f"{{{N}}}EnumerationContext"))
+        body = ET.Element(f"{{{N}}}Enumerate")
+        answer = alice.enumerate(JOB, body)
+        self.assertIsNotNone(answer.find(f".//{{{N}}}EnumerationContext"))
         unmapped = self.pypsrp(self.authority.issue("nobody"))
         with self.assertRaises(WSManFaultError) as fault:
-            unmapped.enumerate(JOB)
+            unmapped.enumerate(JOB, body)
         self.assertEqual(fault.exception.code, 5)
         with self.assertRaises(AuthenticationError):
-            self.pypsrp(self.other.issue("alice@example.org")).enumerate(JOB)
+            self.pypsrp(self.other.issue("alice@example.org")).enumerate(JOB, body)
 
     def test_curl_logs_on_with_and_without_the_scheme(self) -> None:
         shown = self.authority.issue("alice@example.org")
