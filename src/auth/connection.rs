@@ -62,14 +62,14 @@ impl ConnectionAuth {
         &self.peer
     }
 
-    /// Who has logged on to the connection itself, if anybody did (by
-    /// `scheme`, if one is given), and if it still holds under the settings
-    /// `now`.
+    /// Who has logged on to the connection itself, and by which scheme, if
+    /// anybody did (by `scheme`, if one is given), and if it still holds under
+    /// the settings `now`.
     pub(super) fn caller(
         &self,
         scheme: Option<&str>,
         now: &Arc<Settings>,
-    ) -> Option<Result<Caller, AuthError>> {
+    ) -> Option<(&'static str, Result<Caller, AuthError>)> {
         match &*self.lock() {
             State::Established {
                 scheme: own,
@@ -84,7 +84,8 @@ impl ConnectionAuth {
                     }
                     None => true,
                 };
-                (holds && scheme.is_none_or(|scheme| scheme == *own)).then(|| caller.clone())
+                (holds && scheme.is_none_or(|scheme| scheme == *own))
+                    .then(|| (*own, caller.clone()))
             }
             State::Nobody | State::Underway { .. } => None,
         }
