@@ -47,6 +47,9 @@ pub(super) enum Unverified {
     /// clients.
     #[error(transparent)]
     Path(webpki::Error),
+    /// More certificates than any client has: each costs checks of signatures.
+    #[error("the chain of certificates is too long")]
+    TooLong,
     /// It is none, or cannot be read.
     #[error("the certificate cannot be read")]
     Unreadable,
@@ -115,6 +118,9 @@ impl Authorities {
         now: UnixTime,
     ) -> Result<ClientCertificate, Unverified> {
         let (own, others) = chain.split_first().ok_or(Unverified::Unreadable)?;
+        if others.len() > MAX_INTERMEDIATES {
+            return Err(Unverified::TooLong);
+        }
         let end = EndEntityCert::try_from(own).map_err(Unverified::Path)?;
         let is_signed_by_authority = |path: &VerifiedPath<'_>| {
             // A certificate that is trusted for itself may sign no other one.
@@ -217,6 +223,9 @@ impl ClientCertVerifier for Question {
         self.algorithms.supported_schemes()
     }
 }
+
+/// Certificates that a client may show beside his own.
+const MAX_INTERMEDIATES: usize = 8;
 
 #[cfg(test)]
 mod tests;

@@ -131,6 +131,10 @@ fn a_certificate_that_is_not_good_is_refused() {
         let refused = verify(&authorities, &[&certificate]);
         assert!(refused.is_err(), "{name}");
     }
+    let good = holder(|_| {}, &root_key);
+    let refused = verify(&authorities, &[&good; MAX_INTERMEDIATES + 2]);
+    assert!(matches!(refused, Err(Unverified::TooLong)));
+    assert!(verify(&authorities, &[&good; MAX_INTERMEDIATES + 1]).is_ok());
     let refused = authorities.verify(&[], UnixTime::now());
     assert!(matches!(refused, Err(Unverified::Unreadable)));
     let any = holder(|own| own.extended_key_usages = Vec::new(), &root_key);
