@@ -98,8 +98,8 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let endpoint = Endpoint::new(&current, catalog, vec![Arc::new(jobs)]).map_err(Refusal)?;
     let door = Arc::new(Door::new(users, &current));
     let stop_timeout = Duration::from_secs(settings.service.stop_timeout_s);
-    let is_healthy = move || store.count(None).is_ok();
-    let router = http::router(Arc::new(endpoint), door, &current, is_healthy);
+    let jobs = move || store.count(None).ok();
+    let router = http::router(Arc::new(endpoint), door, &current, jobs);
 
     warn_of_nobody(&settings);
     for address in listener.addresses() {
@@ -209,6 +209,7 @@ impl Places {
         ];
         paths.extend(service.certificate.clone());
         paths.extend(service.private_key.clone());
+        paths.extend(settings.access.client_ca_certificates.clone());
         paths.extend(settings.transfer.client_certificates.clone());
         paths.extend(settings.transfer.ca_certificates.clone());
         paths

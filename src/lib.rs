@@ -188,6 +188,24 @@
 //!   own jobs; above that it is evaluated job by job.
 //! - **A generated certificate** is ECDSA P-256, valid for 820 days: rustls has no
 //!   RSA key exchange for old clients anyway, and the handshake is cheaper.
+//! - **A client certificate that is not good** (another authority, expired, not
+//!   for clients) leaves the connection as it would be without, so that Basic
+//!   works; the audit log has a line. One that is good, but stands for nobody,
+//!   is `AccessDenied`.
+//! - **A certificate needs no header**; its scheme is taken, but not offered in a
+//!   401, since HTTP allows no such name. A proof by certificate holds as long as
+//!   the settings do under which it was found, and not beyond its own end.
+//! - **Certificate mappings**: the length of a pattern is that without its `*`; two
+//!   that are equally long deny. ASCII letters are compared without case, others
+//!   as they are. URI patterns are applied when the request has been read; where
+//!   there is no resource (`/metrics`) only `*` fits.
+//! - **Changed settings** count from the next request, connection or log-on on. A
+//!   smaller limit closes nothing. The accounts in `access` stay those of the
+//!   start, and so does the number of log-ons that wait.
+//! - **An address that stands in the way** of a new one on its port (`127.0.0.1` of
+//!   `0.0.0.0`) is closed before the new one is bound, and opened again when that
+//!   fails.
+//! - **`/metrics`** is for administrators only.
 //! - **XML is taken apart by a scanner of our own** (`xml/scan.rs` has the figures);
 //!   quick-xml is its referee in the tests.
 //!

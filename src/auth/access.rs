@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::Caller;
 use super::Principal;
+use super::Proved;
 use super::Scope;
 use crate::config::AccessSettings;
 
@@ -29,8 +31,27 @@ impl Access {
         Self { allowed }
     }
 
+    /// Somebody proved, if a list has him; the holder of a certificate, if it
+    /// has him at any resource.
+    pub(super) fn caller(&self, who: Proved) -> Option<Caller> {
+        match who {
+            Proved::Account(account) => self.principal(&account).map(Caller::everywhere),
+            Proved::Certificate {
+                certificate,
+                candidates,
+            } => {
+                let candidates: Vec<_> = candidates
+                    .into_iter()
+                    .map(|candidate| candidate.with(|user| self.principal(&user)))
+                    .collect();
+                let caller = Caller::mapped(certificate, candidates);
+                caller.is_anybody().then_some(caller)
+            }
+        }
+    }
+
     /// The principal of a proved account, if a list has it.
-    pub(super) fn principal(&self, account: &str) -> Option<Principal> {
+    fn principal(&self, account: &str) -> Option<Principal> {
         self.allowed.get(account).cloned()
     }
 }
@@ -51,6 +72,7 @@ mod tests {
         let access = Access::new(&AccessSettings {
             users: vec!["alice".to_owned(), "carol".to_owned()],
             administrators: vec!["bob".to_owned(), "carol".to_owned()],
+            ..AccessSettings::default()
         });
         let scope = |name| access.principal(name).map(|principal| principal.scope());
         assert_eq!(scope("alice"), Some(Scope::Own));

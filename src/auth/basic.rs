@@ -30,11 +30,14 @@ use super::LoggedOn;
 use super::Mechanism;
 use super::Offered;
 use super::Proof;
+use super::Proved;
 use super::Step;
 use super::Stepping;
 use super::Users;
 use super::credentials::Credentials;
 use super::users::Accounts;
+use crate::telemetry::counters::Counter;
+use crate::telemetry::counters::Limit;
 
 /// Checks passwords against the user file.
 pub(super) struct Basic {
@@ -111,8 +114,9 @@ impl Basic {
         let basic = Arc::new(self);
         Mechanism {
             scheme: "Basic",
-            challenge: "Basic realm=\"WSMAN\"",
+            challenge: Some("Basic realm=\"WSMAN\""),
             offered: Offered::OverTls,
+            is_in_force: |access| access.basic,
             start: Box::new(move |_| Box::new(Attempt::new(&basic))),
         }
     }
@@ -208,9 +212,10 @@ impl Basic {
         if let Some(verdict) = underway.get(&mac) {
             return Ok(verdict.clone());
         }
-        let place = Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| AuthError::Busy)?;
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+            Counter::Refused(Limit::WaitingLogOns).bump();
+            AuthError::Busy
+        })?;
         let (sender, verdict) = watch::channel(None);
         underway.insert(mac, verdict.clone());
         drop(underway);
@@ -279,7 +284,7 @@ impl Acceptor for Attempt {
             }
             let (account, proof) = logged_on?;
             Ok(Step::Done(LoggedOn {
-                account,
+                who: Proved::Account(account),
                 token: None,
                 holds: Holds::Request,
                 proof,

@@ -1,12 +1,16 @@
 //! What one connection has reached in logging on.
 
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::time::SystemTime;
 
 use super::Acceptor;
+use super::AuthError;
+use super::Caller;
 use super::Peer;
-use super::Principal;
 use super::Seal;
+use crate::config::Settings;
 
 /// The security context of one TCP connection; nothing of it outlives the
 /// connection, and no other connection sees it.
@@ -28,10 +32,16 @@ pub(super) enum State {
         /// The attempt.
         acceptor: Box<dyn Acceptor>,
     },
-    /// Somebody has, and stays so until the connection ends.
+    /// Somebody has.
     Established {
-        /// Who.
-        principal: Principal,
+        /// By which mechanism.
+        scheme: &'static str,
+        /// Who; an error if he may do nothing.
+        caller: Result<Caller, AuthError>,
+        /// He must prove himself again when other settings are in force, and
+        /// from then on; without, he stays who he is until the connection
+        /// ends.
+        under: Option<(Arc<Settings>, SystemTime)>,
         /// What protects the messages, if anything but TLS does.
         #[expect(dead_code, reason = "for log-on with several legs: NTLM, Kerberos")]
         seal: Option<Box<dyn Seal>>,
@@ -52,10 +62,31 @@ impl ConnectionAuth {
         &self.peer
     }
 
-    /// Who has logged on to the connection itself, if anybody.
-    pub(super) fn principal(&self) -> Option<Principal> {
+    /// Who has logged on to the connection itself, and by which scheme, if
+    /// anybody did (by `scheme`, if one is given), and if it still holds under
+    /// the settings `now`.
+    pub(super) fn caller(
+        &self,
+        scheme: Option<&str>,
+        now: &Arc<Settings>,
+    ) -> Option<(&'static str, Result<Caller, AuthError>)> {
         match &*self.lock() {
-            State::Established { principal, .. } => Some(principal.clone()),
+            State::Established {
+                scheme: own,
+                caller,
+                under,
+                ..
+            } => {
+                let holds = match under {
+                    // They are kept here, so no others are at their address.
+                    Some((settings, until)) => {
+                        Arc::ptr_eq(settings, now) && SystemTime::now() <= *until
+                    }
+                    None => true,
+                };
+                (holds && scheme.is_none_or(|scheme| scheme == *own))
+                    .then(|| (*own, caller.clone()))
+            }
             State::Nobody | State::Underway { .. } => None,
         }
     }

@@ -6,34 +6,40 @@ use tracing::debug;
 use tracing::info;
 use tracing::warn;
 
+use super::AUDIT;
 use super::AuthError;
+use super::Caller;
 use super::Channel;
 use super::ConnectionAuth;
 use super::Holds;
 use super::Mechanism;
 use super::Offered;
 use super::Peer;
-use super::Principal;
 use super::Proof;
 use super::Step;
 use super::Users;
 use super::access::Access;
 use super::basic::Basic;
+use super::certificate;
 use super::connection::State;
+use crate::config::AccessSettings;
 use crate::config::Current;
+use crate::telemetry::counters::Counter;
 
 /// Where every request must pass.
 #[derive(Debug)]
 pub(crate) struct Door {
     mechanisms: Vec<Mechanism>,
     access: Access,
+    /// The ways to log on follow them at run time; the lists do not.
+    settings: Arc<Current>,
 }
 
 /// What the door says to a request.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Admission {
     /// Come in. The token, if there is one, goes back in `WWW-Authenticate`.
-    Admitted(Principal, Option<String>),
+    Admitted(Caller, Option<String>),
     /// The log-on goes on: 401 with this challenge and no other.
     Continue(String),
 }
@@ -44,23 +50,27 @@ impl Door {
         let now = settings.get();
         let basic = Basic::new(users, now.wsman.max_waiting_logons);
         Self {
-            mechanisms: vec![basic.mechanism()],
+            mechanisms: vec![
+                basic.mechanism(),
+                certificate::mechanism(Arc::clone(settings)),
+            ],
             access: Access::new(&now.access),
+            settings: Arc::clone(settings),
         }
     }
 
     /// What a 401 to `peer` offers, one header each.
     pub(crate) fn challenges(&self, peer: &Peer) -> impl Iterator<Item = &'static str> {
-        let channel = peer.channel.clone();
+        let (channel, now) = (peer.channel.clone(), self.settings.get());
         self.mechanisms
             .iter()
-            .filter(move |mechanism| mechanism.is_for(&channel))
-            .map(|mechanism| mechanism.challenge)
+            .filter(move |mechanism| mechanism.is_for(&channel, &now.access))
+            .filter_map(|mechanism| mechanism.challenge)
     }
 
     /// Lets a request in that came over `connection` with this value of the
     /// `Authorization` header. Without one, whoever has logged on to the
-    /// connection comes in again.
+    /// connection comes in again, or logs on by its certificate.
     ///
     /// When the future is dropped, a log-on of several legs has failed; the
     /// connection is gone then anyway.
@@ -73,24 +83,33 @@ impl Door {
         connection: &ConnectionAuth,
         authorization: Option<&str>,
     ) -> Result<Admission, AuthError> {
-        let Some(authorization) = authorization else {
-            return match connection.principal() {
-                Some(principal) => Ok(Admission::Admitted(principal, None)),
-                None => Err(AuthError::Refused),
-            };
+        let now = self.settings.get();
+        let peer = connection.peer();
+        let (scheme, token) = match authorization {
+            Some(text) => text.split_once(' ').unwrap_or((text, "")),
+            None => (certificate::SCHEME, ""),
         };
-        let (scheme, token) = authorization.split_once(' ').unwrap_or((authorization, ""));
-        let Some(mechanism) = self.mechanisms.iter().find(|mechanism| {
-            mechanism.scheme.eq_ignore_ascii_case(scheme)
-                && mechanism.is_for(&connection.peer().channel)
-        }) else {
+        let is_by_certificate = scheme.eq_ignore_ascii_case(certificate::SCHEME);
+        if is_by_certificate {
+            // A header that announces a certificate means no other log-on.
+            let wanted = authorization.and(Some(certificate::SCHEME));
+            if let Some((scheme, caller)) = connection.caller(wanted, &now)
+                && self.mechanism(scheme, peer, &now.access).is_some()
+            {
+                return caller.map(|caller| Admission::Admitted(caller, None));
+            }
+            if authorization.is_none() && peer.certificate.is_none() {
+                return Err(AuthError::Refused);
+            }
+        }
+        let Some(mechanism) = self.mechanism(scheme, peer, &now.access) else {
             return Err(AuthError::Refused);
         };
         let mut acceptor = connection
             .take_attempt(mechanism.scheme)
-            .unwrap_or_else(|| (mechanism.start)(connection.peer()));
+            .unwrap_or_else(|| (mechanism.start)(peer));
         let step = acceptor.step(token.trim_matches(' ')).await;
-        let address = connection.peer().address;
+        let address = peer.address;
         let done = match step {
             Ok(Step::Continue(token)) => {
                 connection.set(State::Underway {
@@ -105,6 +124,7 @@ impl Door {
                 let account = acceptor.claimed();
                 // What costs the client nothing must not fill the log.
                 if error == AuthError::Refused {
+                    Counter::LogOnRefused.bump();
                     let scheme = mechanism.scheme;
                     warn!(target: AUDIT, %address, scheme, account, "Log-on refused");
                 } else {
@@ -113,51 +133,79 @@ impl Door {
                 return Err(error);
             }
         };
-        let Some(principal) = self.access.principal(&done.account) else {
+        // A fresh proof may have taken its time: the mechanism can have been
+        // switched off since.
+        if done.proof == Proof::Fresh
+            && !mechanism.is_for(&peer.channel, &self.settings.get().access)
+        {
             connection.set(State::Nobody);
-            if done.proof == Proof::Fresh {
-                let account = &*done.account;
-                warn!(target: AUDIT, %address, account, "Account in no list of [access]");
-            }
-            return Err(AuthError::Forbidden);
-        };
-        if done.proof == Proof::Fresh {
-            info!(
-                target: AUDIT,
-                %address,
-                scheme = mechanism.scheme,
-                account = %done.account,
-                scope = ?principal.scope(),
-                "Logged on"
-            );
+            return Err(AuthError::Refused);
         }
-        if let Holds::Connection(seal) = done.holds {
-            connection.set(State::Established {
-                principal: principal.clone(),
-                seal,
-            });
+        let fresh = (done.proof == Proof::Fresh).then(|| done.who.to_string());
+        let caller = self.access.caller(done.who).ok_or(AuthError::Forbidden);
+        match (&caller, fresh) {
+            (Ok(caller), Some(who)) => {
+                Counter::LoggedOn.bump();
+                let (scheme, scope) = (mechanism.scheme, caller.scope());
+                info!(target: AUDIT, %address, scheme, account = %caller, who, ?scope, "Logged on");
+            }
+            (Err(_), Some(who)) => {
+                warn!(target: AUDIT, %address, who, "Logged on, but in no list of [access]");
+            }
+            (Ok(_) | Err(_), None) => {}
+        }
+        let established = |under, seal| State::Established {
+            scheme: mechanism.scheme,
+            caller: caller.clone(),
+            under,
+            seal,
+        };
+        match done.holds {
+            Holds::Settings { settings, until } => {
+                connection.set(established(Some((settings, until)), None));
+            }
+            Holds::Connection(seal) if caller.is_ok() => connection.set(established(None, seal)),
+            Holds::Request if caller.is_ok() => {}
+            Holds::Request | Holds::Connection(_) => connection.set(State::Nobody),
         }
         let token = done
             .token
             .map(|token| format!("{} {token}", mechanism.scheme));
-        Ok(Admission::Admitted(principal, token))
+        caller.map(|caller| Admission::Admitted(caller, token))
+    }
+
+    /// The mechanism of a scheme, if it is taken from `peer`.
+    fn mechanism(&self, scheme: &str, peer: &Peer, access: &AccessSettings) -> Option<&Mechanism> {
+        self.mechanisms.iter().find(|mechanism| {
+            mechanism.scheme.eq_ignore_ascii_case(scheme) && mechanism.is_for(&peer.channel, access)
+        })
     }
 
     /// A door with the mechanisms of a test, and one account that may come in.
     #[cfg(test)]
     pub(super) fn for_test(mechanisms: Vec<Mechanism>, account: &str) -> Self {
+        let access = AccessSettings {
+            users: vec![account.to_owned()],
+            ..AccessSettings::default()
+        };
         Self {
             mechanisms,
-            access: Access::new(&crate::config::AccessSettings {
-                users: vec![account.to_owned()],
-                administrators: Vec::new(),
-            }),
+            access: Access::new(&access),
+            settings: Arc::new(Current::new(crate::config::Settings {
+                access,
+                ..crate::config::Settings::default()
+            })),
         }
     }
 }
 
 impl Mechanism {
-    fn is_for(&self, channel: &Channel) -> bool {
+    /// Holds when it is offered, and taken, on such a connection.
+    fn is_for(&self, channel: &Channel, access: &AccessSettings) -> bool {
+        (self.is_in_force)(access) && self.is_over(channel)
+    }
+
+    fn is_over(&self, channel: &Channel) -> bool {
         match self.offered {
             Offered::Always => true,
             Offered::OverTls => *channel == Channel::Tls,
@@ -165,152 +213,5 @@ impl Mechanism {
     }
 }
 
-/// Log lines about who came in, and who did not.
-const AUDIT: &str = "bitsd::audit";
-
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-    use std::net::SocketAddr;
-
-    use super::super::Acceptor;
-    use super::super::LoggedOn;
-    use super::super::Seal;
-    use super::super::SealError;
-    use super::super::Sealed;
-    use super::super::Stepping;
-    use super::*;
-    use crate::config::AccessSettings;
-    use crate::config::Settings;
-
-    /// A mechanism of two legs, as NTLM is: `one`, then `two`.
-    struct TwoLegs {
-        has_begun: bool,
-    }
-
-    struct NoSeal;
-
-    impl Seal for NoSeal {
-        fn seal(&mut self, plain: &[u8]) -> Result<Sealed, SealError> {
-            Ok(Sealed {
-                signature: Vec::new(),
-                octets: plain.to_vec(),
-            })
-        }
-
-        fn open(&mut self, sealed: &Sealed) -> Result<Vec<u8>, SealError> {
-            Ok(sealed.octets.clone())
-        }
-    }
-
-    impl Acceptor for TwoLegs {
-        fn step<'a>(&'a mut self, token: &'a str) -> Stepping<'a> {
-            Box::pin(async move {
-                match (token, std::mem::replace(&mut self.has_begun, true)) {
-                    ("one", false) => Ok(Step::Continue("prove-it".to_owned())),
-                    ("two", true) => Ok(Step::Done(LoggedOn {
-                        account: Arc::from("alice"),
-                        token: Some("welcome".to_owned()),
-                        holds: Holds::Connection(Some(Box::new(NoSeal))),
-                        proof: Proof::Fresh,
-                    })),
-                    _ => Err(AuthError::Refused),
-                }
-            })
-        }
-
-        fn claimed(&self) -> Option<&str> {
-            None
-        }
-    }
-
-    fn door(account: &str) -> Door {
-        let two_legs = Mechanism {
-            scheme: "Two",
-            challenge: "Two",
-            offered: Offered::Always,
-            start: Box::new(|_| Box::new(TwoLegs { has_begun: false })),
-        };
-        Door::for_test(vec![two_legs], account)
-    }
-
-    fn connection(channel: Channel) -> ConnectionAuth {
-        ConnectionAuth::new(Peer {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
-            channel,
-        })
-    }
-
-    #[tokio::test]
-    async fn a_context_belongs_to_its_connection() {
-        let door = door("alice");
-        let (own, other) = (connection(Channel::Plain), connection(Channel::Plain));
-        let alice = Principal::for_test("alice", super::super::Scope::Own);
-        assert_eq!(door.admit(&own, None).await, Err(AuthError::Refused));
-        let leg = door.admit(&own, Some("two one")).await;
-        assert_eq!(leg, Ok(Admission::Continue("Two prove-it".to_owned())));
-        assert_eq!(
-            door.admit(&other, Some("Two two")).await,
-            Err(AuthError::Refused)
-        );
-        let leg = door.admit(&own, Some("Two  two")).await;
-        let token = Some("Two welcome".to_owned());
-        assert_eq!(leg, Ok(Admission::Admitted(alice.clone(), token)));
-        assert_eq!(
-            door.admit(&own, None).await,
-            Ok(Admission::Admitted(alice, None))
-        );
-        assert_eq!(door.admit(&other, None).await, Err(AuthError::Refused));
-    }
-
-    #[tokio::test]
-    async fn a_failed_leg_ends_the_attempt() {
-        let door = door("alice");
-        let own = connection(Channel::Plain);
-        assert!(door.admit(&own, Some("Two one")).await.is_ok());
-        assert_eq!(
-            door.admit(&own, Some("Two x")).await,
-            Err(AuthError::Refused)
-        );
-        assert_eq!(
-            door.admit(&own, Some("Two two")).await,
-            Err(AuthError::Refused)
-        );
-    }
-
-    #[tokio::test]
-    async fn an_account_in_no_list_is_forbidden() {
-        let door = door("bob");
-        let own = connection(Channel::Plain);
-        assert!(door.admit(&own, Some("Two one")).await.is_ok());
-        assert_eq!(
-            door.admit(&own, Some("Two two")).await,
-            Err(AuthError::Forbidden)
-        );
-        assert_eq!(door.admit(&own, None).await, Err(AuthError::Refused));
-    }
-
-    #[tokio::test]
-    async fn basic_is_neither_offered_nor_taken_without_tls() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let users = Arc::new(Users::open(&folder.path().join("users")).expect("opened"));
-        users.add("alice", "x").expect("added");
-        let access = AccessSettings {
-            users: vec!["alice".to_owned()],
-            administrators: Vec::new(),
-        };
-        let settings = Settings {
-            access,
-            ..Settings::default()
-        };
-        let door = Door::new(users, &Arc::new(Current::new(settings)));
-        let (plain, tls) = (connection(Channel::Plain), connection(Channel::Tls));
-        assert_eq!(door.challenges(plain.peer()).count(), 0);
-        assert!(door.challenges(tls.peer()).eq(["Basic realm=\"WSMAN\""]));
-        let token = Some("Basic YWxpY2U6eA==");
-        assert_eq!(door.admit(&plain, token).await, Err(AuthError::Refused));
-        assert!(door.admit(&tls, token).await.is_ok());
-        assert!(door.admit(&tls, Some("basic YWxpY2U6eA")).await.is_ok());
-        assert_eq!(door.admit(&tls, None).await, Err(AuthError::Refused));
-    }
-}
+mod tests;

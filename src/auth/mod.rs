@@ -7,29 +7,42 @@
 //! a [`Principal`] by the lists in the settings. What protects messages after
 //! the log-on is a [`Seal`].
 //!
-//! In force: `Basic` over TLS (RFC 7617). Sockets and HTTP are left to `net`
-//! and `http`.
+//! In force, as the settings switch them on: `Basic` over TLS (RFC 7617), and
+//! client certificates. Sockets and HTTP are left to `net` and `http`.
 
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 mod access;
 mod basic;
+mod caller;
+mod certificate;
+mod client_certificate;
 mod connection;
 mod credentials;
 mod door;
+mod mapping;
 mod principal;
+mod profile;
 mod secret_file;
 mod users;
 
+use crate::config::AccessSettings;
+use crate::config::Settings;
+
+pub(crate) use caller::Caller;
+pub(crate) use certificate::is_in_force as takes_certificates;
+pub(crate) use client_certificate::ClientCertificate;
 pub(crate) use connection::ConnectionAuth;
 pub(crate) use door::Admission;
 pub(crate) use door::Door;
 pub(crate) use principal::Principal;
 pub(crate) use principal::Scope;
+pub(crate) use profile::security_profiles;
 pub(crate) use secret_file::Ownership;
 pub(crate) use secret_file::SecretFileError;
 pub(crate) use secret_file::read_secret;
@@ -68,14 +81,27 @@ pub(crate) enum Step {
 
 /// A proved account.
 pub(crate) struct LoggedOn {
-    /// Its name, as the lists of the settings have it.
-    pub(crate) account: Arc<str>,
+    /// Whose.
+    who: Proved,
     /// What the client still needs to trust us.
     pub(crate) token: Option<String>,
     /// For what the proof holds.
     pub(crate) holds: Holds,
     /// Was it proved now, or remembered?
     pub(crate) proof: Proof,
+}
+
+/// Who a log-on has proved to be.
+enum Proved {
+    /// An account, by its name as the lists of the settings have it.
+    Account(Arc<str>),
+    /// The holder of a certificate, and the accounts it can stand for.
+    Certificate {
+        /// Which one.
+        certificate: client_certificate::Thumbprint,
+        /// The weightiest first.
+        candidates: Vec<mapping::Candidate<String>>,
+    },
 }
 
 /// For what a proof holds.
@@ -88,6 +114,14 @@ pub(crate) enum Holds {
         expect(dead_code, reason = "for log-on with several legs: NTLM, Kerberos")
     )]
     Connection(Option<Box<dyn Seal>>),
+    /// For the connection, as long as these settings are in force, and not
+    /// beyond an instant.
+    Settings {
+        /// Under which it was found.
+        settings: Arc<Settings>,
+        /// The last instant.
+        until: SystemTime,
+    },
 }
 
 /// Where a proof comes from.
@@ -138,9 +172,11 @@ pub(crate) struct Mechanism {
     /// The scheme: `Basic`.
     scheme: &'static str,
     /// What a 401 offers: `Basic realm="WSMAN"`.
-    challenge: &'static str,
+    challenge: Option<&'static str>,
     /// On which connections.
     offered: Offered,
+    /// Is it switched on?
+    is_in_force: fn(&AccessSettings) -> bool,
     start: Start,
 }
 
@@ -167,6 +203,9 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// What the octets go through.
     pub(crate) channel: Channel,
+    /// The certificate that he has proved to hold, if there is one that could
+    /// be verified.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// What the octets of a connection go through.
@@ -188,6 +227,9 @@ pub(crate) enum AuthError {
     /// What he sent cannot be a log-on: 401.
     #[error("what follows the scheme is no log-on")]
     Malformed,
+    /// He says that he has a certificate, and has none that is good: 401.
+    #[error("the connection has no client certificate that is good")]
+    NoCertificate,
     /// He has logged on, but is in no list of the settings: `AccessDenied`.
     #[error("the account is allowed nothing")]
     Forbidden,
@@ -197,6 +239,18 @@ pub(crate) enum AuthError {
     /// The accounts cannot be read, the log has the cause: 503.
     #[error("the accounts are not available")]
     Unavailable,
+}
+
+/// Log lines about who came in, and who did not.
+pub(crate) const AUDIT: &str = "bitsd::audit";
+
+impl fmt::Display for Proved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(account) => f.write_str(account),
+            Self::Certificate { certificate, .. } => write!(f, "certificate {certificate}"),
+        }
+    }
 }
 
 impl fmt::Debug for Mechanism {

@@ -172,6 +172,44 @@ impl Settings {
                 format!("{name:?} stands in access.administrators already, which includes it"),
             ));
         }
+        self.check_certificates()
+    }
+
+    fn check_certificates(&self) -> Result<(), (&'static str, String)> {
+        let access = &self.access;
+        let authorities = access.client_ca_certificates.as_ref();
+        absolute("access.client_ca_certificates", authorities)?;
+        if access.certificate && authorities.is_none() {
+            return Err((
+                "access.client_ca_certificates",
+                "must be given when access.certificate is true".to_owned(),
+            ));
+        }
+        for mapping in &access.certificate_mappings {
+            let wrong = |reason: String| Err(("access.certificate_mappings", reason));
+            let digits = mapping.issuer.chars().filter(|c| *c != ' ');
+            if digits.clone().count() != 40 || !digits.clone().all(|c| c.is_ascii_hexdigit()) {
+                let issuer = &mapping.issuer;
+                return wrong(format!("issuer: {issuer:?} is not 40 hexadecimal digits"));
+            }
+            let subject = &mapping.subject;
+            if subject.is_empty() || subject.rfind('*').is_some_and(|at| at > 0) {
+                return wrong(format!(
+                    "subject: {subject:?} is no name with `*` at most at its start"
+                ));
+            }
+            let uri = &mapping.uri;
+            let star = uri.find('*');
+            if uri.is_empty() || star.is_some_and(|at| at + 1 < uri.len()) {
+                return wrong(format!(
+                    "uri: {uri:?} is no resource URI with `*` at most at its end"
+                ));
+            }
+            let user = &mapping.user;
+            if user.is_empty() || user.trim() != user || user.chars().any(char::is_control) {
+                return wrong(format!("user: {user:?} is no account name"));
+            }
+        }
         Ok(())
     }
 
@@ -539,6 +577,10 @@ mod tests {
                 "[wsman]\nlogon_timeout_s = 0\n",
                 "wsman.logon_timeout_s: 0 is not from 1",
             ),
+            (
+                "[access]\ncertificate = true\n",
+                "access.client_ca_certificates: must be given",
+            ),
         ];
         for (text, part) in cases {
             let error = parse(text).expect_err(text);
@@ -589,6 +631,35 @@ mod tests {
         for (text, start, part) in cases {
             let error = parse(text).expect_err(text);
             assert!(error.starts_with(start) && error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_mapping_of_certificates_is_checked() {
+        let issuer = "00 11 22 33 44 55 66 77 88 99 aa BB cc DD ee FF 00 11 22 33";
+        let cases = [
+            ([issuer, "*", "*", "alice"], None),
+            ([issuer, "*@example.org", "http://x/*", "alice"], None),
+            ([&issuer[3..], "*", "*", "alice"], Some("issuer: \"11 22")),
+            ([issuer, "a*", "*", "alice"], Some("subject: \"a*\"")),
+            ([issuer, "**", "*", "alice"], Some("subject: \"**\"")),
+            ([issuer, "", "*", "alice"], Some("subject: \"\"")),
+            ([issuer, "*", "*x", "alice"], Some("uri: \"*x\"")),
+            ([issuer, "*", "", "alice"], Some("uri: \"\"")),
+            ([issuer, "*", "*", " "], Some("user: \" \"")),
+        ];
+        for ([issuer, subject, uri, user], wrong) in cases {
+            let text = format!(
+                "[[access.certificate_mappings]]\nissuer = \"{issuer}\"\n\
+                 subject = \"{subject}\"\nuri = \"{uri}\"\nuser = \"{user}\"\n"
+            );
+            let error = parse(&text).err();
+            assert_eq!(error.is_some(), wrong.is_some(), "{error:?}");
+            let parts = error.as_deref().zip(wrong);
+            assert!(
+                parts.is_none_or(|(error, part)| error.contains(part)),
+                "{error:?}"
+            );
         }
     }
 

@@ -84,14 +84,44 @@ pub enum LogFormat {
     Json,
 }
 
-/// Who may do what. An empty list means nobody.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+/// Who may do what, and how he logs on. An empty list means nobody.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessSettings {
     /// Accounts that may read, write and invoke, each on its own jobs.
     pub users: Vec<String>,
     /// Accounts that may do so on every job.
     pub administrators: Vec<String>,
+    /// `Auth/Basic`: log-on by name and password.
+    pub basic: bool,
+    /// `Auth/Certificate`: log-on by a client certificate.
+    pub certificate: bool,
+    /// PEM file with the authorities of client certificates.
+    pub client_ca_certificates: Option<PathBuf>,
+    /// `CertMapping`: which account a client certificate stands for.
+    pub certificate_mappings: Vec<CertificateMapping>,
+}
+
+/// Which account a client certificate stands for.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateMapping {
+    /// SHA-1 of the issuer's certificate: 40 hexadecimal digits.
+    pub issuer: String,
+    /// A name in the certificate; `*` at its start stands for anything.
+    pub subject: String,
+    /// A resource URI; `*` at its end stands for anything.
+    pub uri: String,
+    /// The account.
+    pub user: String,
+    /// Does the mapping count?
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+/// What a mapping is unless it says otherwise.
+fn yes() -> bool {
+    true
 }
 
 /// Limits of the WS-Management endpoint.
@@ -259,6 +289,19 @@ impl Default for ServiceSettings {
             user_file: None,
             log_format: LogFormat::default(),
             stop_timeout_s: 20,
+        }
+    }
+}
+
+impl Default for AccessSettings {
+    fn default() -> Self {
+        Self {
+            users: Vec::new(),
+            administrators: Vec::new(),
+            basic: true,
+            certificate: false,
+            client_ca_certificates: None,
+            certificate_mappings: Vec::new(),
         }
     }
 }

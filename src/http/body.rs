@@ -15,6 +15,8 @@ use tokio::time::timeout;
 
 use super::Limits;
 use super::bare;
+use crate::telemetry::counters::Counter;
+use crate::telemetry::counters::Limit;
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -71,8 +73,14 @@ pub(super) async fn finish(body: Body, limits: Limits, answer: Response) -> Resp
 /// that took too long.
 pub(super) fn refusal(reason: NoBody, late: StatusCode) -> Response {
     let (status, closes) = match reason {
-        NoBody::TooLarge(rest) => (StatusCode::PAYLOAD_TOO_LARGE, rest == Rest::Unread),
-        NoBody::Late => (late, true),
+        NoBody::TooLarge(rest) => {
+            Counter::Refused(Limit::RequestSize).bump();
+            (StatusCode::PAYLOAD_TOO_LARGE, rest == Rest::Unread)
+        }
+        NoBody::Late => {
+            Counter::Refused(Limit::PacketRetrievalTime).bump();
+            (late, true)
+        }
         NoBody::Broken => (StatusCode::BAD_REQUEST, true),
     };
     let mut answer = bare(status);

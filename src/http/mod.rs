@@ -6,8 +6,8 @@
 //! and thrown away. What an envelope says, and every fault, is left to `wsman`.
 //!
 //! `POST /wsman` (with or without slash, whatever the query) and `POST
-//! /wsman-anon/identify`; `GET /health` for load balancers. [MS-WSMV] 3.1.5.2,
-//! 3.1.4.1.20.
+//! /wsman-anon/identify`; `GET /health` for load balancers, `GET /metrics` for
+//! administrators. [MS-WSMV] 3.1.5.2, 3.1.4.1.20.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use axum::http::header;
 use axum::response::Response;
 use axum::routing::any;
 
+use crate::auth::Caller;
 use crate::auth::Door;
-use crate::auth::Principal;
 use crate::config::Current;
 use crate::wsman::Answer;
 use crate::wsman::Encoding;
@@ -32,26 +32,28 @@ use crate::wsman::Endpoint;
 
 mod body;
 mod charset;
+mod metrics;
 mod wsman;
 
-/// The routes, for [`crate::net::Listener::serve`]. `is_healthy` says whether
-/// jobs can be kept: it is asked for each `/health`, and must not block.
+/// The routes, for [`crate::net::Listener::serve`]. `jobs` counts the jobs,
+/// nothing if none can be kept: it is asked for each `/health` and `/metrics`,
+/// and must not block.
 pub(crate) fn router(
     endpoint: Arc<Endpoint>,
     door: Arc<Door>,
     settings: &Arc<Current>,
-    is_healthy: impl Fn() -> bool + Send + Sync + 'static,
+    jobs: impl Fn() -> Option<u64> + Send + Sync + 'static,
 ) -> Router {
-    routes(endpoint, door, settings, is_healthy)
+    routes(endpoint, door, settings, jobs)
 }
 
 /// What stands behind `/wsman`: the endpoint, or what a test puts in its
 /// place.
 trait Answering: Send + Sync + 'static {
-    /// See [`Endpoint::answer`].
+    /// See [`Endpoint::answer_caller`].
     fn answer(
         &self,
-        by: &Principal,
+        by: &Caller,
         envelope: &str,
         encoding: Encoding,
     ) -> impl Future<Output = Answer> + Send;
@@ -69,11 +71,11 @@ trait Answering: Send + Sync + 'static {
 impl Answering for Endpoint {
     fn answer(
         &self,
-        by: &Principal,
+        by: &Caller,
         envelope: &str,
         encoding: Encoding,
     ) -> impl Future<Output = Answer> + Send {
-        Self::answer(self, by, envelope, encoding)
+        self.answer_caller(by, envelope, encoding)
     }
 
     fn answer_anonymous(&self, envelope: &str) -> Option<Answer> {
@@ -129,30 +131,35 @@ fn routes<E: Answering>(
     endpoint: Arc<E>,
     door: Arc<Door>,
     settings: &Arc<Current>,
-    is_healthy: impl Fn() -> bool + Send + Sync + 'static,
+    jobs: impl Fn() -> Option<u64> + Send + Sync + 'static,
 ) -> Router {
     let site = Arc::new(Site {
         endpoint,
         door,
         settings: Arc::clone(settings),
     });
-    let is_healthy = Arc::new(is_healthy);
+    let jobs = Arc::new(jobs);
     let with_logon = {
         let site = Arc::clone(&site);
         any(move |request| wsman::answer(Arc::clone(&site), request))
+    };
+    let metrics = {
+        let (site, jobs) = (Arc::clone(&site), Arc::clone(&jobs));
+        any(move |request| metrics::answer(Arc::clone(&site), Arc::clone(&jobs), request))
     };
     let anonymous = any(move |request| wsman::identify(Arc::clone(&site), request));
     let others = Arc::clone(settings);
     let settings = Arc::clone(settings);
     let health = any(move |request| {
         let limits = Limits::of(&settings);
-        health(Arc::clone(&is_healthy), limits, request)
+        health(Arc::clone(&jobs), limits, request)
     });
     Router::new()
         .route("/wsman", with_logon.clone())
         .route("/wsman/", with_logon)
         .route("/wsman-anon/identify", anonymous)
         .route("/health", health)
+        .route("/metrics", metrics)
         .fallback(move |request: Request| {
             let limits = Limits::of(&others);
             async move {
@@ -162,9 +169,13 @@ fn routes<E: Answering>(
 }
 
 /// Says whether the service can do its work; to anybody, so it says no more.
-async fn health<F: Fn() -> bool>(is_healthy: Arc<F>, limits: Limits, request: Request) -> Response {
+async fn health<F: Fn() -> Option<u64>>(
+    jobs: Arc<F>,
+    limits: Limits,
+    request: Request,
+) -> Response {
     let answer = match *request.method() {
-        Method::GET | Method::HEAD if is_healthy() => text(StatusCode::OK, "ok\n"),
+        Method::GET | Method::HEAD if jobs().is_some() => text(StatusCode::OK, "ok\n"),
         Method::GET | Method::HEAD => text(StatusCode::SERVICE_UNAVAILABLE, "store unavailable\n"),
         _ => not_allowed("GET, HEAD"),
     };

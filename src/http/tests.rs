@@ -27,14 +27,16 @@ use crate::config::Settings;
 use crate::config::WsmanSettings;
 use crate::net;
 
+mod changes;
+
 /// Says who asked what.
 struct Echo;
 
 impl Answering for Echo {
-    async fn answer(&self, by: &Principal, envelope: &str, _: Encoding) -> Answer {
+    async fn answer(&self, by: &Caller, envelope: &str, _: Encoding) -> Answer {
         Answer {
             status: if envelope == "fault" { 500 } else { 200 },
-            envelope: (envelope != "nothing").then(|| format!("{}: {envelope}", by.name())),
+            envelope: (envelope != "nothing").then(|| format!("{by}: {envelope}")),
         }
     }
 
@@ -62,7 +64,11 @@ impl Answering for Echo {
 
 struct Server {
     folder: tempfile::TempDir,
+    current: Arc<Current>,
     address: SocketAddr,
+    sockets: net::Sockets,
+    /// Whom clients trust.
+    roots: RootCertStore,
     client: TlsConnector,
     stop: CancellationToken,
     serving: JoinHandle<()>,
@@ -81,9 +87,11 @@ impl Server {
         let users = Arc::new(Users::open(&folder.path().join("users")).expect("opened"));
         users.add("alice", "secret").expect("added");
         users.add("eve", "secret").expect("added");
+        users.add("root", "secret").expect("added");
         let access = AccessSettings {
             users: vec!["alice".to_owned()],
-            administrators: Vec::new(),
+            administrators: vec!["root".to_owned()],
+            ..AccessSettings::default()
         };
         let current = Arc::new(Current::new(Settings {
             service: service.clone(),
@@ -94,26 +102,24 @@ impl Server {
         let door = Arc::new(Door::new(users, &current));
         let tls = net::Tls::load(&service).expect("a certificate");
         let listener = net::bind(&current, &tls).expect("bound");
-        let address = listener.addresses()[0];
+        let (sockets, address) = (listener.sockets(), listener.addresses()[0]);
         let is_healthy = Arc::new(AtomicBool::new(true));
         let health = Arc::clone(&is_healthy);
         let router = routes(Arc::new(Echo), door, &current, move || {
-            health.load(Ordering::Relaxed)
+            health.load(Ordering::Relaxed).then_some(7)
         });
         let stop = CancellationToken::new();
         let serving = tokio::spawn(listener.serve(router, stop.clone()));
         let mut roots = RootCertStore::empty();
         let certificate = CertificateDer::from_pem_file(tls.certificate()).expect("PEM");
         roots.add(certificate).expect("an anchor");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let client = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let client = client_config(&roots).with_no_client_auth();
         Self {
             folder,
+            current,
             address,
+            sockets,
+            roots,
             client: TlsConnector::from(Arc::new(client)),
             stop,
             serving,
@@ -121,11 +127,33 @@ impl Server {
         }
     }
 
+    /// Puts other settings in force.
+    fn change(&self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = Settings::clone(&self.current.get());
+        change(&mut settings);
+        self.current.set(settings);
+    }
+
     async fn connect(&self) -> Client {
+        self.connect_by(&self.client).await
+    }
+
+    async fn connect_by(&self, client: &TlsConnector) -> Client {
         let stream = TcpStream::connect(self.address).await.expect("connected");
         let name = ServerName::try_from("localhost").expect("a name");
-        Client(self.client.connect(name, stream).await.expect("TLS"))
+        Client(client.connect(name, stream).await.expect("TLS"))
     }
+}
+
+/// A client that trusts `roots`; what he shows is still open.
+fn client_config(
+    roots: &RootCertStore,
+) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots.clone())
 }
 
 struct Client(TlsStream<TcpStream>);
@@ -191,6 +219,9 @@ const ALICE: &str = "POST /wsman HTTP/1.1\r\nAuthorization: Basic YWxpY2U6c2Vjcm
 /// `eve:secret`, who is in no list.
 const EVE: &str = "POST /wsman HTTP/1.1\r\nAuthorization: Basic ZXZlOnNlY3JldA==";
 
+/// `root:secret`, an administrator.
+const ROOT: &str = "POST /wsman HTTP/1.1\r\nAuthorization: Basic cm9vdDpzZWNyZXQ=";
+
 const NOBODY: &str = "POST /wsman HTTP/1.1";
 
 const SOAP: &str = "\r\nContent-Type: application/soap+xml;charset=UTF-8";
@@ -241,6 +272,7 @@ async fn every_route_but_health_and_identify_needs_a_logon() {
         ("PUT /wsman/", 405),
         ("GET /wsman-anon/identify", 405),
         ("GET /health", 200),
+        ("GET /metrics", 401),
         ("DELETE /health", 405),
         ("GET /", 404),
         ("POST /wsman/subscriptions", 404),

@@ -23,7 +23,7 @@ use super::charset::NoText;
 use super::not_allowed;
 use crate::auth::Admission;
 use crate::auth::AuthError;
-use crate::auth::Principal;
+use crate::auth::Caller;
 use crate::net::Connection;
 use crate::wsman::Answer;
 use crate::wsman::Encoding;
@@ -38,21 +38,17 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
     let Some(connection) = connection(&parts) else {
         return bare(StatusCode::INTERNAL_SERVER_ERROR);
     };
-    let authorization = parts
-        .headers
-        .get(header::AUTHORIZATION)
-        // What is no ASCII is no log-on of any scheme.
-        .map(|value| value.to_str().unwrap_or_default());
+    let authorization = authorization(&parts.headers);
     if authorization.is_none() && is_unauthenticated_identify(&parts.headers) {
         return anonymous(&site, connection, &parts.headers, body).await;
     }
     let late = StatusCode::REQUEST_TIMEOUT;
     match site.door.admit(&connection.auth, authorization).await {
-        Ok(Admission::Admitted(principal, token)) => {
+        Ok(Admission::Admitted(caller, token)) => {
             if connection.settle().is_err() {
                 return body::finish(body, site.limits(), busy()).await;
             }
-            let mut answer = admitted(&site, &principal, &parts.headers, body).await;
+            let mut answer = admitted(&site, &caller, &parts.headers, body).await;
             if let Some(token) = token {
                 challenge(&mut answer, &token);
             }
@@ -63,7 +59,7 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
             challenge(&mut answer, &token);
             body::finish(body, site.limits(), answer).await
         }
-        Err(AuthError::Refused | AuthError::Malformed) => {
+        Err(AuthError::Refused | AuthError::Malformed | AuthError::NoCertificate) => {
             body::finish(body, site.limits(), unauthorized(&site, connection)).await
         }
         Err(AuthError::Forbidden) => {
@@ -93,12 +89,12 @@ pub(super) async fn identify<E: Answering>(site: Arc<Site<E>>, request: Request)
 /// The answer to somebody who may come in.
 async fn admitted<E: Answering>(
     site: &Site<E>,
-    principal: &Principal,
+    caller: &Caller,
     headers: &HeaderMap,
     body: Body,
 ) -> Response {
     match body::keep(body, site.limits().envelope, site.limits().request).await {
-        Ok(body) => in_kind(site, headers, &body, Asking::Principal(principal)).await,
+        Ok(body) => in_kind(site, headers, &body, Asking::Caller(caller)).await,
         // 500, not 408: [MS-WSMV] 3.1.5.2.
         Err(reason) => body::refusal(reason, StatusCode::INTERNAL_SERVER_ERROR),
     }
@@ -129,7 +125,7 @@ async fn anonymous<E: Answering>(
 #[derive(Clone, Copy)]
 enum Asking<'a> {
     /// Somebody who may.
-    Principal(&'a Principal),
+    Caller(&'a Caller),
     /// Somebody who has logged on and may do nothing.
     Forbidden,
 }
@@ -154,7 +150,7 @@ async fn in_kind<E: Answering>(
     match charset::decode(content_type, body) {
         Ok(message) => {
             let answer = match asking {
-                Asking::Principal(by) => {
+                Asking::Caller(by) => {
                     let envelope = &message.text;
                     site.endpoint.answer(by, envelope, message.encoding).await
                 }
@@ -185,8 +181,16 @@ fn encoded(answer: Answer, encoding: Encoding, content_type: HeaderValue) -> Res
     response
 }
 
+/// The value of `Authorization`, if there is one.
+pub(super) fn authorization(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get(header::AUTHORIZATION)
+        // What is no ASCII is no log-on of any scheme.
+        .map(|value| value.to_str().unwrap_or_default())
+}
+
 /// 401, with what this connection can log on by.
-fn unauthorized<E>(site: &Site<E>, connection: &Connection) -> Response {
+pub(super) fn unauthorized<E>(site: &Site<E>, connection: &Connection) -> Response {
     let mut answer = bare(StatusCode::UNAUTHORIZED);
     for challenge in site.door.challenges(connection.auth.peer()) {
         let challenge = HeaderValue::from_static(challenge);
@@ -198,7 +202,7 @@ fn unauthorized<E>(site: &Site<E>, connection: &Connection) -> Response {
 }
 
 /// Adds a token of the log-on.
-fn challenge(answer: &mut Response, token: &str) {
+pub(super) fn challenge(answer: &mut Response, token: &str) {
     let Ok(token) = HeaderValue::from_str(token) else {
         error!("A log-on token is no header text");
         return;
@@ -207,7 +211,7 @@ fn challenge(answer: &mut Response, token: &str) {
 }
 
 /// 503: the same again a little later may work.
-fn busy() -> Response {
+pub(super) fn busy() -> Response {
     let mut answer = bare(StatusCode::SERVICE_UNAVAILABLE);
     answer
         .headers_mut()
@@ -224,7 +228,7 @@ fn is_unauthenticated_identify(headers: &HeaderMap) -> bool {
 }
 
 /// The connection, which the listener puts into every request.
-fn connection(parts: &Parts) -> Option<&Connection> {
+pub(super) fn connection(parts: &Parts) -> Option<&Connection> {
     let connection = parts.extensions.get::<Arc<Connection>>();
     if connection.is_none() {
         error!("A request came without its connection");

@@ -74,7 +74,7 @@ impl Connection {
     ///
     /// [`Full`]; it stays where it is.
     pub(crate) fn settle(&self) -> Result<(), Full> {
-        if self.is_settled.load(Ordering::Relaxed) {
+        if self.is_settled() {
             return Ok(());
         }
         let mut own = lock(&self.place);
@@ -84,6 +84,11 @@ impl Connection {
             self.is_settled.store(true, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Holds once somebody has logged on.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_settled.load(Ordering::Relaxed)
     }
 
     /// A request has come.
@@ -103,7 +108,7 @@ impl Connection {
         let phase = *lock(&self.phase);
         let limit = match phase {
             Phase::Busy => return Due::At(now + RECHECK),
-            Phase::Idle { since } if self.is_settled.load(Ordering::Relaxed) => since + idle,
+            Phase::Idle { since } if self.is_settled() => since + idle,
             Phase::Idle { .. } => self.begun_at + logon,
         };
         if now >= limit {

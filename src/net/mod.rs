@@ -4,12 +4,17 @@
 //! Routes and log-on are left to the router that is served; it finds the
 //! [`Connection`] among the extensions of a request.
 
+mod bind;
 mod budget;
 mod certificate;
+mod client_trust;
 mod connection;
-mod listener;
+mod serving;
+mod sockets;
 mod tls;
 
 pub(crate) use connection::Connection;
-pub(crate) use listener::bind;
+#[cfg_attr(not(test), expect(unused_imports, reason = "for winrm/config"))]
+pub(crate) use sockets::Sockets;
+pub(crate) use sockets::bind;
 pub(crate) use tls::Tls;

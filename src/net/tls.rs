@@ -1,9 +1,13 @@
-//! TLS of the listeners: versions, certificate and key.
+//! TLS of the listeners: versions, certificate and key, and whether clients are
+//! asked for certificates.
 
+use std::fmt;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use aws_lc_rs::digest;
 use rustls::ServerConfig;
@@ -11,20 +15,43 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::TlsAcceptor;
+use tracing::error;
 use tracing::info;
 
 use super::certificate;
+use super::client_trust::Authorities;
 use crate::auth::SecretFileError;
 use crate::auth::read_secret;
+use crate::auth::takes_certificates;
+use crate::config::AccessSettings;
 use crate::config::ServiceSettings;
 
 /// The server's identity, and how it speaks TLS.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
-    pub(super) config: Arc<ServerConfig>,
+    /// Asks no client for a certificate.
+    plain: Arc<ServerConfig>,
     fingerprint: String,
     #[cfg(test)]
     certificate: PathBuf,
+}
+
+/// What takes connections, as the settings want it.
+#[derive(Debug)]
+pub(super) struct Acceptors {
+    tls: Tls,
+    /// For the settings that were in force last.
+    latest: Mutex<Arc<Acceptor>>,
+}
+
+/// What takes connections.
+pub(super) struct Acceptor {
+    pub(super) handshake: TlsAcceptor,
+    /// Whose client certificates are believed; without, none is asked for.
+    pub(super) authorities: Option<Authorities>,
+    /// What the settings name, though it may not be readable.
+    wanted: Option<PathBuf>,
 }
 
 /// Why there is no TLS. Each text names the file.
@@ -58,6 +85,15 @@ pub(crate) enum TlsError {
         certificate: PathBuf,
         /// The key.
         key: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: rustls::Error,
+    },
+    /// Nothing can be made of the authorities of client certificates.
+    #[error("the authorities in {path} cannot be used")]
+    Authorities {
+        /// The file.
+        path: PathBuf,
         /// What is wrong.
         #[source]
         source: rustls::Error,
@@ -107,11 +143,25 @@ impl Tls {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         info!(certificate = %certificate.display(), sha256 = %fingerprint, "Certificate loaded");
         Ok(Self {
-            config: Arc::new(config),
+            plain: Arc::new(config),
             fingerprint,
             #[cfg(test)]
             certificate,
         })
+    }
+
+    /// The same, but it asks clients for certificates.
+    fn asking(&self, authorities: &Authorities) -> Result<ServerConfig, rustls::Error> {
+        let question = Arc::new(authorities.question());
+        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()?;
+        // Sessions are kept by each for itself: none is resumed that began
+        // under another one.
+        let mut config = builder
+            .with_client_cert_verifier(question)
+            .with_cert_resolver(Arc::clone(&self.plain.cert_resolver));
+        config.alpn_protocols.clone_from(&self.plain.alpn_protocols);
+        Ok(config)
     }
 
     /// SHA-256 of the certificate, in hexadecimal digits.
@@ -124,6 +174,89 @@ impl Tls {
     pub(crate) fn certificate(&self) -> &Path {
         &self.certificate
     }
+}
+
+impl Acceptors {
+    /// What `access` asks for.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`], of the authorities of client certificates.
+    pub(super) fn new(tls: &Tls, access: &AccessSettings) -> Result<Self, TlsError> {
+        let latest = Acceptor::new(tls, wanted(access))?;
+        Ok(Self {
+            tls: tls.clone(),
+            latest: Mutex::new(Arc::new(latest)),
+        })
+    }
+
+    /// What takes a connection under `access`. Authorities that cannot be read
+    /// are as none: an error goes to the log, and nobody is asked.
+    pub(super) fn under(&self, access: &AccessSettings) -> Arc<Acceptor> {
+        // The change is one assignment: a panic leaves it whole.
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = wanted(access);
+        if latest.wanted.as_deref() != wanted {
+            // A small file is read, once for each change of the settings.
+            let acceptor = Acceptor::new(&self.tls, wanted).unwrap_or_else(|cause| {
+                error!(
+                    cause = &cause as &dyn std::error::Error,
+                    "Client certificates are not taken"
+                );
+                Acceptor::plain(&self.tls, wanted)
+            });
+            *latest = Arc::new(acceptor);
+            info!(
+                authorities = ?latest.authorities.as_ref().map(Authorities::path),
+                "Client certificates changed"
+            );
+        }
+        Arc::clone(&latest)
+    }
+}
+
+impl Acceptor {
+    fn new(tls: &Tls, wanted: Option<&Path>) -> Result<Self, TlsError> {
+        let Some(path) = wanted else {
+            return Ok(Self::plain(tls, None));
+        };
+        let authorities = Authorities::load(path)?;
+        let config = tls
+            .asking(&authorities)
+            .map_err(|source| TlsError::Authorities {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            handshake: TlsAcceptor::from(Arc::new(config)),
+            authorities: Some(authorities),
+            wanted: wanted.map(Path::to_owned),
+        })
+    }
+
+    fn plain(tls: &Tls, wanted: Option<&Path>) -> Self {
+        Self {
+            handshake: TlsAcceptor::from(Arc::clone(&tls.plain)),
+            authorities: None,
+            wanted: wanted.map(Path::to_owned),
+        }
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor")
+            .field("wanted", &self.wanted)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The authorities of client certificates, if any are to be asked for.
+fn wanted(access: &AccessSettings) -> Option<&Path> {
+    access
+        .client_ca_certificates
+        .as_deref()
+        .filter(|_| takes_certificates(access))
 }
 
 /// The certificates of a PEM file; the first one is the server's own.

@@ -254,7 +254,7 @@ impl Fault {
 
 impl Code {
     /// The value as it is written.
-    fn qname(self) -> &'static str {
+    pub(crate) fn qname(self) -> &'static str {
         match self {
             Self::Sender => "s:Sender",
             Self::Receiver => "s:Receiver",

@@ -27,6 +27,7 @@ use uuid::Uuid;
 use crate::auth::Principal;
 use crate::config::Current;
 use crate::provider::Cursor;
+use crate::telemetry::counters::Gauge;
 
 use super::error::Error;
 use super::resource::Form;
@@ -88,7 +89,12 @@ struct Context {
     used_at: Instant,
     expires_at: Option<Instant>,
     is_busy: bool,
+    _counted: Counted,
 }
+
+/// Counts a context as long as it is kept.
+#[derive(Debug)]
+struct Counted;
 
 /// An enumeration in the hands of one request. Dropped, for whatever reason, it
 /// goes on after [`Lease::after`].
@@ -136,6 +142,7 @@ impl Contexts {
             used_at: now,
             expires_at: lifetime.and_then(|lifetime| now.checked_add(lifetime)),
             is_busy: false,
+            _counted: Counted::new(),
         };
         open.contexts.insert(id, context);
         if open.sweeper.is_none() {
@@ -288,6 +295,19 @@ impl Context {
     fn is_over(&self, idle_timeout: Duration, now: Instant) -> bool {
         let is_idle = !self.is_busy && now.duration_since(self.used_at) >= idle_timeout;
         is_idle || self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+impl Counted {
+    fn new() -> Self {
+        Gauge::Enumerations.up();
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        Gauge::Enumerations.down();
     }
 }
 

@@ -67,7 +67,7 @@ impl Service {
         Ok(Self {
             served: target::pair(&catalog, providers)?,
             contexts: Contexts::new(Arc::clone(settings)),
-            operations: Operations::new(wsman.max_concurrent_operations_per_user),
+            operations: Operations::new(settings),
             settings: Arc::clone(settings),
             catalog,
         })
@@ -204,8 +204,8 @@ pub(super) fn is_end_of_duplex(action: Option<&str>) -> bool {
         })
 }
 
-const TRANSFER: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer/";
-const ENUMERATION: &str = "http://schemas.xmlsoap.org/ws/2004/09/enumeration/";
+pub(super) const TRANSFER: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer/";
+pub(super) const ENUMERATION: &str = "http://schemas.xmlsoap.org/ws/2004/09/enumeration/";
 const DUPLEX: &str = "http://schemas.microsoft.com/wbem/wsman/1/wsman/";
 
 /// Elements within one another: real requests stay below 12.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::auth::Principal;
+use crate::telemetry::counters::Counter;
+use crate::telemetry::counters::Limit;
 use crate::xml::Element;
 use crate::xml::ns;
 
@@ -69,7 +71,7 @@ pub(super) async fn answer(
         return reply.finish();
     }
     let budget = Budget {
-        items: wish.max_elements.min(max_batch_items(service)),
+        items: batch_items(service, wish.max_elements),
         octets: reply.room().saturating_sub(OVERHEAD),
         characters: None,
     };
@@ -145,11 +147,14 @@ pub(super) async fn head(
     Ok(Reply::new(request, &[Block::Count(count)]))
 }
 
-/// `MaxBatchItems`.
-pub(super) fn max_batch_items(service: &Service) -> usize {
-    usize::try_from(service.settings().wsman.max_batch_items)
-        .unwrap_or(usize::MAX)
-        .max(1)
+/// So many items at once, cut to `MaxBatchItems`.
+pub(super) fn batch_items(service: &Service, wished: usize) -> usize {
+    let most = service.settings().wsman.max_batch_items;
+    let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
+    if wished > most {
+        Counter::Refused(Limit::Batch).bump();
+    }
+    wished.min(most)
 }
 
 /// The positive whole number in the element of this name.

@@ -52,6 +52,7 @@ use crate::soap::Envelope;
 use crate::soap::Fault;
 use crate::soap::ProviderFault;
 use crate::soap::Subcode;
+use crate::telemetry::counters;
 use crate::xml;
 use crate::xml::ns;
 
@@ -72,6 +73,10 @@ pub(super) fn fault(error: &Error, origin: &Origin<'_>, envelope: Option<&Envelo
     let subject = envelope.and_then(Subject::read);
     let wmi = wmi_error::wmi_error(error);
     let (prefix, namespace, action) = row.family.names();
+    match prefix {
+        Some(prefix) => counters::fault(prefix, row.subcode),
+        None => counters::fault("", row.code.qname()),
+    }
     let subcode = prefix.map(|prefix| Subcode::new(prefix, namespace, row.subcode));
     let mut fault = Fault::new(row.code, subcode, sentence);
     origin.language.tag().clone_into(&mut fault.lang);

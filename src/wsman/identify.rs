@@ -1,5 +1,7 @@
 //! Identify: who answers here (DSP0226 11, [MS-WSMV] 3.1.4.1.23).
 
+use crate::auth;
+use crate::config::AccessSettings;
 use crate::soap::Envelope;
 use crate::xml::Limits;
 use crate::xml::Writer;
@@ -8,10 +10,10 @@ use crate::xml::ns;
 use super::Answer;
 
 /// Who asks.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum To {
-    /// Somebody who has logged on.
-    Known,
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum To<'a> {
+    /// Somebody who has logged on: he is told how one can.
+    Known(&'a AccessSettings),
     /// Anybody: the version is masked, the ways to log on are left out.
     Anybody,
 }
@@ -24,7 +26,7 @@ pub(super) fn is_asked(envelope: &Envelope<'_>) -> bool {
 }
 
 /// The answer, without addressing.
-pub(super) fn answer(to: To) -> Answer {
+pub(super) fn answer(to: To<'_>) -> Answer {
     let mut writer = Writer::with_capacity(1_024);
     writer.start("s:Envelope");
     writer.attribute("xml:lang", "en-US");
@@ -36,10 +38,12 @@ pub(super) fn answer(to: To) -> Answer {
     writer.leaf("wsmid:ProtocolVersion", ns::WSMAN);
     writer.leaf("wsmid:ProductVendor", VENDOR);
     match to {
-        To::Known => {
+        To::Known(access) => {
             writer.leaf("wsmid:ProductVersion", VERSION);
             writer.start("wsmid:SecurityProfiles");
-            writer.leaf("wsmid:SecurityProfileName", HTTPS_BASIC);
+            for profile in auth::security_profiles(access) {
+                writer.leaf("wsmid:SecurityProfileName", profile);
+            }
             writer.end();
         }
         To::Anybody => writer.leaf("wsmid:ProductVersion", MASKED_VERSION),
@@ -64,5 +68,3 @@ const VENDOR: &str = "bitsd";
 const VERSION: &str = concat!("OS: ", env!("CARGO_PKG_VERSION"), " SP: 0.0 Stack: 3.0");
 
 const MASKED_VERSION: &str = "OS: 0.0.0 SP: 0.0 Stack: 3.0";
-
-const HTTPS_BASIC: &str = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/basic";

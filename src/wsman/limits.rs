@@ -1,4 +1,5 @@
 //! `MaxConcurrentOperationsPerUser`: how many requests of one user are at work.
+//! The number is that of the settings in force when a request begins.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,6 +7,8 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use crate::auth::Principal;
+use crate::config::Current;
+use crate::telemetry::counters::Gauge;
 
 use super::error::Error;
 
@@ -13,7 +16,7 @@ use super::error::Error;
 #[derive(Clone, Debug)]
 pub(super) struct Operations {
     at_work: Arc<Mutex<HashMap<String, u32>>>,
-    per_user: u32,
+    settings: Arc<Current>,
 }
 
 /// One request at work, until it is dropped.
@@ -25,10 +28,10 @@ pub(super) struct Permit {
 
 impl Operations {
     /// Nothing is at work.
-    pub(super) fn new(per_user: u32) -> Self {
+    pub(super) fn new(settings: &Arc<Current>) -> Self {
         Self {
             at_work: Arc::default(),
-            per_user,
+            settings: Arc::clone(settings),
         }
     }
 
@@ -38,15 +41,17 @@ impl Operations {
     ///
     /// [`Error::TooManyOperations`].
     pub(super) fn begin(&self, by: &Principal) -> Result<Permit, Error> {
+        let per_user = self.settings.get().wsman.max_concurrent_operations_per_user;
         let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
         match at_work.get_mut(by.name()) {
-            Some(count) if *count >= self.per_user => return Err(Error::TooManyOperations),
+            Some(count) if *count >= per_user => return Err(Error::TooManyOperations),
             Some(count) => *count += 1,
-            None if self.per_user == 0 => return Err(Error::TooManyOperations),
+            None if per_user == 0 => return Err(Error::TooManyOperations),
             None => {
                 at_work.insert(by.name().to_owned(), 1);
             }
         }
+        Gauge::Operations.up();
         Ok(Permit {
             operations: self.clone(),
             user: by.clone(),
@@ -56,6 +61,7 @@ impl Operations {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        Gauge::Operations.down();
         let operations = &self.operations.at_work;
         let mut at_work = operations.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = at_work.get_mut(self.user.name()) {
@@ -70,12 +76,19 @@ impl Drop for Permit {
 #[cfg(test)]
 mod tests {
     use crate::auth::Scope;
+    use crate::config::Settings;
 
     use super::*;
 
+    fn limit(per_user: u32) -> Settings {
+        let mut settings = Settings::default();
+        settings.wsman.max_concurrent_operations_per_user = per_user;
+        settings
+    }
+
     #[test]
     fn one_user_does_not_take_the_turns_of_another() {
-        let operations = Operations::new(1);
+        let operations = Operations::new(&Arc::new(Current::new(limit(1))));
         let anna = Principal::for_test("anna", Scope::Own);
         let otto = Principal::for_test("otto", Scope::Own);
         let permit = operations.begin(&anna).expect("first");
@@ -86,5 +99,20 @@ mod tests {
         operations.begin(&otto).expect("his first");
         drop(permit);
         operations.begin(&anna).expect("free again");
+    }
+
+    #[test]
+    fn another_limit_counts_from_the_next_request_on() {
+        let current = Arc::new(Current::new(limit(1)));
+        let operations = Operations::new(&current);
+        let anna = Principal::for_test("anna", Scope::Own);
+        let first = operations.begin(&anna).expect("first");
+        current.set(limit(2));
+        let second = operations.begin(&anna).expect("there is room for two");
+        current.set(limit(1));
+        drop(first);
+        assert!(operations.begin(&anna).is_err(), "one is still at work");
+        drop(second);
+        operations.begin(&anna).expect("none is");
     }
 }

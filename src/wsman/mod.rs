@@ -8,6 +8,7 @@
 mod batch;
 mod config;
 mod contexts;
+mod count;
 mod create;
 mod delete;
 mod dispatch;
@@ -38,12 +39,16 @@ mod tests;
 
 use std::sync::Arc;
 
+use crate::auth::Caller;
+#[cfg(test)]
 use crate::auth::Principal;
 use crate::cim::Catalog;
 use crate::config::Current;
 use crate::provider::Provider;
 use crate::soap::Addressing;
 use crate::soap::Envelope;
+use crate::telemetry::counters::Counter;
+use crate::telemetry::counters::Operation;
 
 use dispatch::Service;
 use error::Error;
@@ -90,11 +95,23 @@ impl Endpoint {
         Ok(Self { service })
     }
 
-    /// Answers a request of somebody who has logged on. Runs to its end though
-    /// the future is dropped: what changes something is a task of its own.
+    /// Answers a request of somebody who is the same at every resource.
+    #[cfg(test)]
     pub(crate) async fn answer(
         &self,
         by: &Principal,
+        envelope: &str,
+        encoding: Encoding,
+    ) -> Answer {
+        let caller = Caller::for_test(by);
+        self.answer_caller(&caller, envelope, encoding).await
+    }
+
+    /// Answers a request of somebody who has logged on. Runs to its end though
+    /// the future is dropped: what changes something is a task of its own.
+    pub(crate) async fn answer_caller(
+        &self,
+        caller: &Caller,
         envelope: &str,
         encoding: Encoding,
     ) -> Answer {
@@ -105,7 +122,8 @@ impl Endpoint {
             Err(error) => return refuse(&Error::Envelope(error), &Origin::default(), None),
         };
         if identify::is_asked(&envelope) {
-            return identify::answer(identify::To::Known);
+            Counter::Request(Operation::Identify).bump();
+            return identify::answer(identify::To::Known(&settings.access));
         }
         let addressing = match Addressing::read(&envelope) {
             Ok(addressing) => addressing,
@@ -124,18 +142,32 @@ impl Endpoint {
         let answer = match Request::read(&envelope, &addressing, origin, &settings.wsman, encoding)
         {
             Ok(request) => {
-                tracing::debug!(
-                    user = by.name(),
-                    action = request.action,
-                    resource = request.resource_uri,
-                    activity = request.activity_id,
-                    "Request"
-                );
-                self.service.answer(by, &request).await
+                count::request(request.action);
+                self.answer_request(caller, &request).await
             }
             Err(error) => Err(error),
         };
         answer.unwrap_or_else(|error| refuse(&error, &origin, Some(&envelope)))
+    }
+
+    /// Finds out who asks, which may depend on the resource, and does what he
+    /// asks for.
+    async fn answer_request(
+        &self,
+        caller: &Caller,
+        request: &Request<'_>,
+    ) -> Result<Answer, Error> {
+        let by = caller
+            .principal_at(request.resource_uri)
+            .ok_or(Error::Denied)?;
+        tracing::debug!(
+            user = by.name(),
+            action = request.action,
+            resource = request.resource_uri,
+            activity = request.activity_id,
+            "Request"
+        );
+        self.service.answer(by, request).await
     }
 
     /// Answers an Identify of somebody who has not logged on, with the version
@@ -143,7 +175,11 @@ impl Endpoint {
     #[expect(clippy::unused_self, reason = "it is the endpoint that answers")]
     pub(crate) fn answer_anonymous(&self, envelope: &str) -> Option<Answer> {
         let envelope = Envelope::parse(envelope, &identify::LIMITS).ok()?;
-        identify::is_asked(&envelope).then(|| identify::answer(identify::To::Anybody))
+        if !identify::is_asked(&envelope) {
+            return None;
+        }
+        Counter::Request(Operation::Identify).bump();
+        Some(identify::answer(identify::To::Anybody))
     }
 
     /// The fault for somebody who has logged on, but whom no list in the
@@ -169,5 +205,6 @@ impl Endpoint {
 /// A fault, noted.
 fn refuse(error: &Error, origin: &Origin<'_>, envelope: Option<&Envelope<'_>>) -> Answer {
     tracing::debug!(%error, "Request refused");
+    count::refusal(error);
     reply::fault_answer(error, origin, envelope)
 }

@@ -72,7 +72,7 @@ pub(super) async fn answer(
     let head = enumerate::head(service, by, request, &enumeration, wait.time).await;
     let mut reply = head.map_err(|error| wait.error(error))?;
     let budget = Budget {
-        items: max_elements.min(enumerate::max_batch_items(service)),
+        items: enumerate::batch_items(service, max_elements),
         octets: reply.room().saturating_sub(enumerate::OVERHEAD),
         characters: max_characters,
     };

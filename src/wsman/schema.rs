@@ -112,7 +112,7 @@ fn enumerate(service: &Service, by: &Principal, request: &Request<'_>) -> Result
     let mut reply = begin(request, &classes, &service.catalog);
     let batch = wish.max_elements.map(|most| {
         let budget = Budget {
-            items: most.min(enumerate::max_batch_items(service)),
+            items: enumerate::batch_items(service, most),
             octets: reply.room().saturating_sub(enumerate::OVERHEAD),
         };
         classes.collect(&service.catalog, 0, budget)
@@ -160,7 +160,7 @@ pub(super) fn pull(
     let mut reply = begin(request, classes, &service.catalog);
     let room = reply.room().saturating_sub(enumerate::OVERHEAD);
     let budget = Budget {
-        items: max_elements.min(enumerate::max_batch_items(service)),
+        items: enumerate::batch_items(service, max_elements),
         octets: room.min(max_characters.unwrap_or(usize::MAX)),
     };
     let batch = classes.collect(&service.catalog, lease.place(), budget);

@@ -15,12 +15,15 @@ const MODULES: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("cim", &["xml"]),
     ("soap", &["xml"]),
-    ("auth", &["config"]),
+    ("auth", &["config", "telemetry"]),
     ("transfer", &["bits", "config"]),
     ("store", &["bits", "config"]),
-    ("engine", &["bits", "transfer", "store", "config"]),
+    (
+        "engine",
+        &["bits", "transfer", "store", "config", "telemetry"],
+    ),
     ("hosting", &["bits", "transfer", "store", "config"]),
-    ("net", &["auth", "config"]),
+    ("net", &["auth", "config", "telemetry"]),
     (
         "provider",
         &[
@@ -30,14 +33,30 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "wsman",
         &[
-            "xml", "soap", "cim", "provider", "store", "transfer", "auth", "config",
+            "xml",
+            "soap",
+            "cim",
+            "provider",
+            "store",
+            "transfer",
+            "auth",
+            "config",
             // The error codes in faults.
             "bits",
+            "telemetry",
         ],
     ),
     (
         "http",
-        &["wsman", "hosting", "transfer", "auth", "net", "config"],
+        &[
+            "wsman",
+            "hosting",
+            "transfer",
+            "auth",
+            "net",
+            "config",
+            "telemetry",
+        ],
     ),
     ("client", &["xml", "soap", "cim", "bits", "auth", "config"]),
     (

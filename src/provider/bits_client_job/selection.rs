@@ -233,7 +233,7 @@ fn constant(holds: bool) -> Selection {
 fn keys(condition: &Condition, wanted: bool) -> Among<JobId> {
     let Condition::Compare {
         operator,
-        literal: Literal::String(text),
+        literal: Literal::String(text) | Literal::Exact(text),
         ..
     } = condition
     else {

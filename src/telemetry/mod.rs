@@ -1,4 +1,4 @@
-//! What the administrator sees: log lines on standard error.
+//! What the administrator sees: log lines on standard error, and counters.
 
 use std::io;
 use std::io::IsTerminal as _;
@@ -6,6 +6,8 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::LogFormat;
+
+pub(crate) mod counters;
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]

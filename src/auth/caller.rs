@@ -1,0 +1,117 @@
+//! Somebody who has been let in, before it is known what he asks for.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tracing::debug;
+
+use super::AUDIT;
+use super::Principal;
+use super::Scope;
+use super::client_certificate::Thumbprint;
+use super::mapping;
+use super::mapping::Candidate;
+
+/// Somebody who has been let in. Who he is may depend on the resource: a
+/// client certificate can stand for different accounts at different ones.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Caller(Kind);
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Kind {
+    /// The same everywhere.
+    Everywhere(Principal),
+    /// The holder of a certificate.
+    Mapped {
+        /// Which one, for the audit log.
+        certificate: Thumbprint,
+        /// Nobody in place of accounts that no list of the settings has.
+        candidates: Arc<[Candidate<Option<Principal>>]>,
+    },
+}
+
+impl Caller {
+    /// Somebody who is the same everywhere.
+    pub(super) fn everywhere(principal: Principal) -> Self {
+        Self(Kind::Everywhere(principal))
+    }
+
+    /// The holder of a certificate.
+    pub(super) fn mapped(
+        certificate: Thumbprint,
+        candidates: Vec<Candidate<Option<Principal>>>,
+    ) -> Self {
+        Self(Kind::Mapped {
+            certificate,
+            candidates: candidates.into(),
+        })
+    }
+
+    /// Who he is at a resource, which is empty where there is none; nobody if
+    /// he may not use it.
+    pub(crate) fn principal_at(&self, resource_uri: &str) -> Option<&Principal> {
+        match &self.0 {
+            Kind::Everywhere(principal) => Some(principal),
+            Kind::Mapped {
+                certificate,
+                candidates,
+            } => {
+                let chosen = mapping::choose(candidates, resource_uri);
+                let principal = chosen.and_then(|chosen| chosen.user.as_ref());
+                if principal.is_none() {
+                    debug!(target: AUDIT, %certificate, "Client certificate not mapped there");
+                }
+                principal
+            }
+        }
+    }
+
+    /// Holds when there is a resource at which he is somebody.
+    pub(super) fn is_anybody(&self) -> bool {
+        match &self.0 {
+            Kind::Everywhere(_) => true,
+            Kind::Mapped { candidates, .. } => candidates.iter().any(|one| {
+                let chosen = mapping::choose(candidates, one.uri());
+                chosen.is_some_and(|chosen| chosen.user.is_some())
+            }),
+        }
+    }
+
+    /// Whose jobs he may touch, at the most.
+    pub(super) fn scope(&self) -> Scope {
+        match &self.0 {
+            Kind::Everywhere(principal) => principal.scope(),
+            Kind::Mapped { candidates, .. } => {
+                let is_for_all = accounts(candidates).any(|one| one.scope() == Scope::All);
+                if is_for_all { Scope::All } else { Scope::Own }
+            }
+        }
+    }
+
+    /// Somebody, for tests of what lies behind the door.
+    #[cfg(test)]
+    pub(crate) fn for_test(principal: &Principal) -> Self {
+        Self::everywhere(principal.clone())
+    }
+}
+
+/// The accounts that a list of the settings has.
+fn accounts(candidates: &[Candidate<Option<Principal>>]) -> impl Iterator<Item = &Principal> {
+    candidates.iter().filter_map(|one| one.user.as_ref())
+}
+
+/// The accounts that he is, or can be.
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Everywhere(principal) => f.write_str(principal.name()),
+            Kind::Mapped { candidates, .. } => {
+                for (number, principal) in accounts(candidates).enumerate() {
+                    let before = if number == 0 { "" } else { ", " };
+                    write!(f, "{before}{}", principal.name())?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Which account a client certificate stands for ([MS-WSMV] 3.1.4.1.35).
+//!
+//! A mapping counts when it is enabled, names the issuer of the certificate,
+//! its subject pattern meets a name in the certificate and its URI pattern the
+//! resource. Of several the one with the longest subject counts, then the one
+//! with the longest URI; two that are equally long deny, and so does none.
+//! Lengths are those of the patterns without their `*`. Letters are compared
+//! without case if they are ASCII: beyond it, different letters have the same
+//! lower case.
+
+use super::client_certificate::ClientCertificate;
+use super::client_certificate::Thumbprint;
+use crate::config::CertificateMapping;
+
+/// A mapping that fits a certificate, for some resources.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Candidate<T> {
+    /// Length of subject, and of URI.
+    rank: (usize, usize),
+    uri: Pattern,
+    /// Who it stands for.
+    pub(super) user: T,
+}
+
+/// The beginning of a text, or all of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Pattern {
+    text: String,
+    is_open: bool,
+}
+
+/// The mappings that fit `certificate`, the weightiest first.
+pub(super) fn candidates(
+    mappings: &[CertificateMapping],
+    certificate: &ClientCertificate,
+) -> Vec<Candidate<String>> {
+    let mut found: Vec<_> = mappings
+        .iter()
+        .filter(|mapping| mapping.enabled)
+        .filter(|mapping| {
+            Thumbprint::parse(&mapping.issuer)
+                .is_some_and(|issuer| certificate.issuers().contains(&issuer))
+        })
+        .filter(|mapping| meets(&mapping.subject, certificate.names()))
+        .map(|mapping| {
+            let subject = mapping.subject.strip_prefix('*');
+            let subject = subject.unwrap_or(&mapping.subject);
+            let open = mapping.uri.strip_suffix('*');
+            let text = open.unwrap_or(&mapping.uri).to_owned();
+            Candidate {
+                rank: (subject.len(), text.len()),
+                uri: Pattern {
+                    text,
+                    is_open: open.is_some(),
+                },
+                user: mapping.user.clone(),
+            }
+        })
+        .collect();
+    found.sort_by_key(|candidate| std::cmp::Reverse(candidate.rank));
+    found
+}
+
+/// The one of `candidates` (the weightiest first) that counts for a resource.
+pub(super) fn choose<'c, T>(
+    candidates: &'c [Candidate<T>],
+    resource_uri: &str,
+) -> Option<&'c Candidate<T>> {
+    let mut fitting = candidates
+        .iter()
+        .filter(|candidate| candidate.uri.is_met_by(resource_uri));
+    let first = fitting.next()?;
+    let is_tied = fitting.next().is_some_and(|next| next.rank == first.rank);
+    (!is_tied).then_some(first)
+}
+
+impl<T> Candidate<T> {
+    /// A resource that it fits.
+    pub(super) fn uri(&self) -> &str {
+        &self.uri.text
+    }
+
+    /// The same for somebody else.
+    pub(super) fn with<U>(self, user: impl FnOnce(T) -> U) -> Candidate<U> {
+        Candidate {
+            rank: self.rank,
+            uri: self.uri,
+            user: user(self.user),
+        }
+    }
+}
+
+impl Pattern {
+    fn is_met_by(&self, text: &str) -> bool {
+        let (text, own) = (text.as_bytes(), self.text.as_bytes());
+        match text.get(..own.len()) {
+            Some(start) => {
+                start.eq_ignore_ascii_case(own) && (self.is_open || text.len() == own.len())
+            }
+            None => false,
+        }
+    }
+}
+
+/// Holds when one of `names` is what `pattern` says, or ends so after `*`.
+fn meets(pattern: &str, names: &[String]) -> bool {
+    names.iter().any(|name| match pattern.strip_prefix('*') {
+        Some(end) => {
+            let start = name.len().checked_sub(end.len());
+            start
+                .and_then(|start| name.as_bytes().get(start..))
+                .is_some_and(|own| own.eq_ignore_ascii_case(end.as_bytes()))
+        }
+        None => name.eq_ignore_ascii_case(pattern),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::client_certificate::tests::certificate;
+    use super::*;
+
+    /// SHA-1 of `abc`.
+    const ISSUER: &str = "A9 99 3e364706816aba3e25717850c26c9cd0d89d";
+
+    fn mapping(subject: &str, uri: &str, user: &str) -> CertificateMapping {
+        CertificateMapping {
+            issuer: ISSUER.to_owned(),
+            subject: subject.to_owned(),
+            uri: uri.to_owned(),
+            user: user.to_owned(),
+            enabled: true,
+        }
+    }
+
+    /// Whom the certificate of `name` stands for at `uri`.
+    fn user(mappings: &[CertificateMapping], name: &str, uri: &str) -> Option<String> {
+        let candidates = candidates(mappings, &certificate(name, b"abc"));
+        choose(&candidates, uri).map(|candidate| candidate.user.clone())
+    }
+
+    #[test]
+    fn issuer_subject_and_uri_must_all_fit() {
+        let one = |subject, uri| vec![mapping(subject, uri, "alice")];
+        let alice = Some("alice".to_owned());
+        for (subject, uri) in [
+            ("*", "*"),
+            ("A@B.org", "*"),
+            ("*@b.ORG", "http://x/*"),
+            ("*a@b.org", "HTTP://X/y"),
+        ] {
+            let found = user(&one(subject, uri), "a@b.org", "http://x/y");
+            assert_eq!(found, alice, "{subject} {uri}");
+        }
+        for (subject, uri) in [
+            ("a@b.or", "*"),
+            ("*xa@b.org", "*"),
+            ("*b", "*"),
+            ("*", "http://x"),
+            ("*", "http://x/y/*"),
+            ("*", "http://x/yz"),
+        ] {
+            let found = user(&one(subject, uri), "a@b.org", "http://x/y");
+            assert_eq!(found, None, "{subject} {uri}");
+        }
+        let mut off = one("*", "*");
+        off[0].enabled = false;
+        assert_eq!(user(&off, "a@b.org", ""), None);
+        let mut other = one("*", "*");
+        other[0].issuer = other[0].issuer.replace('9', "8");
+        assert_eq!(user(&other, "a@b.org", ""), None);
+        assert_eq!(user(&one("*", "*"), "a@b.org", ""), alice);
+        assert_eq!(user(&[], "a@b.org", ""), None);
+    }
+
+    #[test]
+    fn a_letter_beyond_ascii_is_no_other_letter() {
+        // The Kelvin sign, whose lower case is `k`.
+        assert_eq!(user(&[mapping("kim", "*", "kim")], "\u{212a}im", ""), None);
+        let own = [mapping("*ä", "*", "x")];
+        assert_eq!(user(&own, "ä", ""), Some("x".to_owned()));
+        assert_eq!(user(&own, "\u{c4}", ""), None);
+    }
+
+    #[test]
+    fn the_longest_subject_counts_then_the_longest_uri() {
+        let mappings = [
+            mapping("*", "*", "all"),
+            mapping("*.org", "*", "org"),
+            mapping("*.org", "http://x/*", "org at x"),
+            mapping("*b.org", "http://y/*", "b at y"),
+        ];
+        for (uri, expected) in [
+            ("http://y/1", "b at y"),
+            ("http://x/1", "org at x"),
+            ("", "org"),
+        ] {
+            let found = user(&mappings, "a@b.org", uri);
+            assert_eq!(found.as_deref(), Some(expected), "{uri}");
+        }
+        assert_eq!(user(&mappings, "other", "").as_deref(), Some("all"));
+    }
+
+    #[test]
+    fn equally_long_mappings_deny() {
+        let mappings = [
+            mapping("bob", "*", "bob"),
+            mapping("*bob", "*", "bob"),
+            mapping("*", "*", "all"),
+        ];
+        assert_eq!(user(&mappings, "bob", "http://x"), None);
+        assert_eq!(user(&mappings, "a bob", "http://x").as_deref(), Some("bob"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn arbitrary_patterns_and_texts_are_compared(
+            subject in ".*", uri in ".*", name in ".*", resource in ".*",
+        ) {
+            let pattern = Pattern { text: uri, is_open: true };
+            let _ = pattern.is_met_by(&resource);
+            let joined = format!("{}{resource}", pattern.text);
+            prop_assert!(pattern.is_met_by(&joined));
+            let ending = format!("{name}{subject}");
+            let pattern = format!("*{subject}");
+            prop_assert!(meets(&pattern, &[ending]));
+            let _ = meets(&subject, &[name]);
+        }
+    }
+}
