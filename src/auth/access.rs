@@ -51,6 +51,7 @@ mod tests {
         let access = Access::new(&AccessSettings {
             users: vec!["alice".to_owned(), "carol".to_owned()],
             administrators: vec!["bob".to_owned(), "carol".to_owned()],
+            ..AccessSettings::default()
         });
         let scope = |name| access.principal(name).map(|principal| principal.scope());
         assert_eq!(scope("alice"), Some(Scope::Own));

@@ -150,7 +150,7 @@ impl Door {
             mechanisms,
             access: Access::new(&crate::config::AccessSettings {
                 users: vec![account.to_owned()],
-                administrators: Vec::new(),
+                ..crate::config::AccessSettings::default()
             }),
         }
     }
@@ -297,7 +297,7 @@ mod tests {
         users.add("alice", "x").expect("added");
         let access = AccessSettings {
             users: vec!["alice".to_owned()],
-            administrators: Vec::new(),
+            ..AccessSettings::default()
         };
         let settings = Settings {
             access,

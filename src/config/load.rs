@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
+use super::AccessSettings;
+use super::CertificateMapping;
 use super::FilesSettings;
 use super::Settings;
 
@@ -172,7 +174,11 @@ impl Settings {
                 format!("{name:?} stands in access.administrators already, which includes it"),
             ));
         }
-        Ok(())
+        absolute(
+            "access.client_ca_certificates",
+            self.access.client_ca_certificates.as_ref(),
+        )?;
+        check_mappings(&self.access)
     }
 
     fn check_wsman(&self) -> Result<(), (&'static str, String)> {
@@ -296,6 +302,52 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// Mappings are right, and some way to log on is left.
+fn check_mappings(access: &AccessSettings) -> Result<(), (&'static str, String)> {
+    let key = "access.certificate_mappings";
+    let mappings = &access.certificate_mappings;
+    if mappings.len() > MAX_MAPPINGS {
+        return Err((key, format!("more than {MAX_MAPPINGS}")));
+    }
+    for (index, mapping) in mappings.iter().enumerate() {
+        let issuer = mapping.issuer.as_bytes();
+        if issuer.len() != 40 || !issuer.iter().all(u8::is_ascii_hexdigit) {
+            let reason = format!("issuer {:?} is not 40 hexadecimal digits", mapping.issuer);
+            return Err((key, reason));
+        }
+        let texts = [
+            ("subject", &mapping.subject),
+            ("uri", &mapping.uri),
+            ("user", &mapping.user),
+        ];
+        for (name, text) in texts {
+            let fits = !text.is_empty() && text.len() <= 1_024 && text.trim() == text;
+            if !fits || text.chars().any(char::is_control) {
+                return Err((key, format!("{name} {text:?} is not from 1 to 1024 octets")));
+            }
+        }
+        if mappings[..index]
+            .iter()
+            .any(|other| other.is_for_the_same(mapping))
+        {
+            let CertificateMapping {
+                issuer,
+                subject,
+                uri,
+                ..
+            } = mapping;
+            let reason = format!("{issuer}, {subject}, {uri} stand there twice");
+            return Err((key, reason));
+        }
+    }
+    let by_certificate = access.certificate && mappings.iter().any(|mapping| mapping.enabled);
+    if !access.basic && !by_certificate {
+        let reason = "must be true as long as nobody can log on by certificate".to_owned();
+        return Err(("access.basic", reason));
+    }
+    Ok(())
 }
 
 fn check_files(files: &FilesSettings) -> Result<(), (&'static str, String)> {
@@ -430,6 +482,9 @@ fn within(
     Err((key, format!("{value} is not from {least} to {most}")))
 }
 
+/// Each is tried at a log-on.
+const MAX_MAPPINGS: usize = 1_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -478,7 +533,10 @@ mod tests {
         let mut found = Vec::new();
         for line in SAMPLE.lines() {
             let line = line.strip_prefix("#= ").unwrap_or(line);
-            if let Some(name) = line.strip_prefix('[') {
+            if let Some(name) = line.strip_prefix("[[") {
+                found.push(name.trim_end_matches(']').to_owned());
+                section.clear();
+            } else if let Some(name) = line.strip_prefix('[') {
                 section = name.trim_end_matches(']').to_owned();
             } else if let Some((key, _)) = line.split_once(" = ") {
                 found.push(format!("{section}.{key}"));
@@ -533,6 +591,14 @@ mod tests {
             (
                 "[access]\nusers = [\"\"]\n",
                 "access.users: \"\" is no account",
+            ),
+            (
+                "[access]\nbasic = false\ncertificate = true\n",
+                "access.basic: must be true",
+            ),
+            (
+                "[[access.certificate_mappings]]\nissuer = \"1\"\nsubject = \"*\"\nuser = \"a\"\n",
+                "access.certificate_mappings: issuer \"1\" is not 40",
             ),
             (
                 "[wsman]\nlogon_timeout_s = 0\n",

@@ -85,13 +85,50 @@ pub enum LogFormat {
 }
 
 /// Who may do what. An empty list means nobody.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessSettings {
     /// Accounts that may read, write and invoke, each on its own jobs.
     pub users: Vec<String>,
     /// Accounts that may do so on every job.
     pub administrators: Vec<String>,
+    /// `Service/Auth/Basic`: accounts log on by name and password.
+    pub basic: bool,
+    /// `Service/Auth/Certificate`: accounts log on by the certificates that
+    /// `certificate_mappings` map to them.
+    pub certificate: bool,
+    /// PEM file of the authorities that issue the certificates of clients.
+    pub client_ca_certificates: Option<PathBuf>,
+    /// Which certificates stand for which accounts.
+    pub certificate_mappings: Vec<CertificateMapping>,
+}
+
+/// Certificates that stand for an account: a `CertMapping` of `winrm/config`.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateMapping {
+    /// SHA-1 of the issuing CA certificate: 40 hexadecimal digits.
+    pub issuer: String,
+    /// Pattern of the subject.
+    pub subject: String,
+    /// Pattern of the resource URIs that it holds for.
+    #[serde(default = "any")]
+    pub uri: String,
+    /// The account.
+    pub user: String,
+    /// It is in force.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+impl CertificateMapping {
+    /// Both have the same key: issuer, subject and URI, in any case.
+    pub fn is_for_the_same(&self, other: &Self) -> bool {
+        let same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
+        same(&self.issuer, &other.issuer)
+            && same(&self.subject, &other.subject)
+            && same(&self.uri, &other.uri)
+    }
 }
 
 /// Limits of the WS-Management endpoint.
@@ -261,6 +298,19 @@ impl Default for ServiceSettings {
     }
 }
 
+impl Default for AccessSettings {
+    fn default() -> Self {
+        Self {
+            users: Vec::new(),
+            administrators: Vec::new(),
+            basic: true,
+            certificate: false,
+            client_ca_certificates: None,
+            certificate_mappings: Vec::new(),
+        }
+    }
+}
+
 impl Default for WsmanSettings {
     fn default() -> Self {
         Self {
@@ -323,4 +373,13 @@ impl Default for FilesSettings {
             directory_mode: "0750".to_owned(),
         }
     }
+}
+
+/// The pattern that every URI matches.
+fn any() -> String {
+    "*".to_owned()
+}
+
+fn yes() -> bool {
+    true
 }

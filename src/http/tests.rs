@@ -83,7 +83,7 @@ impl Server {
         users.add("eve", "secret").expect("added");
         let access = AccessSettings {
             users: vec!["alice".to_owned()],
-            administrators: Vec::new(),
+            ..AccessSettings::default()
         };
         let current = Arc::new(Current::new(Settings {
             service: service.clone(),
