@@ -35,7 +35,7 @@
 //!
 //! ```text
 //! xml  bits  config  telemetry    values and rules: no I/O, no clock
-//! cim  soap  auth  transfer  store
+//! cim  soap  document  auth  transfer  store
 //! engine  net                     run jobs; sockets and TLS
 //! provider                        one file per CIM class
 //! wsman                           one file per operation; the fault table
@@ -143,6 +143,7 @@ mod cim;
 mod cli;
 mod client;
 pub mod config;
+mod document;
 mod engine;
 mod http;
 mod net;

@@ -15,6 +15,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("cim", &["xml"]),
     ("soap", &["xml"]),
+    ("document", &["xml"]),
     ("auth", &["config"]),
     ("transfer", &["bits", "config"]),
     ("store", &["bits", "config"]),
@@ -24,13 +25,13 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "provider",
         &[
-            "cim", "engine", "hosting", "store", "auth", "bits", "config",
+            "cim", "document", "engine", "hosting", "store", "auth", "bits", "config",
         ],
     ),
     (
         "wsman",
         &[
-            "xml", "soap", "cim", "provider", "store", "transfer", "auth", "config",
+            "xml", "soap", "cim", "document", "provider", "store", "transfer", "auth", "config",
             // The error codes in faults.
             "bits",
         ],
@@ -56,6 +57,7 @@ const DECIDING: &[&str] = &[
     "bits",
     "cim",
     "soap",
+    "document",
     "auth/spnego",
     "auth/ntlm",
     "auth/sealed",
