@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
+use serde::de::DeserializeOwned;
+
 use super::AccessSettings;
 use super::CertificateMapping;
 use super::FilesSettings;
@@ -71,18 +73,7 @@ impl Settings {
 
     /// Reads the settings from the text of `path`.
     fn parse(path: &Path, text: &str) -> Result<Self, Error> {
-        let settings: Self = toml::from_str(text).map_err(|error| {
-            let offset = error.span().map_or(0, |span| span.start).min(text.len());
-            let before = text.get(..offset).unwrap_or_default();
-            let line = before.matches('\n').count();
-            let key = key_at(text, line).map_or(String::new(), |key| [&key, ": "].concat());
-            let reason = error.message().trim().replace('\n', "; ");
-            Error::Parse {
-                path: path.to_owned(),
-                line: 1 + line,
-                reason: key + &in_words(&reason),
-            }
-        })?;
+        let settings: Self = parse_toml(path, text)?;
         settings.check().map_err(|(key, reason)| Error::Value {
             path: path.to_owned(),
             key: key.to_owned(),
@@ -302,6 +293,22 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// Reads the text of `path`; an error names its line and its key.
+pub(super) fn parse_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Error> {
+    toml::from_str(text).map_err(|error| {
+        let offset = error.span().map_or(0, |span| span.start).min(text.len());
+        let before = text.get(..offset).unwrap_or_default();
+        let line = before.matches('\n').count();
+        let key = key_at(text, line).map_or(String::new(), |key| [&key, ": "].concat());
+        let reason = error.message().trim().replace('\n', "; ");
+        Error::Parse {
+            path: path.to_owned(),
+            line: 1 + line,
+            reason: key + &in_words(&reason),
+        }
+    })
 }
 
 /// Mappings are right, and some way to log on is left.

@@ -2,6 +2,8 @@
 //!
 //! Defaults stand in `Default`; an unknown key or a bad value stops the start
 //! and names the file, the key and what is allowed. Units stand in the keys.
+//! Some can be changed while the service runs: [`Current`] has what is in force,
+//! [`Overlay`] what is kept of it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,13 +12,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde::Serialize;
 
 mod current;
 mod load;
+mod overlay;
 
 pub use current::Current;
 pub use load::DEFAULT_PATH;
 pub use load::Error;
+pub use overlay::Overlay;
 
 /// Everything that the administrator decides.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -104,7 +109,7 @@ pub struct AccessSettings {
 }
 
 /// Certificates that stand for an account: a `CertMapping` of `winrm/config`.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateMapping {
     /// SHA-1 of the issuing CA certificate: 40 hexadecimal digits.
