@@ -165,11 +165,45 @@ impl Settings {
                 format!("{name:?} stands in access.administrators already, which includes it"),
             ));
         }
-        absolute(
-            "access.client_ca_certificates",
-            self.access.client_ca_certificates.as_ref(),
-        )?;
-        check_mappings(&self.access)
+        self.check_certificates()
+    }
+
+    fn check_certificates(&self) -> Result<(), (&'static str, String)> {
+        let access = &self.access;
+        let authorities = access.client_ca_certificates.as_ref();
+        absolute("access.client_ca_certificates", authorities)?;
+        if access.certificate && authorities.is_none() {
+            return Err((
+                "access.client_ca_certificates",
+                "must be given when access.certificate is true".to_owned(),
+            ));
+        }
+        for mapping in &access.certificate_mappings {
+            let wrong = |reason: String| Err(("access.certificate_mappings", reason));
+            let digits = mapping.issuer.chars().filter(|c| *c != ' ');
+            if digits.clone().count() != 40 || !digits.clone().all(|c| c.is_ascii_hexdigit()) {
+                let issuer = &mapping.issuer;
+                return wrong(format!("issuer: {issuer:?} is not 40 hexadecimal digits"));
+            }
+            let subject = &mapping.subject;
+            if subject.is_empty() || subject.rfind('*').is_some_and(|at| at > 0) {
+                return wrong(format!(
+                    "subject: {subject:?} is no name with `*` at most at its start"
+                ));
+            }
+            let uri = &mapping.uri;
+            let star = uri.find('*');
+            if uri.is_empty() || star.is_some_and(|at| at + 1 < uri.len()) {
+                return wrong(format!(
+                    "uri: {uri:?} is no resource URI with `*` at most at its end"
+                ));
+            }
+            let user = &mapping.user;
+            if user.is_empty() || user.trim() != user || user.chars().any(char::is_control) {
+                return wrong(format!("user: {user:?} is no account name"));
+            }
+        }
+        check_log_on(access)
     }
 
     fn check_wsman(&self) -> Result<(), (&'static str, String)> {
@@ -311,42 +345,25 @@ pub(super) fn parse_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result
     })
 }
 
-/// Mappings are right, and some way to log on is left.
-fn check_mappings(access: &AccessSettings) -> Result<(), (&'static str, String)> {
-    let key = "access.certificate_mappings";
+/// Each mapping has keys of its own, and some way to log on is left.
+fn check_log_on(access: &AccessSettings) -> Result<(), (&'static str, String)> {
     let mappings = &access.certificate_mappings;
+    let wrong = |reason: String| Err(("access.certificate_mappings", reason));
     if mappings.len() > MAX_MAPPINGS {
-        return Err((key, format!("more than {MAX_MAPPINGS}")));
+        return wrong(format!("more than {MAX_MAPPINGS}"));
     }
     for (index, mapping) in mappings.iter().enumerate() {
-        let issuer = mapping.issuer.as_bytes();
-        if issuer.len() != 40 || !issuer.iter().all(u8::is_ascii_hexdigit) {
-            let reason = format!("issuer {:?} is not 40 hexadecimal digits", mapping.issuer);
-            return Err((key, reason));
-        }
-        let texts = [
-            ("subject", &mapping.subject),
-            ("uri", &mapping.uri),
-            ("user", &mapping.user),
-        ];
-        for (name, text) in texts {
-            let fits = !text.is_empty() && text.len() <= 1_024 && text.trim() == text;
-            if !fits || text.chars().any(char::is_control) {
-                return Err((key, format!("{name} {text:?} is not from 1 to 1024 octets")));
-            }
-        }
+        let CertificateMapping {
+            issuer,
+            subject,
+            uri,
+            ..
+        } = mapping;
         if mappings[..index]
             .iter()
             .any(|other| other.is_for_the_same(mapping))
         {
-            let CertificateMapping {
-                issuer,
-                subject,
-                uri,
-                ..
-            } = mapping;
-            let reason = format!("{issuer}, {subject}, {uri} stand there twice");
-            return Err((key, reason));
+            return wrong(format!("{issuer}, {subject}, {uri} stand there twice"));
         }
     }
     let by_certificate = access.certificate && mappings.iter().any(|mapping| mapping.enabled);
@@ -540,10 +557,7 @@ mod tests {
         let mut found = Vec::new();
         for line in SAMPLE.lines() {
             let line = line.strip_prefix("#= ").unwrap_or(line);
-            if let Some(name) = line.strip_prefix("[[") {
-                found.push(name.trim_end_matches(']').to_owned());
-                section.clear();
-            } else if let Some(name) = line.strip_prefix('[') {
+            if let Some(name) = line.strip_prefix('[') {
                 section = name.trim_end_matches(']').to_owned();
             } else if let Some((key, _)) = line.split_once(" = ") {
                 found.push(format!("{section}.{key}"));
@@ -600,16 +614,12 @@ mod tests {
                 "access.users: \"\" is no account",
             ),
             (
-                "[access]\nbasic = false\ncertificate = true\n",
+                "[access]\ncertificate = true\n",
+                "access.client_ca_certificates: must be given",
+            ),
+            (
+                "[access]\nbasic = false\ncertificate = true\nclient_ca_certificates = \"/ca\"\n",
                 "access.basic: must be true",
-            ),
-            (
-                "[[access.certificate_mappings]]\nissuer = \"1\"\nsubject = \"*\"\nuser = \"a\"\n",
-                "access.certificate_mappings: issuer \"1\" is not 40",
-            ),
-            (
-                "[wsman]\nlogon_timeout_s = 0\n",
-                "wsman.logon_timeout_s: 0 is not from 1",
             ),
         ];
         for (text, part) in cases {
@@ -661,6 +671,35 @@ mod tests {
         for (text, start, part) in cases {
             let error = parse(text).expect_err(text);
             assert!(error.starts_with(start) && error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_mapping_of_certificates_is_checked() {
+        let issuer = "00 11 22 33 44 55 66 77 88 99 aa BB cc DD ee FF 00 11 22 33";
+        let cases = [
+            ([issuer, "*", "*", "alice"], None),
+            ([issuer, "*@example.org", "http://x/*", "alice"], None),
+            ([&issuer[3..], "*", "*", "alice"], Some("issuer: \"11 22")),
+            ([issuer, "a*", "*", "alice"], Some("subject: \"a*\"")),
+            ([issuer, "**", "*", "alice"], Some("subject: \"**\"")),
+            ([issuer, "", "*", "alice"], Some("subject: \"\"")),
+            ([issuer, "*", "*x", "alice"], Some("uri: \"*x\"")),
+            ([issuer, "*", "", "alice"], Some("uri: \"\"")),
+            ([issuer, "*", "*", " "], Some("user: \" \"")),
+        ];
+        for ([issuer, subject, uri, user], wrong) in cases {
+            let text = format!(
+                "[[access.certificate_mappings]]\nissuer = \"{issuer}\"\n\
+                 subject = \"{subject}\"\nuri = \"{uri}\"\nuser = \"{user}\"\n"
+            );
+            let error = parse(&text).err();
+            assert_eq!(error.is_some(), wrong.is_some(), "{error:?}");
+            let parts = error.as_deref().zip(wrong);
+            assert!(
+                parts.is_none_or(|(error, part)| error.contains(part)),
+                "{error:?}"
+            );
         }
     }
 

@@ -89,7 +89,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Who may do what. An empty list means nobody.
+/// Who may do what, and how he logs on. An empty list means nobody.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessSettings {
@@ -97,40 +97,50 @@ pub struct AccessSettings {
     pub users: Vec<String>,
     /// Accounts that may do so on every job.
     pub administrators: Vec<String>,
-    /// `Service/Auth/Basic`: accounts log on by name and password.
+    /// `Auth/Basic`: log-on by name and password.
     pub basic: bool,
-    /// `Service/Auth/Certificate`: accounts log on by the certificates that
-    /// `certificate_mappings` map to them.
+    /// `Auth/Certificate`: log-on by a client certificate.
     pub certificate: bool,
-    /// PEM file of the authorities that issue the certificates of clients.
+    /// PEM file with the authorities of client certificates.
     pub client_ca_certificates: Option<PathBuf>,
-    /// Which certificates stand for which accounts.
+    /// `CertMapping`: which account a client certificate stands for.
     pub certificate_mappings: Vec<CertificateMapping>,
 }
 
-/// Certificates that stand for an account: a `CertMapping` of `winrm/config`.
+/// Which account a client certificate stands for.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateMapping {
-    /// SHA-1 of the issuing CA certificate: 40 hexadecimal digits.
+    /// SHA-1 of the issuer's certificate: 40 hexadecimal digits.
     pub issuer: String,
-    /// Pattern of the subject.
+    /// A name in the certificate; `*` at its start stands for anything.
     pub subject: String,
-    /// Pattern of the resource URIs that it holds for.
+    /// A resource URI; `*` at its end stands for anything.
     #[serde(default = "any")]
     pub uri: String,
     /// The account.
     pub user: String,
-    /// It is in force.
+    /// Does the mapping count?
     #[serde(default = "yes")]
     pub enabled: bool,
 }
 
+/// What a mapping is unless it says otherwise.
+fn yes() -> bool {
+    true
+}
+
+fn any() -> String {
+    "*".to_owned()
+}
+
 impl CertificateMapping {
-    /// Both have the same key: issuer, subject and URI, in any case.
+    /// Both have the same key: issuer, with or without blanks, subject and URI,
+    /// in any case.
     pub fn is_for_the_same(&self, other: &Self) -> bool {
         let same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
-        same(&self.issuer, &other.issuer)
+        let digits = |text: &str| text.replace(' ', "");
+        same(&digits(&self.issuer), &digits(&other.issuer))
             && same(&self.subject, &other.subject)
             && same(&self.uri, &other.uri)
     }
@@ -378,13 +388,4 @@ impl Default for FilesSettings {
             directory_mode: "0750".to_owned(),
         }
     }
-}
-
-/// The pattern that every URI matches.
-fn any() -> String {
-    "*".to_owned()
-}
-
-fn yes() -> bool {
-    true
 }

@@ -184,6 +184,7 @@ mod tests {
         settings.service.listen = vec!["[::1]:7000".parse().expect("an address")];
         settings.wsman.max_batch_items = 7;
         settings.access.certificate = true;
+        settings.access.client_ca_certificates = Some("/ca".into());
         settings.access.certificate_mappings = vec![CertificateMapping {
             issuer: "0".repeat(40),
             subject: "*@\"example\".org".to_owned(),
@@ -196,7 +197,9 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_kept_and_comes_back_from_its_file() {
-        let (base, changed) = (Settings::default(), changed());
+        let changed = changed();
+        let mut base = Settings::default();
+        base.access.client_ca_certificates = Some("/ca".into());
         let overlay = Overlay::between(&base, &changed);
         assert_eq!(
             overlay.keys(),

@@ -25,6 +25,7 @@ pub(crate) struct Tls {
     fingerprint: String,
     #[cfg(test)]
     certificate: PathBuf,
+    thumbprint: String,
 }
 
 /// Why there is no TLS. Each text names the file.
@@ -90,6 +91,7 @@ impl Tls {
         };
         let chain = read_chain(&certificate)?;
         let fingerprint = fingerprint(&chain[0]);
+        let thumbprint = thumbprint(&chain[0]);
         certificate::warn_of_end(&certificate, &chain[0]);
         let private_key = read_key(&key)?;
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -111,12 +113,18 @@ impl Tls {
             fingerprint,
             #[cfg(test)]
             certificate,
+            thumbprint,
         })
     }
 
     /// SHA-256 of the certificate, in hexadecimal digits.
     pub(crate) fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// SHA-1 of the certificate, in hexadecimal digits as Windows writes them.
+    pub(crate) fn thumbprint(&self) -> &str {
+        &self.thumbprint
     }
 
     /// The PEM file with the certificate, for clients that pin it.
@@ -156,6 +164,15 @@ fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     let mut text = String::with_capacity(64);
     for octet in digest::digest(&digest::SHA256, certificate).as_ref() {
         let _ = write!(text, "{octet:02x}");
+    }
+    text
+}
+
+/// What Windows names certificates by; it proves nothing.
+fn thumbprint(certificate: &CertificateDer<'_>) -> String {
+    let mut text = String::with_capacity(40);
+    for octet in digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, certificate).as_ref() {
+        let _ = write!(text, "{octet:02X}");
     }
     text
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::auth::Principal;
 use crate::provider::Cursor;
 
+use super::config::Documents;
 use super::error::Error;
 use super::resource::Form;
 
@@ -42,6 +43,15 @@ pub(super) struct Enumeration {
     pub(super) after: Option<Cursor>,
 }
 
+/// What is listed between two requests.
+#[derive(Clone, Debug)]
+pub(super) enum Listing {
+    /// Instances.
+    Instances(Enumeration),
+    /// Parts of the configuration.
+    Documents(Documents),
+}
+
 /// The open enumerations of all users.
 #[derive(Debug)]
 pub(super) struct Contexts {
@@ -53,7 +63,7 @@ pub(super) struct Contexts {
 #[derive(Debug)]
 struct Context {
     user: String,
-    enumeration: Enumeration,
+    listing: Listing,
     used_at: Instant,
     expires_at: Option<Instant>,
     is_busy: bool,
@@ -65,7 +75,7 @@ pub(super) struct Lease<'c> {
     contexts: &'c Contexts,
     id: Uuid,
     /// What was found.
-    pub(super) enumeration: Enumeration,
+    pub(super) listing: Listing,
 }
 
 impl Contexts {
@@ -86,7 +96,7 @@ impl Contexts {
     pub(super) fn open(
         &self,
         by: &Principal,
-        enumeration: Enumeration,
+        listing: impl Into<Listing>,
         lifetime: Option<Duration>,
         now: Instant,
     ) -> Result<String, Error> {
@@ -99,7 +109,7 @@ impl Contexts {
         let id = Uuid::new_v4();
         let context = Context {
             user: by.name().to_owned(),
-            enumeration,
+            listing: listing.into(),
             used_at: now,
             expires_at: lifetime.and_then(|lifetime| now.checked_add(lifetime)),
             is_busy: false,
@@ -128,7 +138,7 @@ impl Contexts {
         Ok(Lease {
             contexts: self,
             id,
-            enumeration: context.enumeration.clone(),
+            listing: context.listing.clone(),
         })
     }
 
@@ -193,6 +203,12 @@ impl Contexts {
     }
 }
 
+impl From<Enumeration> for Listing {
+    fn from(enumeration: Enumeration) -> Self {
+        Self::Instances(enumeration)
+    }
+}
+
 impl Context {
     fn is_over(&self, idle_timeout: Duration, now: Instant) -> bool {
         let is_idle = !self.is_busy && now.duration_since(self.used_at) >= idle_timeout;
@@ -206,10 +222,10 @@ impl Lease<'_> {
         text(self.id)
     }
 
-    /// The next Pull goes on after `after`.
-    pub(super) fn advance(self, after: Option<Cursor>) {
+    /// The next Pull goes on with `listing`.
+    pub(super) fn replace(self, listing: impl Into<Listing>) {
         if let Some(context) = self.contexts.lock().get_mut(&self.id) {
-            context.enumeration.after = after;
+            context.listing = listing.into();
         }
     }
 
@@ -274,9 +290,15 @@ mod tests {
         ));
         drop(lease);
         let lease = contexts.lease(&anna, &name, now).expect("free again");
-        lease.advance(Some(Cursor(vec![7])));
+        lease.replace(Enumeration {
+            after: Some(Cursor(vec![7])),
+            ..enumeration()
+        });
         let lease = contexts.lease(&anna, &name, now).expect("free again");
-        assert_eq!(lease.enumeration.after, Some(Cursor(vec![7])));
+        let Listing::Instances(found) = &lease.listing else {
+            panic!("instances");
+        };
+        assert_eq!(found.after, Some(Cursor(vec![7])));
         lease.end();
         assert!(matches!(
             contexts.release(&anna, &name, now),

@@ -13,6 +13,7 @@ use crate::config::Settings;
 use crate::config::WsmanSettings;
 use crate::provider;
 use crate::provider::Provider;
+use crate::provider::WinrmConfig;
 use crate::xml::Limits;
 
 use super::Answer;
@@ -47,6 +48,8 @@ pub(super) struct Service {
     pub(super) contexts: Contexts,
     /// Every class.
     pub(super) catalog: Catalog,
+    /// `winrm/config`, where there is one.
+    pub(super) config: Option<Arc<WinrmConfig>>,
     operations: Operations,
     settings: Arc<Current>,
 }
@@ -72,6 +75,7 @@ impl Service {
             operations: Operations::new(wsman.max_concurrent_operations_per_user),
             settings: Arc::clone(settings),
             catalog,
+            config: None,
         })
     }
 
@@ -171,16 +175,26 @@ pub(super) async fn to_its_end<T: Send + 'static>(
     during: During,
     work: impl Future<Output = Result<T, provider::Error>> + Send + 'static,
 ) -> Result<T, Error> {
+    let done = alone(limit, permit, work).await?;
+    done.map_err(|error| during.error(error))
+}
+
+/// The same for work of any kind.
+pub(super) async fn alone<T: Send + 'static>(
+    limit: Duration,
+    permit: Permit,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Error> {
     let task = tokio::spawn(async move {
         let done = work.await;
         drop(permit);
         done
     });
     match timeout(limit, task).await {
-        Ok(Ok(done)) => done.map_err(|error| during.error(error)),
+        Ok(Ok(done)) => Ok(done),
         Ok(Err(broken)) => {
             tracing::error!(error = %broken, "Operation broke off");
-            Err(during.error(provider::Error::Unavailable))
+            Err(During::Access.error(provider::Error::Unavailable))
         }
         Err(_) => Err(Error::TimedOut),
     }
@@ -198,8 +212,8 @@ pub(super) fn is_end_of_duplex(action: Option<&str>) -> bool {
         })
 }
 
-const TRANSFER: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer/";
-const ENUMERATION: &str = "http://schemas.xmlsoap.org/ws/2004/09/enumeration/";
+pub(super) const TRANSFER: &str = "http://schemas.xmlsoap.org/ws/2004/09/transfer/";
+pub(super) const ENUMERATION: &str = "http://schemas.xmlsoap.org/ws/2004/09/enumeration/";
 const DUPLEX: &str = "http://schemas.microsoft.com/wbem/wsman/1/wsman/";
 
 /// Elements within one another: real requests stay below 12.

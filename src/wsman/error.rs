@@ -3,6 +3,7 @@
 
 use crate::cim::xml::ReadError;
 use crate::provider;
+use crate::provider::ConfigError;
 use crate::soap;
 
 /// Why a request is not done.
@@ -94,6 +95,9 @@ pub(super) enum Error {
     /// More options than any client has.
     #[error("there are too many options")]
     TooManyOptions,
+    /// An option that must be complied with is not known.
+    #[error("the option {0} is not supported by the resource")]
+    OptionNotSupported(String),
     /// An enumeration of one instance.
     #[error("an enumeration takes no key as a selector")]
     EnumerateWithKeys,
@@ -187,6 +191,9 @@ pub(super) enum Error {
     #[error("the user has reached the limit of open enumerations")]
     TooManyEnumerations,
 
+    /// The configuration is not shown or changed.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
     /// The provider did not do it.
     #[error("{source}")]
     Provider {

@@ -11,6 +11,8 @@ use crate::xml::ns;
 use super::Answer;
 use super::batch;
 use super::batch::Budget;
+use super::config;
+use super::contexts::Listing;
 use super::dispatch::Service;
 use super::dispatch::within;
 use super::duration;
@@ -51,7 +53,19 @@ pub(super) async fn answer(
         }
     }
     let lease = service.contexts.lease(by, context(body)?, Instant::now())?;
-    let enumeration = lease.enumeration.clone();
+    let mut enumeration = match lease.listing.clone() {
+        Listing::Instances(enumeration) => enumeration,
+        Listing::Documents(documents) => {
+            return config::pull(
+                service,
+                request,
+                lease,
+                documents,
+                max_elements,
+                max_characters,
+            );
+        }
+    };
     let served = service
         .served
         .get(enumeration.served)
@@ -96,7 +110,8 @@ pub(super) async fn answer(
     if batch.is_last {
         lease.end();
     } else {
-        lease.advance(batch.after);
+        enumeration.after = batch.after;
+        lease.replace(enumeration);
     }
     Ok(answer)
 }

@@ -93,16 +93,18 @@ fn mapping(keys: &Keys) -> CertificateMapping {
 
 /// The keys in a document must be those of the mapping.
 fn check_keys(mapping: &CertificateMapping, given: &Node) -> Result<(), ConfigError> {
-    let own = [
-        (URI, &mapping.uri),
-        (SUBJECT, &mapping.subject),
-        (ISSUER, &mapping.issuer),
-    ];
-    for (name, own) in own {
-        if given
-            .value(name)
-            .is_some_and(|value| !value.eq_ignore_ascii_case(own))
-        {
+    for name in [URI, SUBJECT, ISSUER] {
+        let Some(value) = given.value(name) else {
+            continue;
+        };
+        let mut other = mapping.clone();
+        let key = match name {
+            URI => &mut other.uri,
+            SUBJECT => &mut other.subject,
+            _ => &mut other.issuer,
+        };
+        value.clone_into(key);
+        if !other.is_for_the_same(mapping) {
             return Err(ConfigError::KeyChanged(name));
         }
     }

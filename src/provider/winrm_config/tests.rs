@@ -427,7 +427,9 @@ async fn mappings_come_change_and_go() {
 
 #[tokio::test]
 async fn the_last_way_to_log_on_stays() {
-    let bench = Bench::new();
+    let bench = Bench::with(|settings| {
+        settings.access.client_ca_certificates = Some("/ca".into());
+    });
     let keys = &[("Issuer", SHA1), ("Subject", "*"), ("URI", "*")];
     let given = Node::branch("CertMapping", vec![Node::leaf("UserName", "alice")]);
     bench

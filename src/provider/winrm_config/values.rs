@@ -161,6 +161,7 @@ pub(super) fn element(key: &str) -> &str {
     match key {
         "service.listen" => "Listener",
         "access.certificate_mappings" => "CertMapping",
+        "access.client_ca_certificates" => "Service/Auth/Certificate",
         _ => ENTRIES
             .iter()
             .find(|entry| entry.key == key)
