@@ -128,6 +128,20 @@
 //! - **A change whose answer does not fit** the envelope is made, and answered by
 //!   `UnreportableSuccess`.
 //! - **Filters** (WQL, Selector, association) are `FilteringNotSupported` for now.
+//! - **`winrm/config`** can be read by whoever has logged on and changed by
+//!   administrators. What was changed is kept apart from the settings file, in
+//!   `winrm-config.toml` of the state folder, and lies over it at the next start;
+//!   `Restore` goes back to the settings file, not to Windows' defaults. A value
+//!   that this service cannot change shows what is true and may be written back
+//!   as it is; another one is a fault (2150859071), never silence.
+//! - **A listener** stands for its sockets: `*` for IPv4 and IPv6 at one port. It
+//!   has no `Hostname` and cannot be there without being `Enabled`; one for HTTP
+//!   is refused. Rights are no security descriptors: `RootSDDL` says what the
+//!   lists of the settings come to, `service/security` is not supported. The
+//!   `Password` of a certificate mapping is taken and not kept, since nobody is
+//!   logged on by it. The one plug-in shown is the service itself.
+//! - **The last way to log on** cannot be switched off, in the settings file
+//!   neither.
 //! - **A generated certificate** is ECDSA P-256, valid for 820 days: rustls has no
 //!   RSA key exchange for old clients anyway, and the handshake is cheaper.
 //! - **XML is taken apart by a scanner of our own** (`xml/scan.rs` has the figures);

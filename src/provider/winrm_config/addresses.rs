@@ -1,5 +1,6 @@
 //! The addresses of this host, as the kernel lists them.
 
+use std::io::Read as _;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
@@ -8,7 +9,6 @@ use std::net::SocketAddr;
 /// The addresses at which sockets bound to `*` are reached. None where the
 /// kernel does not say.
 pub(super) fn of_this_host(sockets: &[SocketAddr]) -> Vec<IpAddr> {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let mut all = Vec::new();
     if sockets.iter().any(SocketAddr::is_ipv4) {
         all.extend(
@@ -24,7 +24,18 @@ pub(super) fn of_this_host(sockets: &[SocketAddr]) -> Vec<IpAddr> {
                 .map(IpAddr::V6),
         );
     }
+    all.truncate(MAX_ADDRESSES);
     all
+}
+
+/// The beginning of a list, empty where there is none.
+fn read(path: &str) -> String {
+    let mut text = String::new();
+    if let Ok(file) = std::fs::File::open(path) {
+        // What was read before an error counts.
+        let _ = file.take(MAX_OCTETS).read_to_string(&mut text);
+    }
+    text
 }
 
 /// Routes of `/proc/net/fib_trie`: an address, and in the next line whose it
@@ -32,7 +43,7 @@ pub(super) fn of_this_host(sockets: &[SocketAddr]) -> Vec<IpAddr> {
 fn ipv4(text: &str) -> Vec<Ipv4Addr> {
     let mut found = Vec::new();
     let mut last = None;
-    for line in text.lines().take(MAX_LINES) {
+    for line in text.lines() {
         if let Some((_, address)) = line.split_once("|-- ") {
             last = address.trim().parse().ok();
         } else if line.contains("/32 host LOCAL")
@@ -50,7 +61,6 @@ fn ipv4(text: &str) -> Vec<Ipv4Addr> {
 fn ipv6(text: &str) -> Vec<Ipv6Addr> {
     let mut found: Vec<_> = text
         .lines()
-        .take(MAX_LINES)
         .filter_map(|line| line.split_ascii_whitespace().next())
         .filter(|digits| digits.len() == 32)
         .filter_map(|digits| u128::from_str_radix(digits, 16).ok())
@@ -61,8 +71,11 @@ fn ipv6(text: &str) -> Vec<Ipv6Addr> {
     found
 }
 
-/// A router may have more routes than a listener's document should have lines.
-const MAX_LINES: usize = 4_096;
+/// A router has more routes than are worth a look at.
+const MAX_OCTETS: u64 = 1_024 * 1_024;
+
+/// Lines of one document.
+const MAX_ADDRESSES: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -40,9 +40,6 @@ impl Part {
             Self::Security => &["Uri"],
         }
     }
-
-    /// Those that can be enumerated.
-    pub(crate) const LISTS: [Self; 3] = [Self::Listener, Self::CertMapping, Self::PlugIn];
 }
 
 const PARTS: &[(&str, Part)] = &[
