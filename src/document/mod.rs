@@ -25,5 +25,6 @@ pub(crate) use schema::Access;
 pub(crate) use schema::Declaration;
 pub(crate) use schema::Kind;
 pub(crate) use schema::Schema;
+pub(crate) use simple::Wanted;
 pub(crate) use write::Root;
 pub(crate) use write::write;

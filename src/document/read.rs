@@ -6,6 +6,7 @@ use super::node::Content;
 use super::node::Node;
 use super::schema::Declaration;
 use super::schema::Kind;
+use super::simple::Wanted;
 
 /// Why an element is not what its declaration says.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -26,12 +27,12 @@ pub(crate) enum ReadError {
     #[error("{0} is missing")]
     Missing(String),
     /// A value that it cannot have.
-    #[error("{name}: {reason}")]
+    #[error("{name}: {wanted}")]
     Value {
         /// Which.
         name: String,
         /// What is allowed.
-        reason: String,
+        wanted: Wanted,
     },
 }
 
@@ -85,7 +86,7 @@ fn children(declaration: &Declaration, element: &Element<'_>) -> Result<Vec<Node
     if !element.text().trim().is_empty() {
         return Err(ReadError::Value {
             name: declaration.name.clone(),
-            reason: "must hold elements".to_owned(),
+            wanted: Wanted::Elements,
         });
     }
     let mut found: Vec<(usize, Node)> = Vec::new();
@@ -107,10 +108,10 @@ fn children(declaration: &Declaration, element: &Element<'_>) -> Result<Vec<Node
     Ok(found.into_iter().map(|(_, node)| node).collect())
 }
 
-fn in_(name: &str, value: Result<String, String>) -> Result<String, ReadError> {
-    value.map_err(|reason| ReadError::Value {
+fn in_(name: &str, value: Result<String, Wanted>) -> Result<String, ReadError> {
+    value.map_err(|wanted| ReadError::Value {
         name: name.to_owned(),
-        reason,
+        wanted,
     })
 }
 

@@ -2,6 +2,39 @@
 
 use super::pattern::Pattern;
 
+/// What a value should have been.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Wanted {
+    /// A truth.
+    #[error("must be true or false")]
+    Boolean,
+    /// A number.
+    #[error("must be a number from {least} to {most}")]
+    Number {
+        /// The least.
+        least: u32,
+        /// The most.
+        most: u32,
+    },
+    /// One of these.
+    #[error("must be one of {0}")]
+    OneOf(String),
+    /// Text of so many characters.
+    #[error("must have {least} to {most} characters")]
+    Length {
+        /// The least.
+        least: usize,
+        /// The most.
+        most: usize,
+    },
+    /// Text of a certain form.
+    #[error("has characters, or a length, that it cannot have")]
+    Form,
+    /// No value at all.
+    #[error("must hold elements")]
+    Elements,
+}
+
 /// What a value may be.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Simple {
@@ -36,14 +69,14 @@ impl Simple {
     ///
     /// # Errors
     ///
-    /// What is allowed, as the end of a sentence.
-    pub(crate) fn normal(&self, text: &str) -> Result<String, String> {
+    /// [`Wanted`].
+    pub(crate) fn normal(&self, text: &str) -> Result<String, Wanted> {
         let text = text.trim();
         match self {
             Self::Boolean => match text.to_ascii_lowercase().as_str() {
                 "true" | "1" => Ok("true".to_owned()),
                 "false" | "0" => Ok("false".to_owned()),
-                _ => Err("must be true or false".to_owned()),
+                _ => Err(Wanted::Boolean),
             },
             Self::UnsignedInt { least, most } => {
                 let digits = text.strip_prefix('+').unwrap_or(text);
@@ -52,7 +85,10 @@ impl Simple {
                     Ok(number) if is_number && (*least..=*most).contains(&number) => {
                         Ok(number.to_string())
                     }
-                    Ok(_) | Err(_) => Err(format!("must be a number from {least} to {most}")),
+                    Ok(_) | Err(_) => Err(Wanted::Number {
+                        least: *least,
+                        most: *most,
+                    }),
                 }
             }
             Self::Text(kind) => kind.normal(text),
@@ -61,7 +97,7 @@ impl Simple {
 }
 
 impl TextType {
-    fn normal(&self, text: &str) -> Result<String, String> {
+    fn normal(&self, text: &str) -> Result<String, Wanted> {
         if !self.values.is_empty() {
             let known = self
                 .values
@@ -69,13 +105,14 @@ impl TextType {
                 .find(|known| known.eq_ignore_ascii_case(text));
             return known
                 .cloned()
-                .ok_or_else(|| ["must be one of ", &self.values.join(", ")].concat());
+                .ok_or_else(|| Wanted::OneOf(self.values.join(", ")));
         }
         let count = text.chars().count();
-        if count < self.least || self.most.is_some_and(|most| count > most) {
-            return Err(match self.most {
-                Some(most) => format!("must have {} to {most} characters", self.least),
-                None => format!("must have {} characters or more", self.least),
+        let most = self.most.unwrap_or(usize::MAX);
+        if !(self.least..=most).contains(&count) {
+            return Err(Wanted::Length {
+                least: self.least,
+                most,
             });
         }
         if self
@@ -83,7 +120,7 @@ impl TextType {
             .as_ref()
             .is_some_and(|pattern| !pattern.matches(text))
         {
-            return Err("has characters, or a length, that it cannot have".to_owned());
+            return Err(Wanted::Form);
         }
         Ok(text.to_owned())
     }

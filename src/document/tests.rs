@@ -86,9 +86,13 @@ fn a_part_in_any_order_and_case_with_white_space_is_read() {
 
 #[test]
 fn what_is_not_as_declared_is_refused() {
-    let value = |name: &str, reason: &str| ReadError::Value {
+    let value = |name: &str, wanted| ReadError::Value {
         name: name.to_owned(),
-        reason: reason.to_owned(),
+        wanted,
+    };
+    let percent = Wanted::Number {
+        least: 0,
+        most: 100,
     };
     for (xml, wanted) in [
         ("<Bulb/>", ReadError::Root("Lamp".to_owned())),
@@ -108,31 +112,28 @@ fn what_is_not_as_declared_is_refused() {
             "<Lamp><Shade/></Lamp>",
             ReadError::Missing("Size".to_owned()),
         ),
-        (
-            "<Lamp><On>yes</On></Lamp>",
-            value("On", "must be true or false"),
-        ),
+        ("<Lamp><On>yes</On></Lamp>", value("On", Wanted::Boolean)),
         (
             "<Lamp><Level>101</Level></Lamp>",
-            value("Level", "must be a number from 0 to 100"),
+            value("Level", percent.clone()),
         ),
         (
             "<Lamp><Level>-1</Level></Lamp>",
-            value("Level", "must be a number from 0 to 100"),
+            value("Level", percent.clone()),
         ),
         (
             "<Lamp><Label>abcde</Label></Lamp>",
-            value("Label", "must have 0 to 4 characters"),
+            value("Label", Wanted::Length { least: 0, most: 4 }),
         ),
         (
             "<Lamp><Label>A</Label></Lamp>",
-            value("Label", "has characters, or a length, that it cannot have"),
+            value("Label", Wanted::Form),
         ),
         (
             "<Lamp><Shade Size='1'><Colour>x</Colour></Shade></Lamp>",
-            value("Colour", "must be one of Red, Blue"),
+            value("Colour", Wanted::OneOf("Red, Blue".to_owned())),
         ),
-        ("<Lamp>on</Lamp>", value("Lamp", "must hold elements")),
+        ("<Lamp>on</Lamp>", value("Lamp", Wanted::Elements)),
     ] {
         assert_eq!(lamp(xml), Err(wanted), "{xml}");
     }

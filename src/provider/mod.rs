@@ -20,6 +20,7 @@ pub(crate) use bits_client_job::BitsClientJob;
 pub(crate) use winrm_config::ConfigError;
 pub(crate) use winrm_config::Part;
 pub(crate) use winrm_config::Rebind;
+pub(crate) use winrm_config::Unsupported;
 pub(crate) use winrm_config::WinrmConfig;
 
 /// Answers for one class. `wsman` checks names and types against the schema

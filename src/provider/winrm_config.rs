@@ -38,6 +38,7 @@ mod values;
 mod tests;
 
 pub(crate) use error::ConfigError;
+pub(crate) use error::Unsupported;
 pub(crate) use part::Part;
 
 /// The settings of the service as `winrm/config` shows them.
@@ -143,7 +144,7 @@ impl WinrmConfig {
                 }
                 Ok(plug_in::document(&settings, &self.resources))
             }
-            Part::Security => Err(ConfigError::NotSupported(SECURITY)),
+            Part::Security => Err(Unsupported::Security.into()),
         }
     }
 
@@ -165,8 +166,8 @@ impl WinrmConfig {
                 Ok(all.map(certificate_mapping::document).collect())
             }
             Part::PlugIn => Ok(vec![plug_in::document(&settings, &self.resources)]),
-            Part::Security => Err(ConfigError::NotSupported(SECURITY)),
-            Part::Config(_) => Err(ConfigError::NotSupported(ONE)),
+            Part::Security => Err(Unsupported::Security.into()),
+            Part::Config(_) => Err(Unsupported::One.into()),
         }
     }
 
@@ -188,7 +189,7 @@ impl WinrmConfig {
         let mut new = Settings::clone(&old);
         match part {
             Part::Config(["Service", "DefaultPorts"]) => {
-                return Err(ConfigError::NotSupported(PORTS));
+                return Err(Unsupported::DefaultPorts.into());
             }
             Part::Config(path) => {
                 let Some(declaration) = self.declaration(part) else {
@@ -208,8 +209,8 @@ impl WinrmConfig {
                 let at = certificate_mapping::find(&old, keys)?;
                 certificate_mapping::put(at, given, &mut new)?;
             }
-            Part::PlugIn => return Err(ConfigError::NotSupported(PLUG_IN)),
-            Part::Security => return Err(ConfigError::NotSupported(SECURITY)),
+            Part::PlugIn => return Err(Unsupported::PlugIn.into()),
+            Part::Security => return Err(Unsupported::Security.into()),
         }
         self.change(by, &old, new).await?;
         self.get(part, keys)
@@ -252,9 +253,9 @@ impl WinrmConfig {
                 self.change(by, &old, new).await?;
                 Ok(keys)
             }
-            Part::PlugIn => Err(ConfigError::NotSupported(PLUG_IN)),
-            Part::Security => Err(ConfigError::NotSupported(SECURITY)),
-            Part::Config(_) => Err(ConfigError::NotSupported(ONE)),
+            Part::PlugIn => Err(Unsupported::PlugIn.into()),
+            Part::Security => Err(Unsupported::Security.into()),
+            Part::Config(_) => Err(Unsupported::One.into()),
         }
     }
 
@@ -281,9 +282,9 @@ impl WinrmConfig {
                 let at = certificate_mapping::find(&old, keys)?;
                 new.access.certificate_mappings.remove(at);
             }
-            Part::PlugIn => return Err(ConfigError::NotSupported(PLUG_IN)),
-            Part::Security => return Err(ConfigError::NotSupported(SECURITY)),
-            Part::Config(_) => return Err(ConfigError::NotSupported(ONE)),
+            Part::PlugIn => return Err(Unsupported::PlugIn.into()),
+            Part::Security => return Err(Unsupported::Security.into()),
+            Part::Config(_) => return Err(Unsupported::One.into()),
         }
         self.change(by, &old, new).await
     }
@@ -377,12 +378,3 @@ const SCHEMA: &str = include_str!("../../schemas/winrm-config.xsd");
 /// Who may do what, on paper: administrators everything; users read, write and
 /// invoke, each on jobs of his own.
 const RIGHTS: &str = "O:SYG:SYD:P(A;;GA;;;BA)(A;;GRGWGX;;;BU)";
-
-const SECURITY: &str = "who may do what stands in access.users and access.administrators of the \
-    settings file, not in security descriptors";
-
-const PORTS: &str = "the default ports cannot be set; a listener has its own port";
-
-const PLUG_IN: &str = "the one plug-in is the service itself: it cannot be changed";
-
-const ONE: &str = "there is one such document: it can be read and set";

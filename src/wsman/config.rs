@@ -6,6 +6,7 @@
 //! is the resource URI, come in any form that clients write.
 
 mod listing;
+mod pt_br;
 
 use std::sync::Arc;
 

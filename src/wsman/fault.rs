@@ -318,7 +318,7 @@ fn config_row(error: &ConfigError) -> Row {
         ConfigError::NotSupported(_) => {
             Addressing.sender("ActionNotSupported", ACTION_NOT_SUPPORTED)
         }
-        ConfigError::Key { .. } => Wsman
+        ConfigError::Address(_) | ConfigError::Transport(_) => Wsman
             .sender("InvalidSelectors", 2_150_858_845)
             .detail("InvalidValue"),
         ConfigError::Plain => Wsman

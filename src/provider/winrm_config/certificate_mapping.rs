@@ -70,7 +70,14 @@ pub(super) fn create(
     check_keys(&mapping, given)?;
     let mappings = &mut settings.access.certificate_mappings;
     if mappings.iter().any(|own| own.is_for_the_same(&mapping)) {
-        return Err(ConfigError::Exists("the certificate mapping".to_owned()));
+        let CertificateMapping {
+            issuer,
+            subject,
+            uri,
+            ..
+        } = mapping;
+        let words = format!("Issuer={issuer}, Subject={subject}, URI={uri}");
+        return Err(ConfigError::Exists(words));
     }
     let user = given.value(USER_NAME);
     user.ok_or(ConfigError::Missing(USER_NAME))?

@@ -17,19 +17,15 @@ pub(crate) enum ConfigError {
     /// A document with these keys is there already.
     #[error("{0} is there already")]
     Exists(String),
-    /// The resource does not do that; why.
+    /// The resource does not do that.
     #[error("{0}")]
-    NotSupported(&'static str),
-    /// A key has a value that it cannot have.
-    #[error("{name}: {value} {reason}")]
-    Key {
-        /// The key.
-        name: &'static str,
-        /// What the client wrote.
-        value: String,
-        /// What is allowed.
-        reason: &'static str,
-    },
+    NotSupported(#[from] Unsupported),
+    /// The key `Address` of a listener is none.
+    #[error("Address: {0} is neither * nor IP: and an address")]
+    Address(String),
+    /// The key `Transport` of a listener is none.
+    #[error("Transport: {0} is not HTTPS")]
+    Transport(String),
     /// A listener without TLS.
     #[error("a listener for HTTP is not supported: requests are taken over HTTPS only")]
     Plain,
@@ -70,4 +66,24 @@ pub(crate) enum ConfigError {
     /// The change cannot be written down; the log has the cause.
     #[error("the configuration cannot be kept")]
     Unavailable,
+}
+
+/// What a resource does not do, and why.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Unsupported {
+    /// Security descriptors of resources.
+    #[error(
+        "who may do what stands in access.users and access.administrators of the settings file, \
+         not in security descriptors"
+    )]
+    Security,
+    /// A Put of `service/defaultports`.
+    #[error("the default ports cannot be set; a listener has its own port")]
+    DefaultPorts,
+    /// A change of the plug-in.
+    #[error("the one plug-in is the service itself: it cannot be changed")]
+    PlugIn,
+    /// To make, remove or list what there is one of.
+    #[error("there is one such document: it can be read and set")]
+    One,
 }

@@ -57,7 +57,8 @@ pub(super) fn all(settings: &Settings) -> Vec<Listener> {
 /// # Errors
 ///
 /// [`ConfigError::NotFound`], [`ConfigError::Ambiguous`] where the settings
-/// listen at several ports of one address, [`ConfigError::Key`].
+/// listen at several ports of one address, [`ConfigError::Address`],
+/// [`ConfigError::Transport`].
 pub(super) fn find(settings: &Settings, keys: &Keys) -> Result<Listener, ConfigError> {
     let address = Address::parse(key(keys, ADDRESS))?;
     if transport(key(keys, TRANSPORT))? == Transport::Http {
@@ -216,11 +217,9 @@ impl Address {
         let ip = text.get(3..).filter(|_| is_ip);
         match ip.map(|ip| ip.trim_matches(['[', ']']).parse::<IpAddr>()) {
             Some(Ok(ip)) if !ip.is_unspecified() => Ok(Self::Ip(ip)),
-            Some(Ok(_) | Err(_)) | None => Err(ConfigError::Key {
-                name: ADDRESS,
-                value: text.chars().take(MAX_WORD).collect(),
-                reason: "is neither * nor IP: and an address",
-            }),
+            Some(Ok(_) | Err(_)) | None => {
+                Err(ConfigError::Address(text.chars().take(MAX_WORD).collect()))
+            }
         }
     }
 
@@ -246,11 +245,9 @@ fn transport(text: &str) -> Result<Transport, ConfigError> {
     if text.eq_ignore_ascii_case("HTTP") {
         return Ok(Transport::Http);
     }
-    Err(ConfigError::Key {
-        name: TRANSPORT,
-        value: text.chars().take(MAX_WORD).collect(),
-        reason: "is not HTTPS",
-    })
+    Err(ConfigError::Transport(
+        text.chars().take(MAX_WORD).collect(),
+    ))
 }
 
 fn port(given: &Node) -> Result<Option<u16>, ConfigError> {
@@ -331,7 +328,13 @@ mod tests {
             ("*", "FTP"),
         ] {
             let refused = found(address, transport);
-            assert!(matches!(refused, Err(ConfigError::Key { .. })), "{address}");
+            assert!(
+                matches!(
+                    refused,
+                    Err(ConfigError::Address(_) | ConfigError::Transport(_))
+                ),
+                "{address}"
+            );
         }
     }
 
