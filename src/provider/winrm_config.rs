@@ -345,6 +345,8 @@ impl WinrmConfig {
             match access {
                 Access::Changeable | Access::WriteOnly => {}
                 Access::ReadOnly | Access::Fixed | Access::Frozen if is_same() => {}
+                // No certificate of its own: that is so.
+                Access::Fixed if child.text() == Some("") => {}
                 Access::ReadOnly => return Err(ConfigError::ReadOnly(child.name.clone())),
                 Access::Frozen => return Err(ConfigError::Frozen(child.name.clone())),
                 Access::Fixed => {

@@ -335,7 +335,7 @@ async fn a_listener_is_what_this_service_can_be() {
         (Node::leaf("Enabled", "false"), fixed("Enabled", "true")),
         (Node::leaf("URLPrefix", "x"), fixed("URLPrefix", "wsman")),
         (
-            Node::leaf("CertificateThumbprint", ""),
+            Node::leaf("CertificateThumbprint", "00"),
             fixed("CertificateThumbprint", SHA1),
         ),
         (

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
@@ -440,8 +441,13 @@ async fn a_listener_is_made_moved_and_removed() {
     let keys = &[("Address", "IP:127.0.0.2"), ("Transport", "HTTPS")];
     let given = |inner: &str| document("Listener", "/listener", inner);
     let port = |port: u16| given(&format!("<cfg:Port>{port}</cfg:Port>"));
+    // As New-Item writes it, with what is not given left empty.
+    let new = given(
+        "<cfg:Port>7000</cfg:Port><cfg:Hostname></cfg:Hostname><cfg:Enabled>true</cfg:Enabled>\
+         <cfg:URLPrefix>wsman</cfg:URLPrefix><cfg:CertificateThumbprint/>",
+    );
     let made = machine
-        .body(&transfer("Create", "/listener", keys, &port(7000)))
+        .body(&transfer("Create", "/listener", keys, &new))
         .await;
     assert!(made.starts_with("<x:ResourceCreated><a:Address>") && made.contains(">IP:127.0.0.2<"));
     let moved = machine
@@ -835,4 +841,43 @@ async fn changes_that_meet_are_made_one_after_the_other() {
             &now
         )
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn no_body_makes_a_put_or_create_panic_or_the_settings_wrong(
+        at in 0..6_usize,
+        operation in "Put|Create",
+        stranger in prop::option::weighted(0.1, "[A-Za-z]{1,8}"),
+        inner in prop::collection::vec(
+            "<(Port|Basic|Certificate|MaxBatchItems|UserName|Enabled|URI|Auth)>[ 0-9]{0,3}[a*]?</>",
+            0..3,
+        ),
+    ) {
+        let (path, root, keys) = [
+            ("", "Config", &[][..]),
+            ("/service", "Service", &[]),
+            ("/service/auth", "Auth", &[]),
+            ("/listener", "Listener", LOCAL),
+            ("/service/certmapping", "certmapping", MAPPING),
+            ("/plugin", "PlugInConfiguration", &[("Name", "bitsd")]),
+        ][at];
+        let root = stranger.as_deref().unwrap_or(root);
+        let close = |text: &String| {
+            let name = text.trim_start_matches('<').split('>').next().unwrap_or_default();
+            text.replace("</>", &format!("</{name}>"))
+        };
+        let inner: String = inner.iter().map(close).collect();
+        let envelope = transfer(&operation, path, keys, &format!("<{root}>{inner}</{root}>"));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let machine = Machine::new();
+        let answer = runtime.block_on(machine.bench.post(&envelope));
+        prop_assert!(matches!(answer.status, 200 | 500));
+        prop_assert_eq!(machine.current.get().check(), Ok(()));
+    }
 }
