@@ -37,12 +37,16 @@ use crate::cli::Command;
 use crate::cli::UserCommand;
 use crate::config;
 use crate::config::Current;
+use crate::config::Overlay;
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::http;
 use crate::net;
+use crate::net::Sockets;
 use crate::net::Tls;
 use crate::provider::BitsClientJob;
+use crate::provider::Rebind;
+use crate::provider::WinrmConfig;
 use crate::store::Sqlite;
 use crate::store::Store;
 use crate::store::Vault;
@@ -73,9 +77,10 @@ pub fn run() -> ExitCode {
 
 /// Runs the service until it is told to stop.
 async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
-    let settings = Settings::load(config)?;
-    telemetry::start(settings.service.log_format)?;
-    make_private_folder(&settings.service.state_directory)?;
+    let base = Settings::load(config)?;
+    telemetry::start(base.service.log_format)?;
+    make_private_folder(&base.service.state_directory)?;
+    let settings = overlaid(&base)?;
     let places = Places::of(&settings);
     let users = Arc::new(Users::open(&places.users)?);
     let tls = Tls::load(&settings.service)?;
@@ -95,7 +100,18 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
 
     let catalog = Catalog::bundled()?;
     let jobs = BitsClientJob::new(engine.clone(), &catalog)?;
-    let endpoint = Endpoint::new(&current, catalog, vec![Arc::new(jobs)]).map_err(Refusal)?;
+    let thumbprint = tls.thumbprint().to_owned();
+    let thumbprint = Box::new(move || thumbprint.clone());
+    let winrm_config = WinrmConfig::new(
+        &current,
+        base,
+        &catalog,
+        thumbprint,
+        rebind(listener.sockets()),
+    );
+    let endpoint = Endpoint::new(&current, catalog, vec![Arc::new(jobs)])
+        .map_err(Refusal)?
+        .with_config(winrm_config.map_err(Refusal)?);
     let door = Arc::new(Door::new(users, &current));
     let stop_timeout = Duration::from_secs(settings.service.stop_timeout_s);
     let jobs = move || store.count(None).ok();
@@ -225,6 +241,32 @@ fn open_store(settings: &Settings, places: &Places) -> Result<Sqlite, crate::sto
     Sqlite::open(&folder, vault)
 }
 
+/// The settings with what was changed over WS-Management.
+fn overlaid(base: &Settings) -> Result<Settings, config::Error> {
+    let path = Overlay::path(&base.service);
+    let overlay = Overlay::load(&path)?;
+    let settings = overlay.over(base, &path)?;
+    if !overlay.is_empty() {
+        info!(
+            keys = overlay.keys().join(" "),
+            path = %path.display(),
+            "Settings were changed over WS-Management; without that file they are those of the settings file again"
+        );
+    }
+    Ok(settings)
+}
+
+/// Changes the listeners.
+fn rebind(sockets: Sockets) -> Rebind {
+    Box::new(move |addresses| {
+        let sockets = sockets.clone();
+        Box::pin(async move {
+            let done = sockets.listen_on(addresses).await;
+            done.map_err(|error| in_one_sentence(&error))
+        })
+    })
+}
+
 fn make_private_folder(path: &Path) -> Result<(), Refusal> {
     let is_new = !path.exists();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
@@ -296,6 +338,11 @@ fn ask_password(name: &str) -> Result<Zeroizing<String>, Box<dyn Error>> {
 
 /// One sentence with its causes, on standard error.
 fn refuse(error: &dyn Error) -> ExitCode {
+    eprintln!("bitsd: {}", in_one_sentence(error));
+    ExitCode::FAILURE
+}
+
+fn in_one_sentence(error: &dyn Error) -> String {
     let mut sentence = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -303,8 +350,7 @@ fn refuse(error: &dyn Error) -> ExitCode {
         let _ = write!(sentence, ": {inner}");
         cause = inner.source();
     }
-    eprintln!("bitsd: {sentence}");
-    ExitCode::FAILURE
+    sentence
 }
 
 /// A start that was refused, in one sentence.

@@ -35,7 +35,7 @@
 //!
 //! ```text
 //! xml  bits  config  telemetry    values and rules: no I/O, no clock
-//! cim  soap  auth  transfer  store
+//! cim  soap  document  auth  transfer  store
 //! engine  net                     run jobs; sockets and TLS
 //! provider                        one file per CIM class
 //! wsman                           one file per operation; the fault table
@@ -186,6 +186,20 @@
 //!   while it is listed by `JobLastModificationTime` may come again, as it is then.
 //! - **A filter on `Owner`** is looked for in the store where at most 1,024 accounts
 //!   own jobs; above that it is evaluated job by job.
+//! - **`winrm/config`** can be read by whoever has logged on and changed by
+//!   administrators. What was changed is kept apart from the settings file, in
+//!   `winrm-config.toml` of the state folder, and lies over it at the next start;
+//!   `Restore` goes back to the settings file, not to Windows' defaults. A value
+//!   that this service cannot change shows what is true and may be written back
+//!   as it is; another one is a fault (2150859071), never silence.
+//! - **A listener** stands for its sockets: `*` for IPv4 and IPv6 at one port. It
+//!   has no `Hostname` and cannot be there without being `Enabled`; one for HTTP
+//!   is refused. Rights are no security descriptors: `RootSDDL` says what the
+//!   lists of the settings come to, `service/security` is not supported. The
+//!   `Password` of a certificate mapping is taken and not kept, since nobody is
+//!   logged on by it. The one plug-in shown is the service itself.
+//! - **The last way to log on** cannot be switched off, in the settings file
+//!   neither.
 //! - **A generated certificate** is ECDSA P-256, valid for 820 days: rustls has no
 //!   RSA key exchange for old clients anyway, and the handshake is cheaper.
 //! - **A client certificate that is not good** (another authority, expired, not
@@ -219,6 +233,7 @@ mod cim;
 mod cli;
 mod client;
 pub mod config;
+mod document;
 mod engine;
 mod http;
 mod net;

@@ -5,6 +5,10 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
+use serde::de::DeserializeOwned;
+
+use super::AccessSettings;
+use super::CertificateMapping;
 use super::FilesSettings;
 use super::Settings;
 
@@ -69,18 +73,7 @@ impl Settings {
 
     /// Reads the settings from the text of `path`.
     fn parse(path: &Path, text: &str) -> Result<Self, Error> {
-        let settings: Self = toml::from_str(text).map_err(|error| {
-            let offset = error.span().map_or(0, |span| span.start).min(text.len());
-            let before = text.get(..offset).unwrap_or_default();
-            let line = before.matches('\n').count();
-            let key = key_at(text, line).map_or(String::new(), |key| [&key, ": "].concat());
-            let reason = error.message().trim().replace('\n', "; ");
-            Error::Parse {
-                path: path.to_owned(),
-                line: 1 + line,
-                reason: key + &in_words(&reason),
-            }
-        })?;
+        let settings: Self = parse_toml(path, text)?;
         settings.check().map_err(|(key, reason)| Error::Value {
             path: path.to_owned(),
             key: key.to_owned(),
@@ -210,7 +203,7 @@ impl Settings {
                 return wrong(format!("user: {user:?} is no account name"));
             }
         }
-        Ok(())
+        check_log_on(access)
     }
 
     fn check_wsman(&self) -> Result<(), (&'static str, String)> {
@@ -335,6 +328,51 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// Reads the text of `path`; an error names its line and its key.
+pub(super) fn parse_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Error> {
+    toml::from_str(text).map_err(|error| {
+        let offset = error.span().map_or(0, |span| span.start).min(text.len());
+        let before = text.get(..offset).unwrap_or_default();
+        let line = before.matches('\n').count();
+        let key = key_at(text, line).map_or(String::new(), |key| [&key, ": "].concat());
+        let reason = error.message().trim().replace('\n', "; ");
+        Error::Parse {
+            path: path.to_owned(),
+            line: 1 + line,
+            reason: key + &in_words(&reason),
+        }
+    })
+}
+
+/// Each mapping has keys of its own, and some way to log on is left.
+fn check_log_on(access: &AccessSettings) -> Result<(), (&'static str, String)> {
+    let mappings = &access.certificate_mappings;
+    let wrong = |reason: String| Err(("access.certificate_mappings", reason));
+    if mappings.len() > MAX_MAPPINGS {
+        return wrong(format!("more than {MAX_MAPPINGS}"));
+    }
+    for (index, mapping) in mappings.iter().enumerate() {
+        let CertificateMapping {
+            issuer,
+            subject,
+            uri,
+            ..
+        } = mapping;
+        if mappings[..index]
+            .iter()
+            .any(|other| other.is_for_the_same(mapping))
+        {
+            return wrong(format!("{issuer}, {subject}, {uri} stand there twice"));
+        }
+    }
+    let by_certificate = access.certificate && mappings.iter().any(|mapping| mapping.enabled);
+    if !access.basic && !by_certificate {
+        let reason = "must be true as long as nobody can log on by certificate".to_owned();
+        return Err(("access.basic", reason));
+    }
+    Ok(())
 }
 
 fn check_files(files: &FilesSettings) -> Result<(), (&'static str, String)> {
@@ -469,6 +507,9 @@ fn within(
     Err((key, format!("{value} is not from {least} to {most}")))
 }
 
+/// Each is tried at a log-on.
+const MAX_MAPPINGS: usize = 1_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -574,8 +615,12 @@ mod tests {
                 "access.users: \"\" is no account",
             ),
             (
-                "[wsman]\nlogon_timeout_s = 0\n",
-                "wsman.logon_timeout_s: 0 is not from 1",
+                "[access]\ncertificate = true\n",
+                "access.client_ca_certificates: must be given",
+            ),
+            (
+                "[access]\nbasic = false\ncertificate = true\nclient_ca_certificates = \"/ca\"\n",
+                "access.basic: must be true",
             ),
             (
                 "[access]\ncertificate = true\n",

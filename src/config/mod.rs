@@ -2,6 +2,8 @@
 //!
 //! Defaults stand in `Default`; an unknown key or a bad value stops the start
 //! and names the file, the key and what is allowed. Units stand in the keys.
+//! Some can be changed while the service runs: [`Current`] has what is in force,
+//! [`Overlay`] what is kept of it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,13 +12,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde::Serialize;
 
 mod current;
 mod load;
+mod overlay;
 
 pub use current::Current;
 pub use load::DEFAULT_PATH;
 pub use load::Error;
+pub use overlay::Overlay;
 
 /// Everything that the administrator decides.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
@@ -103,7 +108,7 @@ pub struct AccessSettings {
 }
 
 /// Which account a client certificate stands for.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateMapping {
     /// SHA-1 of the issuer's certificate: 40 hexadecimal digits.
@@ -111,6 +116,7 @@ pub struct CertificateMapping {
     /// A name in the certificate; `*` at its start stands for anything.
     pub subject: String,
     /// A resource URI; `*` at its end stands for anything.
+    #[serde(default = "any")]
     pub uri: String,
     /// The account.
     pub user: String,
@@ -122,6 +128,22 @@ pub struct CertificateMapping {
 /// What a mapping is unless it says otherwise.
 fn yes() -> bool {
     true
+}
+
+fn any() -> String {
+    "*".to_owned()
+}
+
+impl CertificateMapping {
+    /// Both have the same key: issuer, with or without blanks, subject and URI,
+    /// in any case.
+    pub fn is_for_the_same(&self, other: &Self) -> bool {
+        let same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
+        let digits = |text: &str| text.replace(' ', "");
+        same(&digits(&self.issuer), &digits(&other.issuer))
+            && same(&self.subject, &other.subject)
+            && same(&self.uri, &other.uri)
+    }
 }
 
 /// Limits of the WS-Management endpoint.

@@ -14,7 +14,6 @@ mod sockets;
 mod tls;
 
 pub(crate) use connection::Connection;
-#[cfg_attr(not(test), expect(unused_imports, reason = "for winrm/config"))]
 pub(crate) use sockets::Sockets;
 pub(crate) use sockets::bind;
 pub(crate) use tls::Tls;

@@ -109,7 +109,6 @@ pub(crate) fn bind(settings: &Arc<Current>, tls: &Tls) -> Result<Listener, Error
 
 impl Listener {
     /// What shows and changes the addresses.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for winrm/config"))]
     pub(crate) fn sockets(&self) -> Sockets {
         self.sockets.clone()
     }
@@ -180,7 +179,6 @@ impl Sockets {
     /// # Errors
     ///
     /// [`Error`], and then everything is as it was.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for winrm/config"))]
     pub(crate) async fn listen_on(&self, wanted: Vec<SocketAddr>) -> Result<(), Error> {
         let inner = Arc::clone(&self.0);
         let change = tokio::spawn(async move { inner.change(wanted).await });

@@ -35,6 +35,7 @@ pub(crate) struct Tls {
     fingerprint: String,
     #[cfg(test)]
     certificate: PathBuf,
+    thumbprint: String,
 }
 
 /// What takes connections, as the settings want it.
@@ -126,6 +127,7 @@ impl Tls {
         };
         let chain = read_chain(&certificate)?;
         let fingerprint = fingerprint(&chain[0]);
+        let thumbprint = thumbprint(&chain[0]);
         certificate::warn_of_end(&certificate, &chain[0]);
         let private_key = read_key(&key)?;
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -147,6 +149,7 @@ impl Tls {
             fingerprint,
             #[cfg(test)]
             certificate,
+            thumbprint,
         })
     }
 
@@ -167,6 +170,11 @@ impl Tls {
     /// SHA-256 of the certificate, in hexadecimal digits.
     pub(crate) fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// SHA-1 of the certificate, in hexadecimal digits as Windows writes them.
+    pub(crate) fn thumbprint(&self) -> &str {
+        &self.thumbprint
     }
 
     /// The PEM file with the certificate, for clients that pin it.
@@ -289,6 +297,15 @@ fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     let mut text = String::with_capacity(64);
     for octet in digest::digest(&digest::SHA256, certificate).as_ref() {
         let _ = write!(text, "{octet:02x}");
+    }
+    text
+}
+
+/// What Windows names certificates by; it proves nothing.
+fn thumbprint(certificate: &CertificateDer<'_>) -> String {
+    let mut text = String::with_capacity(40);
+    for octet in digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, certificate).as_ref() {
+        let _ = write!(text, "{octet:02X}");
     }
     text
 }

@@ -1,5 +1,6 @@
 //! What stands behind the classes: one file per CIM class, between instances
-//! and what the engine knows. Sees no envelope, no header, no fault.
+//! and what the engine knows; and behind `winrm/config`, which is no class but
+//! documents. Sees no envelope, no header, no fault.
 
 use std::fmt;
 use std::future::Future;
@@ -14,9 +15,15 @@ use crate::cim::Values;
 
 mod bits_client_file;
 mod bits_client_job;
+mod winrm_config;
 mod wrong;
 
 pub(crate) use bits_client_job::BitsClientJob;
+pub(crate) use winrm_config::ConfigError;
+pub(crate) use winrm_config::Part;
+pub(crate) use winrm_config::Rebind;
+pub(crate) use winrm_config::Unsupported;
+pub(crate) use winrm_config::WinrmConfig;
 pub(crate) use wrong::BadValue;
 pub(crate) use wrong::Wrong;
 

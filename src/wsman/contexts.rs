@@ -29,6 +29,7 @@ use crate::config::Current;
 use crate::provider::Cursor;
 use crate::telemetry::counters::Gauge;
 
+use super::config::Documents;
 use super::error::Error;
 use super::resource::Form;
 use super::schema::Classes;
@@ -64,6 +65,8 @@ pub(super) enum Listing {
     Instances(Enumeration),
     /// The classes themselves.
     Classes(Classes),
+    /// Parts of the configuration.
+    Documents(Documents),
 }
 
 /// The open enumerations of all users.
@@ -279,7 +282,7 @@ impl Share {
                 let selection = enumeration.scope.selection.as_ref();
                 selection.map_or(0, |selection| selection.octets)
             }
-            Listing::Classes(_) => 0,
+            Listing::Classes(_) | Listing::Documents(_) => 0,
         };
         self.filters = self.filters.saturating_add(octets);
     }

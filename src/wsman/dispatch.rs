@@ -14,6 +14,7 @@ use crate::config::Settings;
 use crate::config::WsmanSettings;
 use crate::provider;
 use crate::provider::Provider;
+use crate::provider::WinrmConfig;
 use crate::xml::Limits;
 
 use super::Answer;
@@ -48,6 +49,8 @@ pub(super) struct Service {
     pub(super) contexts: Contexts,
     /// Every class.
     pub(super) catalog: Catalog,
+    /// `winrm/config`, where there is one.
+    pub(super) config: Option<Arc<WinrmConfig>>,
     operations: Operations,
     settings: Arc<Current>,
 }
@@ -63,13 +66,13 @@ impl Service {
         catalog: Catalog,
         providers: Vec<Arc<dyn Provider>>,
     ) -> Result<Self, String> {
-        let wsman = &settings.get().wsman;
         Ok(Self {
             served: target::pair(&catalog, providers)?,
             contexts: Contexts::new(Arc::clone(settings)),
             operations: Operations::new(settings),
             settings: Arc::clone(settings),
             catalog,
+            config: None,
         })
     }
 
@@ -177,16 +180,26 @@ pub(super) async fn to_its_end<T: Send + 'static>(
     during: During,
     work: impl Future<Output = Result<T, provider::Error>> + Send + 'static,
 ) -> Result<T, Error> {
+    let done = alone(limit, permit, work).await?;
+    done.map_err(|error| during.error(error))
+}
+
+/// The same for work of any kind.
+pub(super) async fn alone<T: Send + 'static>(
+    limit: Duration,
+    permit: Permit,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Error> {
     let task = tokio::spawn(async move {
         let done = work.await;
         drop(permit);
         done
     });
     match timeout(limit, task).await {
-        Ok(Ok(done)) => done.map_err(|error| during.error(error)),
+        Ok(Ok(done)) => Ok(done),
         Ok(Err(broken)) => {
             tracing::error!(error = %broken, "Operation broke off");
-            Err(during.error(provider::Error::Unavailable))
+            Err(During::Access.error(provider::Error::Unavailable))
         }
         Err(_) => Err(Error::TimedOut),
     }

@@ -3,6 +3,7 @@
 
 use crate::cim::xml::ReadError;
 use crate::provider;
+use crate::provider::ConfigError;
 use crate::soap;
 
 use super::filter::FilterError;
@@ -108,6 +109,9 @@ pub(super) enum Error {
     /// An option has a value that it cannot have.
     #[error("the option {0} must be true or false")]
     OptionInvalid(&'static str),
+    /// An option that must be complied with is not known.
+    #[error("the option {0} is not supported by the resource")]
+    OptionNotSupported(String),
     /// An enumeration of one instance.
     #[error("an enumeration takes no key as a selector")]
     EnumerateWithKeys,
@@ -230,6 +234,9 @@ pub(super) enum Error {
     #[error("the service has reached the limit of open enumerations")]
     NoRoomForEnumerations,
 
+    /// The configuration is not shown or changed.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
     /// The provider did not do it.
     #[error("{source}")]
     Provider {

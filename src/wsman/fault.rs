@@ -21,12 +21,9 @@
 //! | 027 | Windows answers a body that does not go with the action by 041 |
 //! | 02C | an unknown charset is 04C, as its octets cannot be read |
 //! | 031 | the HTTP header `SOAPAction` is ignored: clients write anything there |
-//! | 033 | keys are given by the service, so no new instance can exist already |
 //! | 047 | 048 says the same |
 //! | 04E | white space around header values is passed over |
-//! | 053 | no option has a value that must be one of several |
 //! | 058 | clients take the namespace of a representation from the URI as they typed it |
-//! | 05E | all keys of an instance are needed |
 //! | 064, 072, 073 | authorization and tokens are HTTP's |
 //! | 067 | English is the answer to an unknown language |
 //! | 081 | 00F with the detail `InvalidTimeout`, as Windows has it |
@@ -45,7 +42,9 @@ mod wmi_error;
 use crate::bits::Hresult;
 use crate::bits::Language;
 use crate::cim::xml::ReadError;
+use crate::document;
 use crate::provider;
+use crate::provider::ConfigError;
 use crate::soap;
 use crate::soap::Code;
 use crate::soap::Envelope;
@@ -280,6 +279,9 @@ fn row(error: &Error) -> Row {
         Error::OptionInvalid(_) => Wsman
             .sender("InvalidOptions", 2_150_858_835)
             .detail("InvalidValue"),
+        Error::OptionNotSupported(_) => Wsman
+            .sender("InvalidOptions", 2_150_858_833)
+            .detail("NotSupported"),
         Error::EnumerateWithKeys => Wsman
             .sender("InvalidSelectors", 2_150_859_016)
             .detail("UnexpectedSelectors"),
@@ -357,6 +359,7 @@ fn row(error: &Error) -> Row {
             Wsman.sender("QuotaLimit", 2_150_858_815)
         }
 
+        Error::Config(error) => config_row(error),
         Error::Provider { during, source } => provider_row(*during, source),
     }
 }
@@ -381,6 +384,55 @@ fn envelope_row(error: &soap::Error) -> Row {
         soap::Error::NotAnEnvelope | soap::Error::NoBody | soap::Error::Malformed => {
             Family::Wsman.sender("SchemaValidationError", 2_150_858_817)
         }
+    }
+}
+
+/// Of `winrm/config`.
+fn config_row(error: &ConfigError) -> Row {
+    use Family::Addressing;
+    use Family::Transfer;
+    use Family::Wsman;
+
+    match error {
+        ConfigError::Denied => Wsman.sender("AccessDenied", WIN32_ACCESS_DENIED),
+        ConfigError::NotFound => Addressing
+            .sender("DestinationUnreachable", RESOURCE_NOT_FOUND)
+            .detail("InvalidResourceURI"),
+        ConfigError::Ambiguous(_) => Wsman
+            .sender("InvalidSelectors", 2_150_858_846)
+            .detail("AmbiguousSelectors"),
+        ConfigError::Exists(_) => Wsman.sender("AlreadyExists", 2_150_858_803),
+        ConfigError::NotSupported(_) => {
+            Addressing.sender("ActionNotSupported", ACTION_NOT_SUPPORTED)
+        }
+        ConfigError::Address(_) | ConfigError::Transport(_) => Wsman
+            .sender("InvalidSelectors", 2_150_858_845)
+            .detail("InvalidValue"),
+        ConfigError::Plain => Wsman
+            .sender("UnsupportedFeature", 2_150_858_865)
+            .detail("InsecureAddress"),
+        ConfigError::Document(error) => match error {
+            document::ReadError::Root(_)
+            | document::ReadError::Unknown(_)
+            | document::ReadError::Twice(_)
+            | document::ReadError::NoValue(_) => {
+                Wsman.sender("SchemaValidationError", 2_150_858_817)
+            }
+            document::ReadError::Missing(_) => missing_values(),
+            document::ReadError::Value { .. } => invalid_values(),
+        },
+        ConfigError::Missing(_) => missing_values(),
+        ConfigError::KeyChanged(_) => Transfer
+            .sender("InvalidRepresentation", 2_150_858_989)
+            .detail("InvalidValues"),
+        ConfigError::ReadOnly(_) | ConfigError::Fixed { .. } => Transfer
+            .sender("InvalidRepresentation", 2_150_859_071)
+            .detail("InvalidValues"),
+        ConfigError::Frozen(_) => Transfer
+            .sender("InvalidRepresentation", 2_150_859_182)
+            .detail("InvalidValues"),
+        ConfigError::Value { .. } | ConfigError::Listen(_) => invalid_values(),
+        ConfigError::Unavailable => Addressing.receiver("EndpointUnavailable", 2_150_858_772),
     }
 }
 
@@ -413,6 +465,12 @@ fn provider_row(during: During, error: &provider::Error) -> Row {
             Family::Addressing.receiver("EndpointUnavailable", 2_150_858_772)
         }
     }
+}
+
+fn missing_values() -> Row {
+    Family::Transfer
+        .sender("InvalidRepresentation", 2_150_858_839)
+        .detail("MissingValues")
 }
 
 fn invalid_values() -> Row {

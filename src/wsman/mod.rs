@@ -1,5 +1,6 @@
 //! The WS-Management operations (DSP0226, DSP0227, [MS-WSMV]), for whatever
-//! classes the catalog holds. Nothing here knows a class by name.
+//! classes the catalog holds, and for the documents of `winrm/config`. Nothing
+//! here knows a class by name.
 //!
 //! One file an operation; [`dispatch`] chooses it, [`request`] has checked the
 //! header blocks before, [`reply`] writes the envelope around what comes out,
@@ -45,6 +46,7 @@ use crate::auth::Principal;
 use crate::cim::Catalog;
 use crate::config::Current;
 use crate::provider::Provider;
+use crate::provider::WinrmConfig;
 use crate::soap::Addressing;
 use crate::soap::Envelope;
 use crate::telemetry::counters::Counter;
@@ -93,6 +95,12 @@ impl Endpoint {
     ) -> Result<Self, String> {
         let service = Service::new(settings, catalog, providers)?;
         Ok(Self { service })
+    }
+
+    /// The same with `winrm/config`.
+    pub(crate) fn with_config(mut self, config: WinrmConfig) -> Self {
+        self.service.config = Some(Arc::new(config));
+        self
     }
 
     /// Answers a request of somebody who is the same at every resource.

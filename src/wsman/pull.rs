@@ -12,6 +12,7 @@ use super::Answer;
 use super::batch;
 use super::batch::Budget;
 use super::batch::Patience;
+use super::config;
 use super::contexts::Listing;
 use super::dispatch::Service;
 use super::duration;
@@ -55,17 +56,14 @@ pub(super) async fn answer(
     }
     let start = Instant::now();
     let mut lease = service.contexts.lease(by, context(body)?)?;
+    let limits = (max_elements, max_characters);
     let enumeration = match lease.listing.clone() {
         Listing::Instances(enumeration) => enumeration,
         Listing::Classes(classes) => {
-            return schema::pull(
-                service,
-                request,
-                lease,
-                &classes,
-                max_elements,
-                max_characters,
-            );
+            return schema::pull(service, request, lease, &classes, limits);
+        }
+        Listing::Documents(documents) => {
+            return config::pull(service, request, lease, &documents, limits);
         }
     };
     let wait = Wait::new(request, max_time);

@@ -19,7 +19,6 @@ use super::dispatch::to_its_end;
 use super::error::BodyError;
 use super::error::During;
 use super::error::Error;
-use super::error::FragmentError;
 use super::fragment::Fragment;
 use super::get;
 use super::limits::Permit;

@@ -154,8 +154,7 @@ pub(super) fn pull(
     request: &Request<'_>,
     mut lease: Lease<'_>,
     classes: &Classes,
-    max_elements: usize,
-    max_characters: Option<usize>,
+    (max_elements, max_characters): (usize, Option<usize>),
 ) -> Result<Answer, Error> {
     let mut reply = begin(request, classes, &service.catalog);
     let room = reply.room().saturating_sub(enumerate::OVERHEAD);

@@ -15,6 +15,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("cim", &["xml"]),
     ("soap", &["xml"]),
+    ("document", &["xml"]),
     ("auth", &["config", "telemetry"]),
     ("transfer", &["bits", "config"]),
     ("store", &["bits", "config"]),
@@ -27,7 +28,7 @@ const MODULES: &[(&str, &[&str])] = &[
     (
         "provider",
         &[
-            "cim", "engine", "hosting", "store", "auth", "bits", "config",
+            "cim", "document", "engine", "hosting", "store", "auth", "bits", "config",
         ],
     ),
     (
@@ -36,6 +37,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "xml",
             "soap",
             "cim",
+            "document",
             "provider",
             "store",
             "transfer",
@@ -75,6 +77,7 @@ const DECIDING: &[&str] = &[
     "bits",
     "cim",
     "soap",
+    "document",
     "auth/spnego",
     "auth/ntlm",
     "auth/sealed",

@@ -17,6 +17,7 @@ use crate::provider::Wrong;
 use crate::soap;
 use crate::xml;
 
+use super::super::config;
 use super::super::error::BodyError;
 use super::super::error::Error;
 use super::super::error::FragmentError;
@@ -80,6 +81,9 @@ pub(super) fn words(error: &Error) -> String {
         Error::TooManyOptions => "há opções demais".to_owned(),
         Error::NamelessOption => "uma opção não tem nome".to_owned(),
         Error::OptionInvalid(name) => format!("a opção {name} deve ser true ou false"),
+        Error::OptionNotSupported(name) => {
+            format!("o recurso não oferece suporte à opção {name}")
+        }
         Error::EnumerateWithKeys => "uma enumeração não aceita uma chave como seletor".to_owned(),
 
         Error::NoAction(action) => format!("a ação não é válida: {action}"),
@@ -143,6 +147,7 @@ pub(super) fn words(error: &Error) -> String {
             "o usuário atingiu o limite de enumerações abertas".to_owned()
         }
 
+        Error::Config(error) => config::pt_br::words(error),
         Error::Provider { source, .. } => provider(source),
     }
 }

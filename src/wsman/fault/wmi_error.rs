@@ -106,6 +106,7 @@ pub(super) fn wmi_error(error: &Error) -> WmiError {
         | Error::UriTooLong(_)
         | Error::NamelessOption
         | Error::OptionInvalid(_)
+        | Error::OptionNotSupported(_)
         | Error::NoKeySelector(_)
         | Error::MissingSelector(_)
         | Error::UnexpectedSelector(_)
@@ -187,6 +188,8 @@ pub(super) fn wmi_error(error: &Error) -> WmiError {
         Error::NoContext => plain(MiResult::InvalidEnumerationContext),
         Error::ContextBusy | Error::PullTimedOut | Error::TimedOut => plain(MiResult::Failed),
 
+        // No class: WMI has nothing to say of it.
+        Error::Config(_) => plain(MiResult::Failed),
         Error::Provider { during, source } => of_provider(*during, source),
     }
 }

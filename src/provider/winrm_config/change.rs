@@ -1,0 +1,99 @@
+//! A change of the settings, from the check to the file.
+
+use std::io;
+use std::path::Path;
+
+use tracing::error;
+use tracing::info;
+
+use crate::auth;
+use crate::auth::Ownership;
+use crate::auth::Principal;
+use crate::config::Overlay;
+use crate::config::Settings;
+
+use super::ConfigError;
+use super::WinrmConfig;
+use super::values;
+
+impl WinrmConfig {
+    /// Puts `new` in force in place of `old`, and keeps it. Whoever calls has
+    /// the turn.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Value`], [`ConfigError::Listen`],
+    /// [`ConfigError::Unavailable`]; nothing has changed then.
+    pub(super) async fn change(
+        &self,
+        by: &Principal,
+        old: &Settings,
+        new: Settings,
+    ) -> Result<(), ConfigError> {
+        let changes = Overlay::changes(old, &new);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        new.check().map_err(|(key, reason)| ConfigError::Value {
+            name: values::element(key).to_owned(),
+            reason,
+        })?;
+        let is_elsewhere = new.service.listen != old.service.listen;
+        if is_elsewhere {
+            let listening = (self.rebind)(new.service.listen.clone()).await;
+            listening.map_err(ConfigError::Listen)?;
+        }
+        if let Err(reason) = self.keep(&new).await {
+            error!(%reason, "Configuration cannot be kept");
+            if is_elsewhere && let Err(reason) = (self.rebind)(old.service.listen.clone()).await {
+                error!(%reason, "Listeners could not be put back");
+            }
+            return Err(ConfigError::Unavailable);
+        }
+        self.current.set(new);
+        for (key, old, new) in changes {
+            info!(
+                user = by.name(),
+                key, old, new, "Setting changed over WS-Management"
+            );
+        }
+        Ok(())
+    }
+
+    /// Writes down what `new` has beyond the settings file.
+    async fn keep(&self, new: &Settings) -> Result<(), String> {
+        let path = Overlay::path(&self.base.service);
+        let overlay = Overlay::between(&self.base, new);
+        let text = if overlay.is_empty() {
+            None
+        } else {
+            Some(overlay.text().map_err(|error| error.to_string())?)
+        };
+        let written = tokio::task::spawn_blocking(move || match text {
+            Some(text) => auth::replace_file(&path, text.as_bytes(), OWNERSHIP),
+            None => remove(&path),
+        });
+        match written.await {
+            Ok(written) => written.map_err(|error| error.to_string()),
+            Err(broken) => Err(broken.to_string()),
+        }
+    }
+}
+
+/// Removes a file for good; it may be gone.
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    match path.parent() {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+/// Names of accounts and authorities are nobody else's business.
+const OWNERSHIP: Ownership = Ownership {
+    mode: 0o600,
+    owner: None,
+};

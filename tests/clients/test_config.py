@@ -1,0 +1,283 @@
+"""winrm/config: what the WSMan: drive, winrm.cmd and pypsrp do with it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import ssl
+import tempfile
+import unittest
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from clients.base import WithDaemon
+from harness.daemon import Daemon, Failed
+from harness.wsman import IDENTIFY, N, W, X, Client, Fault, envelope
+from lxml import etree
+from pypsrp.wsman import WSMan
+
+CONFIG = "http://schemas.microsoft.com/wbem/wsman/1/config"
+PLUGIN = f"{CONFIG}/PluginConfiguration"
+SCHEMA = Path(__file__).parents[2] / "schemas" / "winrm-config.xsd"
+ISSUER = "0123456789ABCDEF0123456789ABCDEF01234567"
+INVALID_VALUES, READ_ONLY, FROZEN = 2150858838, 2150859071, 2150859182
+
+
+class Config:
+    """winrm.cmd and the WSMan: drive, over one session."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    def get(self, path: str = "", selectors: dict[str, str] | None = None) -> ET.Element:
+        """`winrm get winrm/config/PATH`."""
+        return self.client.call(f"{X}/Get", "", selectors, CONFIG + path)[0]
+
+    def put(self, document: ET.Element, path: str = "", selectors: dict[str, str] | None = None) -> ET.Element:
+        """A Put of this document."""
+        text = ET.tostring(document, encoding="unicode")
+        return self.client.call(f"{X}/Put", text, selectors, CONFIG + path)[0]
+
+    def set(self, path: str, values: dict[str, str], selectors: dict[str, str] | None = None) -> ET.Element:
+        """`winrm set winrm/config/PATH @{…}`: gets the document, changes elements by name, puts all of it."""
+        document = self.get(path, selectors)
+        for name, value in values.items():
+            found = [child for child in document.iter() if local(child) == name]
+            assert len(found) == 1, f"{len(found)} elements {name}"
+            found[0].text = value
+        return self.put(document, path, selectors)
+
+    def enumerate(self, path: str, *inner: str) -> list[ET.Element]:
+        """`dir WSMan:\\host\\PATH`: an optimized enumeration."""
+        wish = "<w:OptimizeEnumeration/><w:MaxElements>20</w:MaxElements>" + "".join(inner)
+        answer = self.client.call(f"{N}/Enumerate", f"<n:Enumerate>{wish}</n:Enumerate>", None, CONFIG + path)[0]
+        assert answer.find(f"{{{W}}}EndOfSequence") is not None
+        return list(answer.find(f"{{{W}}}Items") or ())
+
+    def create(self, path: str, selectors: dict[str, str], body: str) -> ET.Element:
+        """`New-Item WSMan:\\host\\PATH`."""
+        return self.client.call(f"{X}/Create", body, selectors, CONFIG + path)[0]
+
+    def delete(self, path: str, selectors: dict[str, str]) -> None:
+        """`Remove-Item WSMan:\\host\\PATH`."""
+        self.client.call(f"{X}/Delete", "", selectors, CONFIG + path)
+
+    def restore(self) -> None:
+        """`winrm invoke Restore winrm/config @{}`."""
+        self.client.call(f"{CONFIG}/Restore", f'<p:Restore_INPUT xmlns:p="{CONFIG}"/>', None, CONFIG)
+
+
+def local(element: ET.Element) -> str:
+    """The name without its namespace."""
+    return element.tag.rsplit("}", 1)[-1]
+
+
+def value(document: ET.Element, path: str) -> str:
+    """The text at `Service/Auth/Basic`."""
+    for name in path.split("/"):
+        document = next(child for child in document if local(child) == name)
+    return document.text or ""
+
+
+class WinrmConfig(WithDaemon):
+    """One daemon; every test puts it back as it was."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        admin = self.daemon.client(self.daemon.admin)
+        self.addCleanup(admin.close)
+        self.config = Config(admin)
+        self.addCleanup(self.config.restore)
+
+    @property
+    def file(self) -> Path:
+        return self.daemon.state / "winrm-config.toml"
+
+    def pypsrp(self) -> WSMan:
+        wsman = WSMan(
+            "localhost",
+            port=self.daemon.port,
+            ssl=True,
+            auth="basic",
+            username=self.daemon.alice.name,
+            password=self.daemon.alice.password,
+            cert_validation=str(self.daemon.certificate),
+        )
+        self.addCleanup(wsman.close)
+        return wsman
+
+    def test_pypsrp_finds_how_large_its_messages_may_be(self) -> None:
+        wsman = self.pypsrp()
+        found = wsman.get_server_config().find(f"{{{CONFIG}}}Config/{{{CONFIG}}}MaxEnvelopeSizekb")
+        assert found is not None
+        self.assertEqual(found.text, "500")
+        wsman.update_max_payload_size()
+        self.assertEqual(wsman.max_envelope_size, 500 * 1024)
+        self.config.set("", {"MaxEnvelopeSizekb": "200"})
+        wsman.update_max_payload_size()
+        self.assertEqual(wsman.max_envelope_size, 200 * 1024)
+        service = wsman.get_server_config("config/service")
+        self.assertEqual(value(service[0], "Auth/Basic"), "true")
+
+    def test_every_document_fits_the_schema(self) -> None:
+        schema = etree.XMLSchema(etree.parse(str(SCHEMA)))
+        self.config.create(
+            "/service/certmapping", self.mapping(), "<CertMapping><UserName>alice</UserName></CertMapping>"
+        )
+        documents = [self.config.get()]
+        for path in ("/listener", "/service/certmapping", "/plugin"):
+            found = self.config.enumerate(path)
+            self.assertEqual(len(found), 1, path)
+            documents += found
+        for document in documents:
+            # Each document's namespace is its own, the schema is for all of them.
+            text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", ET.tostring(document, encoding="unicode"))
+            text = re.sub(r"(</?)\w+:", r"\1", text).replace('xml:lang="en-US"', "")
+            text = re.sub(r" \w+:lang=\"en-US\"", "", text)
+            schema.assertValid(etree.fromstring(text))
+
+    def mapping(self, subject: str = "*@example.org") -> dict[str, str]:
+        return {"Issuer": ISSUER, "Subject": subject, "URI": "*"}
+
+    def test_the_drive_connects_and_lists(self) -> None:
+        self.assertEqual(self.config.client.post(IDENTIFY.encode()).status, 200)
+        root = self.config.get()
+        self.assertEqual(root.tag, f"{{{CONFIG}}}Config")
+        self.assertEqual([local(child) for child in root][4:], ["Client", "Service", "Winrs"])
+        for path in ("/client", "/client/auth", "/service", "/service/auth", "/service/defaultports", "/winrs"):
+            part = self.config.get(path)
+            self.assertEqual(part.tag.split("}")[0], f"{{{CONFIG}{path}")
+        listener = self.config.enumerate("/listener")[0]
+        self.assertEqual(listener.tag, f"{{{CONFIG}/listener}}Listener")
+        shown = {name: value(listener, name) for name in ("Address", "Transport", "Port", "ListeningOn")}
+        port = str(self.daemon.port)
+        self.assertEqual(
+            shown, {"Address": "IP:127.0.0.1", "Transport": "HTTPS", "Port": port, "ListeningOn": "127.0.0.1"}
+        )
+        pem = self.daemon.certificate.read_text()
+        thumbprint = hashlib.sha1(ssl.PEM_cert_to_DER_cert(pem)).hexdigest().upper()
+        self.assertEqual(value(listener, "CertificateThumbprint"), thumbprint)
+        keys = {"Address": "ip:127.0.0.1", "Transport": "https"}
+        self.assertEqual(ET.tostring(self.config.get("/listener", keys)), ET.tostring(listener))
+        self.assertEqual(self.config.enumerate("/service/certmapping"), [])
+        plug_in = self.config.enumerate("/plugin")[0]
+        self.assertEqual((plug_in.tag, plug_in.get("Name")), (f"{{{PLUGIN}}}PlugInConfiguration", "bitsd"))
+        uris = [found.get("ResourceUri") for found in plug_in.iter(f"{{{PLUGIN}}}Resource")]
+        self.assertIn("http://schemas.microsoft.com/wbem/wsman/1/wmi/root/microsoft/bits", uris)
+        pairs = self.config.enumerate("/listener", "<w:EnumerationMode>EnumerateObjectAndEPR</w:EnumerationMode>")
+        self.assertEqual([local(part) for part in pairs[0]], ["Listener", "EndpointReference"])
+
+    def test_a_smaller_envelope_is_in_force_at_once_and_after_a_restart(self) -> None:
+        large = b" " * 200_000 + IDENTIFY.encode()
+        self.assertEqual(self.client.post(large).status, 200)
+        answer = self.config.set("", {"MaxEnvelopeSizekb": "100"})
+        self.assertEqual(value(answer, "MaxEnvelopeSizekb"), "100")
+        self.assertEqual(self.client.post(large).status, 413)
+        kept = self.file.read_text()
+        self.assertIn("[wsman]\nmax_envelope_size_kb = 100\n", kept)
+        self.assertEqual(self.file.stat().st_mode & 0o777, 0o600)
+        self.daemon.restart()
+        self.client.close()
+        self.config.client.close()
+        self.assertIn("wsman.max_envelope_size_kb", self.daemon.tail())
+        self.assertEqual(self.client.post(large).status, 413)
+        self.config.restore()
+        self.assertFalse(self.file.exists())
+        self.client.close()
+        self.assertEqual(self.client.post(large).status, 200)
+
+    def test_set_item_changes_one_value_of_a_part(self) -> None:
+        self.config.set("/service", {"MaxPacketRetrievalTimeSeconds": "60", "EnumerationTimeoutms": "70000"})
+        service = self.config.get("/service")
+        self.assertEqual(value(service, "MaxPacketRetrievalTimeSeconds"), "60")
+        self.assertEqual(value(self.config.get(), "Service/EnumerationTimeoutms"), "70000")
+        log = self.daemon.tail()
+        for part in ("Setting changed over WS-Management", "admin", "wsman.enumeration_timeout_ms", "240000", "70000"):
+            self.assertIn(part, log)
+
+    def test_what_cannot_be_changed_is_refused_and_nothing_changes(self) -> None:
+        before = ET.tostring(self.config.get())
+        for path, values, code in (
+            ("", {"MaxEnvelopeSizekb": "31"}, INVALID_VALUES),
+            ("", {"MaxEnvelopeSizekb": "60", "MaxProviderRequests": "1"}, FROZEN),
+            ("/service", {"AllowUnencrypted": "true", "MaxConnections": "9"}, READ_ONLY),
+            ("/service/auth", {"Basic": "false"}, INVALID_VALUES),
+            ("/client/auth", {"Kerberos": "true"}, READ_ONLY),
+            ("/winrs", {"AllowRemoteShellAccess": "true"}, READ_ONLY),
+        ):
+            with self.subTest(path=path, values=values), self.assertRaises(Fault) as fault:
+                self.config.set(path, values)
+            self.assertEqual(fault.exception.codes, [code])
+        self.assertEqual(ET.tostring(self.config.get()), before)
+        self.assertFalse(self.file.exists())
+
+    def test_a_user_looks_but_changes_nothing(self) -> None:
+        user = Config(self.client)
+        self.assertEqual(value(user.get(), "MaxBatchItems"), "32000")
+        self.assertEqual(len(user.enumerate("/listener")), 1)
+        for act in (
+            lambda: user.set("", {"MaxBatchItems": "7"}),
+            lambda: user.create("/service/certmapping", self.mapping(), "<CertMapping><UserName>a</UserName></CertMapping>"),
+            lambda: user.delete("/listener", {"Address": "IP:127.0.0.1", "Transport": "HTTPS"}),
+            user.restore,
+        ):
+            with self.assertRaises(Fault) as fault:
+                act()
+            self.assertEqual((fault.exception.subcode, fault.exception.codes), ("AccessDenied", [5]))
+
+    def test_new_item_makes_a_certificate_mapping(self) -> None:
+        uri = f"{CONFIG}/service/certmapping"
+        body = (
+            f'<cfg:certmapping xmlns:cfg="{uri}.xsd"><cfg:Password>secret</cfg:Password>'
+            "<cfg:UserName>alice</cfg:UserName></cfg:certmapping>"
+        )
+        made = self.config.create("/service/certmapping", self.mapping(), body)
+        self.assertEqual(made.tag, f"{{{X}}}ResourceCreated")
+        self.assertEqual({found.get("Name"): found.text for found in made.iter(f"{{{W}}}Selector")}, self.mapping())
+        self.daemon.restart()
+        self.config.client.close()
+        found = self.config.enumerate("/service/certmapping")[0]
+        self.assertEqual((value(found, "UserName"), value(found, "Enabled")), ("alice", "true"))
+        self.assertEqual([local(child) for child in found], ["URI", "Subject", "Issuer", "UserName", "Enabled"])
+        self.assertNotIn("secret", self.file.read_text() + self.daemon.tail())
+        changed = self.config.set("/service/certmapping", {"Enabled": "false"}, self.mapping())
+        self.assertEqual(value(changed, "Enabled"), "false")
+        with self.assertRaises(Fault) as again:
+            self.config.create("/service/certmapping", self.mapping(), body)
+        self.assertEqual(again.exception.subcode, "AlreadyExists")
+        self.config.delete("/service/certmapping", self.mapping())
+        self.assertEqual(self.config.enumerate("/service/certmapping"), [])
+        self.assertFalse(self.file.exists())
+
+    def test_a_listener_for_http_is_refused(self) -> None:
+        body = f'<cfg:Listener xmlns:cfg="{CONFIG}/listener"><cfg:Port>5985</cfg:Port></cfg:Listener>'
+        with self.assertRaises(Fault) as fault:
+            self.config.create("/listener", {"Address": "*", "Transport": "HTTP"}, body)
+        self.assertEqual((fault.exception.subcode, fault.exception.detail), ("UnsupportedFeature", "InsecureAddress"))
+
+    def test_the_url_alias_and_an_option_that_must_be_heeded(self) -> None:
+        answer = self.client.call(f"{X}/Get", "", None, "winrm/config/winrs")
+        self.assertEqual(local(answer[0]), "Winrs")
+        header = '<w:OptionSet><w:Option Name="a" MustComply="true">1</w:Option></w:OptionSet>'
+        with self.assertRaises(Fault) as fault:
+            self.client.send(envelope(f"{X}/Get", "", None, CONFIG, header))
+        self.assertEqual((fault.exception.subcode, fault.exception.detail), ("InvalidOptions", "NotSupported"))
+
+
+class SpoiltFile(unittest.TestCase):
+    """A file of changes that does not fit stops the start."""
+
+    def test_it_is_named_with_key_and_reason(self) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="bitsd-test-"))
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        daemon = Daemon(folder)
+        self.addCleanup(daemon.kill)
+        file = daemon.state / "winrm-config.toml"
+        file.write_text("[wsman]\nmax_batch_items = 0\n")
+        with self.assertRaises(Failed) as failed:
+            daemon.start()
+        self.assertIn(f"{file}: wsman.max_batch_items: 0 is not from 1", str(failed.exception))
+        file.unlink()
+        daemon.start()
+        self.assertEqual(daemon.stop().status, 0)
