@@ -144,6 +144,8 @@ mod cli;
 mod client;
 pub mod config;
 mod engine;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod net;
 mod provider;
