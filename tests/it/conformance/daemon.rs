@@ -36,7 +36,7 @@ impl Daemon {
             let port = free_port();
             write_settings(folder.path(), port, accounts, settings);
             add_accounts(folder.path(), accounts);
-            let mut process = Command::new(env!("CARGO_BIN_EXE_bitsd"))
+            let mut process = Command::new(binary())
                 .arg("serve")
                 .arg("--config")
                 .arg(folder.path().join(CONFIG))
@@ -80,6 +80,11 @@ impl Drop for Daemon {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The binary under test: `BITSD` may name another one than cargo has built.
+fn binary() -> PathBuf {
+    std::env::var_os("BITSD").map_or_else(|| env!("CARGO_BIN_EXE_bitsd").into(), PathBuf::from)
 }
 
 fn free_port() -> u16 {
@@ -144,7 +149,7 @@ fn add_accounts(folder: &Path, accounts: &[&str]) {
         .expect("a file");
     io::Write::write_all(&mut file, PASSWORD.as_bytes()).expect("written");
     for account in accounts {
-        let done = Command::new(env!("CARGO_BIN_EXE_bitsd"))
+        let done = Command::new(binary())
             .args(["user", "add", account, "--password-file"])
             .arg(&password)
             .arg("--config")
