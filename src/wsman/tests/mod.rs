@@ -1,5 +1,6 @@
 //! The endpoint as clients see it, with a class whose instances are in memory.
 
+mod decoders;
 mod enumeration;
 mod faults;
 mod shapes;
