@@ -2,7 +2,10 @@
 //! the decoders, which are private. Only built with `--cfg fuzzing`.
 //!
 //! Each function takes anything and returns; a panic, a hang or a broken
-//! answer is a finding.
+//! answer is a finding. The next decoder (the documents of winrm/config) gets
+//! a function here and in `wsman::fuzzing`, `tests/fuzz/NAME.rs`, a `[[bin]]`
+//! beside the others, and seeds in `tests/fuzz/corpus/NAME/`, by which
+//! `tests/fuzz/run` finds it.
 
 use crate::cim;
 use crate::http;
