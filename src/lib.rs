@@ -235,6 +235,8 @@ mod client;
 pub mod config;
 mod document;
 mod engine;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod net;
 mod provider;

@@ -12,7 +12,7 @@ import sys
 
 ALLOWED = {
     "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0",
-    "CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0", "OpenSSL", "Unicode-3.0", "Unlicense", "Zlib",
+    "CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0", "NCSA", "OpenSSL", "Unicode-3.0", "Unlicense", "Zlib",
 }
 BANNED = {"openssl-sys", "native-tls", "ring"}
 
@@ -54,13 +54,13 @@ def _one(tokens: list[str]) -> tuple[bool, list[str]]:
 
 def main() -> int:
     """The exit status."""
-    command = ["cargo", "tree", "--locked", "--edges", "normal,build,dev", "--prefix", "none", "--no-dedupe"]
+    command = ["cargo", "tree", "--workspace", "--locked", "--edges", "normal,build,dev", "--prefix", "none", "--no-dedupe"]
     listed = subprocess.run([*command, "--format", "{p}\t{l}"], capture_output=True, text=True, check=True).stdout
     wrong = []
     packages = sorted(set(filter(None, listed.splitlines())))
     for line in packages:
         package, _, licence = line.partition("\t")
-        if package.startswith("bitsd "):
+        if package.startswith(("bitsd ", "bitsd-fuzz ")):
             continue
         if not licence or not allowed(licence):
             wrong.append(f"{package}: licence {licence}")

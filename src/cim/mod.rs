@@ -24,6 +24,8 @@ pub(crate) use condition::Condition;
 pub(crate) use condition::Literal;
 pub(crate) use condition::Part;
 pub(crate) use condition::Pattern;
+#[cfg(fuzzing)]
+pub(crate) use mof::parse as parse_mof;
 pub(crate) use value::Instance;
 pub(crate) use value::NotInSchema;
 pub(crate) use value::Value;

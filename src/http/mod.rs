@@ -47,6 +47,13 @@ pub(crate) fn router(
     routes(endpoint, door, settings, jobs)
 }
 
+/// The text of a body without `Content-Type`, for the fuzz targets.
+#[cfg(fuzzing)]
+pub(crate) fn decoded(body: &[u8]) -> Option<(String, Encoding)> {
+    let message = charset::decode(None, body).ok()?;
+    Some((message.text.into_owned(), message.encoding))
+}
+
 /// What stands behind `/wsman`: the endpoint, or what a test puts in its
 /// place.
 trait Answering: Send + Sync + 'static {

@@ -73,7 +73,11 @@ impl<'c> Fragment<'c> {
     ///
     /// [`Error::FragmentPath`] for everything else, and for names that the
     /// class does not have.
-    fn parse(class: &'c Class, parts: &'c [Arc<Class>], expression: &str) -> Result<Self, Error> {
+    pub(super) fn parse(
+        class: &'c Class,
+        parts: &'c [Arc<Class>],
+        expression: &str,
+    ) -> Result<Self, Error> {
         let refused = || Error::FragmentPath(shorten(expression));
         if expression.len() > MAX_OCTETS {
             return Err(refused());

@@ -19,6 +19,8 @@ mod error;
 mod fault;
 mod filter;
 mod fragment;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod get;
 mod identify;
 mod invoke;

@@ -1,6 +1,7 @@
 //! The endpoint as clients see it, with a class whose instances are in memory.
 
 mod config;
+mod decoders;
 mod enumeration;
 mod faults;
 mod queries;

@@ -1,0 +1,56 @@
+//! What the fuzz targets of `tests/fuzz/` feed: octets of unknown origin into
+//! the decoders, which are private. Only built with `--cfg fuzzing`.
+//!
+//! Each function takes anything and returns; a panic, a hang or a broken
+//! answer is a finding. The next decoder (the documents of winrm/config) gets
+//! a function here and in `wsman::fuzzing`, `tests/fuzz/NAME.rs`, a `[[bin]]`
+//! beside the others, and seeds in `tests/fuzz/corpus/NAME/`, by which
+//! `tests/fuzz/run` finds it.
+
+use crate::cim;
+use crate::http;
+use crate::wsman::fuzzing as wsman;
+
+/// The body of a request: charset, envelope, header blocks, and what the
+/// operations read of the body. The fault that comes of it must be XML again.
+pub fn envelope(octets: &[u8]) {
+    if let Some((text, encoding)) = http::decoded(octets) {
+        wsman::envelope(&text, encoding);
+    }
+}
+
+/// A query in WQL.
+pub fn wql(octets: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(octets) {
+        wsman::wql(text);
+    }
+}
+
+/// `wsman:Filter` in any dialect, the element itself.
+pub fn filter(octets: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(octets) {
+        wsman::filter(text);
+    }
+}
+
+/// Classes in MOF.
+pub fn mof(octets: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(octets) {
+        // What is wrong is an error; what is right needs no more than that.
+        let _ = cim::parse_mof(text);
+    }
+}
+
+/// `wsman:SelectorSet`, the element itself.
+pub fn selectors(octets: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(octets) {
+        wsman::selectors(text);
+    }
+}
+
+/// The expression of `wsman:FragmentTransfer`.
+pub fn fragment(octets: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(octets) {
+        wsman::fragment(text);
+    }
+}
