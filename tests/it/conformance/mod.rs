@@ -53,10 +53,14 @@ macro_rules! themes {
 
 themes! {
     identify: identify_is_answered_in_every_form,
+    create: instances_come_from_representations,
     transfer: instances_and_fragments_are_got_put_and_deleted,
     invoke: methods_are_called_on_classes_and_instances,
     enumeration: enumerations_run_in_every_mode_to_their_end,
     filters: a_filter_is_held_against_instances_or_refused,
+    class_metadata: classes_describe_themselves,
+    winrm_config: the_configuration_is_read_and_set,
+    languages: sentences_are_in_the_language_of_the_client,
     headers: header_blocks_are_heeded_let_be_or_refused,
     charsets: an_answer_is_written_as_its_request_was,
     faults: what_is_wrong_ends_in_its_fault,
