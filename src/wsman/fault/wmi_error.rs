@@ -160,10 +160,6 @@ pub(super) fn wmi_error(error: &Error) -> WmiError {
         }),
 
         Error::Filter {
-            source: FilterError::Dialect,
-            ..
-        } => plain(MiResult::QueryLanguageNotSupported),
-        Error::Filter {
             source: FilterError::Invalid { status, .. },
             ..
         } => WmiError {
@@ -184,12 +180,17 @@ pub(super) fn wmi_error(error: &Error) -> WmiError {
         | Error::FilterWithSelectors
         | Error::FilteringRequired => plain(MiResult::InvalidQuery),
         Error::FilteringNotSupported => plain(MiResult::FilteredEnumerationNotSupported),
-        Error::FilterDialect => plain(MiResult::QueryLanguageNotSupported),
+        Error::FilterDialect
+        | Error::Filter {
+            source: FilterError::Dialect,
+            ..
+        } => plain(MiResult::QueryLanguageNotSupported),
         Error::NoContext => plain(MiResult::InvalidEnumerationContext),
-        Error::ContextBusy | Error::PullTimedOut | Error::TimedOut => plain(MiResult::Failed),
+        // The configuration is no class: WMI has nothing to say of it.
+        Error::Config(_) | Error::ContextBusy | Error::PullTimedOut | Error::TimedOut => {
+            plain(MiResult::Failed)
+        }
 
-        // No class: WMI has nothing to say of it.
-        Error::Config(_) => plain(MiResult::Failed),
         Error::Provider { during, source } => of_provider(*during, source),
     }
 }
