@@ -62,6 +62,7 @@ impl<'a> Scanner<'a> {
     /// # Errors
     ///
     /// [`Error::NotWellFormed`], or [`Error::Doctype`].
+    #[inline]
     pub(super) fn piece(&mut self) -> Result<Option<Piece<'a>>, Error> {
         let piece = match self.rest.as_bytes() {
             [] => return Ok(None),
@@ -104,6 +105,7 @@ impl<'a> Scanner<'a> {
     /// # Errors
     ///
     /// [`Error::NotWellFormed`].
+    #[inline]
     pub(super) fn attribute(&mut self) -> Result<InTag<'a>, Error> {
         self.run(|octet| !is_space(octet));
         match self.rest.as_bytes() {
