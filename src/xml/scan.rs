@@ -9,6 +9,9 @@
 //! instructions (151,900 with fat LTO and one codegen unit) against 141,700, and
 //! the bar is 150,000. It is the referee in the tests instead: every document
 //! that is accepted here must come apart there in the same pieces.
+//!
+//! Both steps are marked for inlining: each has one caller, in another file, and
+//! left to themselves they cost a Get 2,500 instructions.
 
 use memchr::memchr;
 use memchr::memchr2;
