@@ -42,9 +42,11 @@ use crate::config::Settings;
 use crate::engine::Engine;
 use crate::http;
 use crate::net;
+use crate::net::Acceptors;
 use crate::net::Sockets;
 use crate::net::Tls;
 use crate::provider::BitsClientJob;
+use crate::provider::Prepare;
 use crate::provider::Rebind;
 use crate::provider::WinrmConfig;
 use crate::store::Sqlite;
@@ -107,6 +109,7 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
         base,
         &catalog,
         thumbprint,
+        prepare(listener.acceptors()),
         rebind(listener.sockets()),
     );
     let endpoint = Endpoint::new(&current, catalog, vec![Arc::new(jobs)])
@@ -254,6 +257,14 @@ fn overlaid(base: &Settings) -> Result<Settings, config::Error> {
         );
     }
     Ok(settings)
+}
+
+/// Reads the files that settings name.
+fn prepare(acceptors: Arc<Acceptors>) -> Prepare {
+    Arc::new(move |settings| {
+        let done = acceptors.prepare(&settings.access);
+        done.map_err(|error| in_one_sentence(&error))
+    })
 }
 
 /// Changes the listeners.
