@@ -167,6 +167,11 @@ fn user(command: UserCommand) -> Result<(), Box<dyn Error>> {
                     "{name} may do nothing yet: add the name to access.users in the configuration."
                 );
             }
+            // A file of changes that does not fit is for the start to refuse.
+            let basic = overlaid(&settings).map_or(access.basic, |now| now.access.basic);
+            if !basic {
+                println!("Log-on by name and password is switched off (Auth/Basic).");
+            }
         }
         UserCommand::List { config } => {
             for name in open(config)?.0.names()? {
