@@ -251,6 +251,7 @@ class LogOns(WithCertificates, Changing):
         self.config.create("/service/certmapping", self.mapped("root"), self.user_name("admin"))
         self.config.set("/service/auth", {"Certificate": "true"})
         by_certificate = Config(self.new_line("root"))
+        self.assertEqual(self.client.post(ENUMERATE.encode()).status, 200)
         self.config.set("/service/auth", {"Basic": "false"})
         answer = self.client.post(ENUMERATE.encode())
         self.assertEqual((answer.status, answer.headers.get("www-authenticate")), (401, None))
@@ -260,6 +261,7 @@ class LogOns(WithCertificates, Changing):
         fault = self.fault(lambda: by_certificate.set("/service/auth", {"Certificate": "false"}), INVALID_VALUES)
         self.assertIn("Service/Auth/Basic", fault.reason)
         fault = self.fault(lambda: by_certificate.delete("/service/certmapping", self.mapped("root")), INVALID_VALUES)
+        self.assertIn("Service/Auth/Basic", fault.reason)
         by_certificate.set("/service/auth", {"Basic": "true"})
         self.assertEqual(self.client.post(ENUMERATE.encode()).status, 200)
 
