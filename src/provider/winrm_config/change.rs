@@ -8,6 +8,7 @@ use tracing::error;
 use tracing::info;
 
 use crate::auth;
+use crate::auth::AUDIT;
 use crate::auth::Ownership;
 use crate::auth::Principal;
 use crate::config::Overlay;
@@ -59,8 +60,12 @@ impl WinrmConfig {
         self.current.set(new);
         for (key, old, new) in changes {
             info!(
+                target: AUDIT,
                 user = by.name(),
-                key, old, new, "Setting changed over WS-Management"
+                key,
+                old,
+                new,
+                "Setting changed over WS-Management"
             );
         }
         Ok(())
