@@ -42,9 +42,11 @@ use crate::config::Settings;
 use crate::engine::Engine;
 use crate::http;
 use crate::net;
+use crate::net::Acceptors;
 use crate::net::Sockets;
 use crate::net::Tls;
 use crate::provider::BitsClientJob;
+use crate::provider::Prepare;
 use crate::provider::Rebind;
 use crate::provider::WinrmConfig;
 use crate::store::Sqlite;
@@ -107,6 +109,7 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
         base,
         &catalog,
         thumbprint,
+        prepare(listener.acceptors()),
         rebind(listener.sockets()),
     );
     let endpoint = Endpoint::new(&current, catalog, vec![Arc::new(jobs)])
@@ -163,6 +166,11 @@ fn user(command: UserCommand) -> Result<(), Box<dyn Error>> {
                 println!(
                     "{name} may do nothing yet: add the name to access.users in the configuration."
                 );
+            }
+            // A file of changes that does not fit is for the start to refuse.
+            let basic = overlaid(&settings).map_or(access.basic, |now| now.access.basic);
+            if !basic {
+                println!("Log-on by name and password is switched off (Auth/Basic).");
             }
         }
         UserCommand::List { config } => {
@@ -254,6 +262,14 @@ fn overlaid(base: &Settings) -> Result<Settings, config::Error> {
         );
     }
     Ok(settings)
+}
+
+/// Reads the files that settings name.
+fn prepare(acceptors: Arc<Acceptors>) -> Prepare {
+    Arc::new(move |settings| {
+        let done = acceptors.prepare(&settings.access);
+        done.map_err(|error| in_one_sentence(&error))
+    })
 }
 
 /// Changes the listeners.

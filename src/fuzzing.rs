@@ -2,10 +2,9 @@
 //! the decoders, which are private. Only built with `--cfg fuzzing`.
 //!
 //! Each function takes anything and returns; a panic, a hang or a broken
-//! answer is a finding. The next decoder (the documents of winrm/config) gets
-//! a function here and in `wsman::fuzzing`, `tests/fuzz/NAME.rs`, a `[[bin]]`
-//! beside the others, and seeds in `tests/fuzz/corpus/NAME/`, by which
-//! `tests/fuzz/run` finds it.
+//! answer is a finding. The next decoder gets a function here and in
+//! `wsman::fuzzing`, `tests/fuzz/NAME.rs`, a `[[bin]]` beside the others, and
+//! seeds in `tests/fuzz/corpus/NAME/`, by which `tests/fuzz/run` finds it.
 
 use crate::cim;
 use crate::http;
@@ -52,5 +51,12 @@ pub fn selectors(octets: &[u8]) {
 pub fn fragment(octets: &[u8]) {
     if let Ok(text) = std::str::from_utf8(octets) {
         wsman::fragment(text);
+    }
+}
+
+/// A document of `winrm/config`.
+pub fn document(octets: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(octets) {
+        wsman::document(text);
     }
 }

@@ -213,9 +213,12 @@
 //!   that are equally long deny. ASCII letters are compared without case, others
 //!   as they are. URI patterns are applied when the request has been read; where
 //!   there is no resource (`/metrics`) only `*` fits.
-//! - **Changed settings** count from the next request, connection or log-on on. A
-//!   smaller limit closes nothing. The accounts in `access` stay those of the
-//!   start, and so does the number of log-ons that wait.
+//! - **Changed settings** count from the next request, connection or log-on on.
+//!   Authorities that they need are read before, and those are in force then;
+//!   where they cannot be read, an address cannot be had or the change cannot be
+//!   written down, nothing has changed. A smaller limit closes nothing. The
+//!   accounts in `access` stay those of the start, and so does the number of
+//!   log-ons that wait.
 //! - **An address that stands in the way** of a new one on its port (`127.0.0.1` of
 //!   `0.0.0.0`) is closed before the new one is bound, and opened again when that
 //!   fails.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -106,6 +107,11 @@ impl Settings {
         for (index, address) in service.listen.iter().enumerate() {
             if address.port() != 0 && service.listen[..index].contains(address) {
                 return Err(("service.listen", format!("{address} stands there twice")));
+            }
+            let mut others = service.listen.iter();
+            if let Some(all) = others.find(|all| includes(**all, *address)) {
+                let reason = format!("{all} includes {address}, which stands there too");
+                return Err(("service.listen", reason));
             }
         }
         absolute("service.state_directory", Some(&service.state_directory))?;
@@ -225,7 +231,7 @@ impl Settings {
         within(
             "wsman.enumeration_timeout_ms",
             wsman.enumeration_timeout_ms,
-            1_000,
+            500,
             2_147_483_647,
         )?;
         let some = [
@@ -494,6 +500,15 @@ fn mode(key: &'static str, text: &str) -> Result<(), (&'static str, String)> {
     }
 }
 
+/// Whoever listens on `all` listens on `one`.
+fn includes(all: SocketAddr, one: SocketAddr) -> bool {
+    all.ip().is_unspecified()
+        && !one.ip().is_unspecified()
+        && all.is_ipv4() == one.is_ipv4()
+        && all.port() == one.port()
+        && one.port() != 0
+}
+
 /// A number from `least` to `most`.
 fn within(
     key: &'static str,
@@ -598,6 +613,10 @@ mod tests {
                 "service.private_key: must be given",
             ),
             ("[service]\nlisten = []\n", "service.listen: at least one"),
+            (
+                "[service]\nlisten = [\"127.0.0.1:1\", \"0.0.0.0:1\"]\n",
+                "service.listen: 0.0.0.0:1 includes 127.0.0.1:1",
+            ),
             (
                 "[service]\nstate_directory = \"x\"\n",
                 "service.state_directory: \"x\" is no abs",

@@ -136,7 +136,8 @@ impl Overlay {
         settings.check().map_err(|(key, reason)| Error::Value {
             path: path.to_owned(),
             key: key.to_owned(),
-            reason,
+            // The key itself may be one of the settings file.
+            reason: reason + "; without this file the settings file alone counts",
         })?;
         Ok(settings)
     }

@@ -34,8 +34,7 @@ impl Pattern {
                 Some('?') => (0, Some(1)),
                 Some('{') => {
                     rest.next();
-                    let count: String = rest.by_ref().take_while(|c| *c != '}').collect();
-                    let count = count.parse().ok().filter(|count| *count <= MAX_COUNT)?;
+                    let count = count(&mut rest)?;
                     steps.push(Step {
                         class,
                         least: count,
@@ -106,6 +105,17 @@ impl Pattern {
     }
 }
 
+/// What stands in `{…}`.
+fn count(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<usize> {
+    let mut digits = String::new();
+    loop {
+        match rest.next()? {
+            '}' => return digits.parse().ok().filter(|count| *count <= MAX_COUNT),
+            c => digits.push(c),
+        }
+    }
+}
+
 /// What stands in `[…]`.
 fn class(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Vec<(char, char)>> {
     let mut ranges = Vec::new();
@@ -160,7 +170,7 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_no_pattern() {
         for text in [
-            "(a)", "a|b", ".", "[^a]", "[", "[]", "a{", "a{x}", "a{9999}", "*", "[a-]",
+            "(a)", "a|b", ".", "[^a]", "[", "[]", "a{", "a{x}", "a{4", "a{9999}", "*", "[a-]",
         ] {
             assert_eq!(Pattern::parse(text), None, "{text}");
         }

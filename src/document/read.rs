@@ -8,7 +8,8 @@ use super::schema::Declaration;
 use super::schema::Kind;
 use super::simple::Wanted;
 
-/// Why an element is not what its declaration says.
+/// Why an element is not what its declaration says. Names are paths below the
+/// element that the document begins with: `Auth/Basic`.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum ReadError {
     /// The document begins with another element.
@@ -47,32 +48,50 @@ pub(crate) fn read(declaration: &Declaration, element: &Element<'_>) -> Result<N
     if !element.local().eq_ignore_ascii_case(&declaration.name) {
         return Err(ReadError::Root(declaration.name.clone()));
     }
-    node(declaration, element)
+    node(declaration, element, "")
 }
 
-fn node(declaration: &Declaration, element: &Element<'_>) -> Result<Node, ReadError> {
+/// Reads the element at `path`; the outermost one has none.
+fn node(declaration: &Declaration, element: &Element<'_>, path: &str) -> Result<Node, ReadError> {
+    let name = || match path {
+        "" => declaration.name.clone(),
+        path => path.to_owned(),
+    };
     let mut attributes = Vec::new();
     for attribute in &declaration.attributes {
         match element.attribute("", &attribute.name) {
             Some(text) => {
                 let value = attribute.simple.normal(text);
-                attributes.push((attribute.name.clone(), in_(&attribute.name, value)?));
+                let value = value.map_err(|wanted| ReadError::Value {
+                    name: below(path, &attribute.name),
+                    wanted,
+                })?;
+                attributes.push((attribute.name.clone(), value));
             }
             None if attribute.is_required => {
-                return Err(ReadError::Missing(attribute.name.clone()));
+                return Err(ReadError::Missing(below(path, &attribute.name)));
             }
             None => {}
         }
     }
     let content = match &declaration.kind {
         Kind::Simple(_) if !element.children().is_empty() => {
-            return Err(ReadError::NoValue(declaration.name.clone()));
+            return Err(ReadError::NoValue(name()));
         }
         Kind::Simple(simple) => {
             let value = simple.normal(element.text());
-            Content::Text(in_(&declaration.name, value)?)
+            Content::Text(value.map_err(|wanted| ReadError::Value {
+                name: name(),
+                wanted,
+            })?)
         }
-        Kind::Sequence(_) => Content::Children(children(declaration, element)?),
+        Kind::Sequence(_) if !element.text().trim().is_empty() => {
+            return Err(ReadError::Value {
+                name: name(),
+                wanted: Wanted::Elements,
+            });
+        }
+        Kind::Sequence(_) => Content::Children(children(declaration, element, path)?),
     };
     Ok(Node {
         name: declaration.name.clone(),
@@ -82,13 +101,11 @@ fn node(declaration: &Declaration, element: &Element<'_>) -> Result<Node, ReadEr
 }
 
 /// The elements in one, sorted as they are declared.
-fn children(declaration: &Declaration, element: &Element<'_>) -> Result<Vec<Node>, ReadError> {
-    if !element.text().trim().is_empty() {
-        return Err(ReadError::Value {
-            name: declaration.name.clone(),
-            wanted: Wanted::Elements,
-        });
-    }
+fn children(
+    declaration: &Declaration,
+    element: &Element<'_>,
+    path: &str,
+) -> Result<Vec<Node>, ReadError> {
     let mut found: Vec<(usize, Node)> = Vec::new();
     for child in element.children() {
         let declared = declaration
@@ -97,22 +114,23 @@ fn children(declaration: &Declaration, element: &Element<'_>) -> Result<Vec<Node
             .enumerate()
             .find(|(_, declared)| declared.name.eq_ignore_ascii_case(child.local()));
         let Some((at, declared)) = declared else {
-            return Err(ReadError::Unknown(shorten(child.local())));
+            return Err(ReadError::Unknown(below(path, &shorten(child.local()))));
         };
+        let path = below(path, &declared.name);
         if !declared.is_many && found.iter().any(|(other, _)| *other == at) {
-            return Err(ReadError::Twice(declared.name.clone()));
+            return Err(ReadError::Twice(path));
         }
-        found.push((at, node(declared, child)?));
+        found.push((at, node(declared, child, &path)?));
     }
     found.sort_by_key(|(at, _)| *at);
     Ok(found.into_iter().map(|(_, node)| node).collect())
 }
 
-fn in_(name: &str, value: Result<String, Wanted>) -> Result<String, ReadError> {
-    value.map_err(|wanted| ReadError::Value {
-        name: name.to_owned(),
-        wanted,
-    })
+fn below(path: &str, name: &str) -> String {
+    match path {
+        "" => name.to_owned(),
+        path => [path, "/", name].concat(),
+    }
 }
 
 /// A client's word, cut to what fits into a sentence.

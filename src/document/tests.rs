@@ -110,7 +110,7 @@ fn what_is_not_as_declared_is_refused() {
         ),
         (
             "<Lamp><Shade/></Lamp>",
-            ReadError::Missing("Size".to_owned()),
+            ReadError::Missing("Shade/Size".to_owned()),
         ),
         ("<Lamp><On>yes</On></Lamp>", value("On", Wanted::Boolean)),
         (
@@ -131,7 +131,11 @@ fn what_is_not_as_declared_is_refused() {
         ),
         (
             "<Lamp><Shade Size='1'><Colour>x</Colour></Shade></Lamp>",
-            value("Colour", Wanted::OneOf("Red, Blue".to_owned())),
+            value("Shade/Colour", Wanted::OneOf("Red, Blue".to_owned())),
+        ),
+        (
+            "<Lamp><Shade Size='1'><Foot/></Shade></Lamp>",
+            ReadError::Unknown("Shade/Foot".to_owned()),
         ),
         ("<Lamp>on</Lamp>", value("Lamp", Wanted::Elements)),
     ] {

@@ -16,4 +16,5 @@ mod tls;
 pub(crate) use connection::Connection;
 pub(crate) use sockets::Sockets;
 pub(crate) use sockets::bind;
+pub(crate) use tls::Acceptors;
 pub(crate) use tls::Tls;

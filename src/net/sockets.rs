@@ -113,6 +113,11 @@ impl Listener {
         self.sockets.clone()
     }
 
+    /// What takes connections, to prepare it for other settings.
+    pub(crate) fn acceptors(&self) -> Arc<Acceptors> {
+        Arc::clone(&self.acceptors)
+    }
+
     /// See [`Sockets::addresses`].
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.sockets.addresses()

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use aws_lc_rs::digest;
@@ -40,10 +41,17 @@ pub(crate) struct Tls {
 
 /// What takes connections, as the settings want it.
 #[derive(Debug)]
-pub(super) struct Acceptors {
+pub(crate) struct Acceptors {
     tls: Tls,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
     /// For the settings that were in force last.
-    latest: Mutex<Arc<Acceptor>>,
+    latest: Arc<Acceptor>,
+    /// For those that are about to be.
+    prepared: Option<Arc<Acceptor>>,
 }
 
 /// What takes connections.
@@ -191,35 +199,64 @@ impl Acceptors {
     ///
     /// [`TlsError`], of the authorities of client certificates.
     pub(super) fn new(tls: &Tls, access: &AccessSettings) -> Result<Self, TlsError> {
-        let latest = Acceptor::new(tls, wanted(access))?;
+        let latest = Arc::new(Acceptor::new(tls, wanted(access))?);
         Ok(Self {
             tls: tls.clone(),
-            latest: Mutex::new(Arc::new(latest)),
+            known: Mutex::new(Known {
+                latest,
+                prepared: None,
+            }),
         })
     }
 
-    /// What takes a connection under `access`. Authorities that cannot be read
-    /// are as none: an error goes to the log, and nobody is asked.
-    pub(super) fn under(&self, access: &AccessSettings) -> Arc<Acceptor> {
-        // The change is one assignment: a panic leaves it whole.
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Reads what `access` asks for, before it is in force: what was read here
+    /// is what [`Self::under`] gives then. Blocks while a file is read.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`]: `access` must not be put in force.
+    pub(crate) fn prepare(&self, access: &AccessSettings) -> Result<(), TlsError> {
         let wanted = wanted(access);
-        if latest.wanted.as_deref() != wanted {
-            // A small file is read, once for each change of the settings.
-            let acceptor = Acceptor::new(&self.tls, wanted).unwrap_or_else(|cause| {
-                error!(
-                    cause = &cause as &dyn std::error::Error,
-                    "Client certificates are not taken"
-                );
-                Acceptor::plain(&self.tls, wanted)
-            });
-            *latest = Arc::new(acceptor);
+        if self.lock().latest.is_for(wanted) {
+            return Ok(());
+        }
+        let prepared = Arc::new(Acceptor::new(&self.tls, wanted)?);
+        self.lock().prepared = Some(prepared);
+        Ok(())
+    }
+
+    /// What takes a connection under `access`. Authorities that nobody has
+    /// prepared and that cannot be read are as none: an error goes to the log,
+    /// and nobody is asked.
+    pub(super) fn under(&self, access: &AccessSettings) -> Arc<Acceptor> {
+        let mut known = self.lock();
+        let wanted = wanted(access);
+        if known.latest.wanted.as_deref() != wanted {
+            let prepared = known.prepared.take();
+            known.latest = prepared
+                .filter(|prepared| prepared.is_for(wanted))
+                .unwrap_or_else(|| Arc::new(self.read(wanted)));
             info!(
-                authorities = ?latest.authorities.as_ref().map(Authorities::path),
+                authorities = ?known.latest.authorities.as_ref().map(Authorities::path),
                 "Client certificates changed"
             );
         }
-        Arc::clone(&latest)
+        Arc::clone(&known.latest)
+    }
+
+    fn read(&self, wanted: Option<&Path>) -> Acceptor {
+        Acceptor::new(&self.tls, wanted).unwrap_or_else(|cause| {
+            error!(
+                cause = &cause as &dyn std::error::Error,
+                "Client certificates are not taken"
+            );
+            Acceptor::plain(&self.tls, wanted)
+        })
+    }
+
+    /// Each change is one assignment: a panic leaves it whole.
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -248,6 +285,11 @@ impl Acceptor {
             authorities: None,
             wanted: wanted.map(Path::to_owned),
         }
+    }
+
+    /// It is what the settings want, and nothing of it is missing.
+    fn is_for(&self, wanted: Option<&Path>) -> bool {
+        self.wanted.as_deref() == wanted && self.authorities.is_some() == wanted.is_some()
     }
 }
 
@@ -375,6 +417,32 @@ mod tests {
         let validity = parsed.validity();
         let days = (validity.not_after.timestamp() - validity.not_before.timestamp()) / 86_400;
         assert!((730..=825).contains(&days), "{days}");
+    }
+
+    #[test]
+    fn what_was_prepared_is_in_force_then_and_nothing_that_cannot_be_read() {
+        let (folder, service) = service();
+        let tls = Tls::load(&service).expect("made");
+        let path = folder.path().join("authorities.pem");
+        let on = AccessSettings {
+            certificate: true,
+            client_ca_certificates: Some(path.clone()),
+            ..AccessSettings::default()
+        };
+        let off = AccessSettings::default();
+        let acceptors = Acceptors::new(&tls, &off).expect("no authorities");
+        assert!(acceptors.prepare(&on).is_err(), "there is no file");
+        std::fs::write(&path, "no certificate").expect("a file");
+        assert!(acceptors.prepare(&on).is_err(), "there is none in it");
+        assert!(acceptors.under(&off).authorities.is_none());
+        std::fs::copy(tls.certificate(), &path).expect("a copy");
+        acceptors.prepare(&on).expect("a certificate");
+        std::fs::remove_file(&path).expect("gone");
+        assert!(acceptors.under(&off).authorities.is_none(), "not yet");
+        assert!(acceptors.under(&on).authorities.is_some());
+        acceptors.prepare(&on).expect("it is in force");
+        assert!(acceptors.under(&off).authorities.is_none());
+        assert!(acceptors.prepare(&on).is_err(), "it is read again");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod wrong;
 pub(crate) use bits_client_job::BitsClientJob;
 pub(crate) use winrm_config::ConfigError;
 pub(crate) use winrm_config::Part;
+pub(crate) use winrm_config::Prepare;
 pub(crate) use winrm_config::Rebind;
 pub(crate) use winrm_config::Unsupported;
 pub(crate) use winrm_config::WinrmConfig;

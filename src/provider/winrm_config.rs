@@ -2,8 +2,9 @@
 //! service runs.
 //!
 //! A change is all or nothing, one at a time: the new settings are checked
-//! whole, new addresses are listened to, the change is written to its file, and
-//! then it is in force; where a step fails, all is as before. Values that this
+//! whole, the files that they name are read, new addresses are listened to, the
+//! change is written to its file, and then it is in force; where a step fails,
+//! all is as before. Values that this
 //! service does not let anybody change may be written back as they are, since
 //! clients put whole documents.
 
@@ -47,13 +48,18 @@ pub(crate) struct WinrmConfig {
     current: Arc<Current>,
     /// What the settings file says.
     base: Settings,
-    rebind: Rebind,
     thumbprint: Thumbprint,
+    prepare: Prepare,
+    rebind: Rebind,
     /// What the plug-in document says of resources.
     resources: Node,
     /// Whoever changes something has it.
     turn: Mutex<()>,
 }
+
+/// Reads the files that these settings name and that nobody has read yet, or
+/// says why they cannot be used. It may block.
+pub(crate) type Prepare = Arc<dyn Fn(&Settings) -> Result<(), String> + Send + Sync>;
 
 /// Listens to these addresses and no others from now on, or says why not; then
 /// all is as it was.
@@ -78,6 +84,7 @@ impl WinrmConfig {
         base: Settings,
         catalog: &Catalog,
         thumbprint: Thumbprint,
+        prepare: Prepare,
         rebind: Rebind,
     ) -> Result<Self, String> {
         let schema = Schema::parse(SCHEMA)
@@ -91,8 +98,9 @@ impl WinrmConfig {
             schema,
             current: Arc::clone(current),
             base,
-            rebind,
             thumbprint,
+            prepare,
+            rebind,
             resources: plug_in::resources(catalog),
             turn: Mutex::new(()),
         })

@@ -431,7 +431,11 @@ fn config_row(error: &ConfigError) -> Row {
         ConfigError::Frozen(_) => Transfer
             .sender("InvalidRepresentation", 2_150_859_182)
             .detail("InvalidValues"),
-        ConfigError::Value { .. } | ConfigError::Listen(_) => invalid_values(),
+        ConfigError::Value { .. }
+        | ConfigError::LastLogOn
+        | ConfigError::NoAuthorities
+        | ConfigError::LastListener
+        | ConfigError::Listen(_) => invalid_values(),
         ConfigError::Unavailable => Addressing.receiver("EndpointUnavailable", 2_150_858_772),
     }
 }

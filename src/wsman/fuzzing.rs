@@ -10,6 +10,12 @@ use crate::cim::Instance;
 use crate::cim::Value;
 use crate::cim::xml;
 use crate::config::WsmanSettings;
+use crate::document;
+use crate::document::Declaration;
+use crate::document::Node;
+use crate::document::Root;
+use crate::document::Schema;
+use crate::provider::ConfigError;
 use crate::soap::Addressing;
 use crate::soap::Envelope;
 use crate::xml::Element;
@@ -149,6 +155,53 @@ pub(crate) fn fragment(expression: &str) {
         }
         Err(error) => refuse(&error, &Origin::default()),
     }
+}
+
+/// See [`crate::fuzzing::document`].
+pub(crate) fn document(text: &str) {
+    let Ok(element) = crate::xml::parse(text, &LIMITS) else {
+        return;
+    };
+    for name in ["Config", "Listener", "CertMapping", "PlugInConfiguration"] {
+        let declaration = configuration().element(name);
+        let declaration = declaration.expect("a test holds that it is declared");
+        match document::read(declaration, &element) {
+            // What is write-only is there the first time alone.
+            Ok(node) => assert_eq!(
+                written_again(declaration, &node),
+                written(declaration, &node)
+            ),
+            Err(error) => refuse(&ConfigError::from(error).into(), &Origin::default()),
+        }
+    }
+}
+
+fn written(declaration: &Declaration, node: &Node) -> String {
+    let mut writer = Writer::with_capacity(1_024);
+    let root = Root {
+        prefix: "cfg",
+        namespace: "urn:x",
+        language: "en-US",
+    };
+    document::write(&mut writer, declaration, node, root);
+    writer.finish()
+}
+
+/// What is written of it once it was written and read.
+fn written_again(declaration: &Declaration, node: &Node) -> String {
+    let text = written(declaration, node);
+    let element = crate::xml::parse(&text, &LIMITS).expect("it is XML");
+    let again = document::read(declaration, &element).expect("it is as declared");
+    written(declaration, &again)
+}
+
+/// The documents of `winrm/config`.
+fn configuration() -> &'static Schema {
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+        let xsd = include_str!("../../schemas/winrm-config.xsd");
+        Schema::parse(xsd).expect("a test holds that schemas/ is right")
+    });
+    &SCHEMA
 }
 
 /// The fault of `error` is an envelope again.

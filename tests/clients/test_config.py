@@ -6,6 +6,7 @@ import hashlib
 import re
 import shutil
 import ssl
+import subprocess
 import tempfile
 import unittest
 import xml.etree.ElementTree as ET
@@ -196,6 +197,47 @@ class WinrmConfig(WithDaemon):
         for part in ("Setting changed over WS-Management", "admin", "wsman.enumeration_timeout_ms", "240000", "70000"):
             self.assertIn(part, log)
 
+    def test_every_document_may_be_put_back_as_it_is(self) -> None:
+        keys = self.mapping()
+        self.config.create("/service/certmapping", keys, "<CertMapping><UserName>alice</UserName></CertMapping>")
+        kept = self.file.read_text()
+        listener = {"Address": "IP:127.0.0.1", "Transport": "HTTPS"}
+        parts = ("", "/client", "/client/auth", "/client/defaultports", "/service", "/service/auth", "/winrs")
+        selected = [(path, None) for path in parts] + [("/listener", listener), ("/service/certmapping", keys)]
+        for path, selectors in selected:
+            with self.subTest(path=path):
+                document = self.config.get(path, selectors)
+                answer = self.config.put(document, path, selectors)
+                self.assertEqual(ET.tostring(answer), ET.tostring(document))
+        self.assertEqual(self.file.read_text(), kept)
+        for path, selectors in (("/service/defaultports", None), ("/plugin", {"Name": "bitsd"})):
+            with self.subTest(path=path), self.assertRaises(Fault) as fault:
+                self.config.put(self.config.get(path, selectors), path, selectors)
+            self.assertEqual(fault.exception.subcode, "ActionNotSupported")
+
+    def test_what_is_wrong_is_named_in_the_language_of_the_client(self) -> None:
+        for inner, subcode, english, portuguese in (
+            ("<Service><Colour/></Service>", "SchemaValidationError", "Service/Colour is not known here", "Service/Colour não é conhecido"),
+            (
+                "<Service><Auth><Basic>maybe</Basic></Auth></Service>", "InvalidRepresentation",
+                "Service/Auth/Basic: must be true or false", "Service/Auth/Basic: deve ser true ou false",
+            ),
+            (
+                "<Service><MaxConnections>0</MaxConnections></Service>", "InvalidRepresentation",
+                "Service/MaxConnections: must be a number from 1 to 1000000", "deve ser um número de 1 a 1000000",
+            ),
+            (
+                "<Service><Auth><Basic>0</Basic></Auth></Service>", "InvalidRepresentation",
+                "Service/Auth/Basic must be true as long as", "Service/Auth/Basic deve ser true enquanto",
+            ),
+        ):
+            text = envelope(f"{X}/Put", f"<Config>{inner}</Config>", None, CONFIG)
+            for language, wanted in (("en-US", english), ("pt-BR", portuguese)):
+                with self.subTest(inner=inner, language=language), self.assertRaises(Fault) as fault:
+                    self.config.client.send(text.replace('"en-US"', f'"{language}"'))
+                self.assertEqual(fault.exception.subcode, subcode)
+                self.assertIn(wanted, fault.exception.reason)
+
     def test_what_cannot_be_changed_is_refused_and_nothing_changes(self) -> None:
         before = ET.tostring(self.config.get())
         for path, values, code in (
@@ -265,19 +307,67 @@ class WinrmConfig(WithDaemon):
         self.assertEqual((fault.exception.subcode, fault.exception.detail), ("InvalidOptions", "NotSupported"))
 
 
-class SpoiltFile(unittest.TestCase):
-    """A file of changes that does not fit stops the start."""
+class FileOfChanges(unittest.TestCase):
+    """What was changed, as the administrator at the console and transfers find it."""
 
-    def test_it_is_named_with_key_and_reason(self) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="bitsd-test-"))
-        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
-        daemon = Daemon(folder)
-        self.addCleanup(daemon.kill)
-        file = daemon.state / "winrm-config.toml"
-        file.write_text("[wsman]\nmax_batch_items = 0\n")
-        with self.assertRaises(Failed) as failed:
-            daemon.start()
-        self.assertIn(f"{file}: wsman.max_batch_items: 0 is not from 1", str(failed.exception))
-        file.unlink()
-        daemon.start()
-        self.assertEqual(daemon.stop().status, 0)
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="bitsd-test-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        # Everything lies below the write root, the state too.
+        self.daemon = Daemon(self.folder, {"files": {"write_roots": [str(self.folder)]}})
+        self.addCleanup(self.daemon.kill)
+        self.file = self.daemon.state / "winrm-config.toml"
+
+    def test_one_that_does_not_fit_stops_the_start_and_is_named(self) -> None:
+        for text, wanted in (
+            ("[wsman]\nmax_batch_items = 0\n", f"{self.file}: wsman.max_batch_items: 0 is not from 1"),
+            ("[files]\nmode = \"0666\"\n", f"{self.file}, line 1: "),
+            ("[access]\ncertificate = true\n", f"{self.file}: access.client_ca_certificates: must be given"),
+            ("nonsense", f"{self.file}, line 1: "),
+        ):
+            self.file.write_text(text)
+            self.daemon.log.unlink(missing_ok=True)
+            with self.assertRaises(Failed) as failed:
+                self.daemon.start()
+            self.assertIn(wanted, str(failed.exception))
+            # At the console accounts are managed all the same.
+            self.daemon.add_user(self.daemon.alice)
+        self.file.unlink()
+        self.daemon.start()
+        self.assertEqual(self.daemon.stop().status, 0)
+
+    def test_without_it_the_settings_file_counts_again(self) -> None:
+        self.daemon.start()
+        config = Config(self.daemon.client(self.daemon.admin))
+        self.addCleanup(config.client.close)
+        config.set("", {"MaxBatchItems": "7"})
+        self.daemon.stop()
+        self.file.unlink()
+        self.daemon.start()
+        config.client.close()
+        self.assertEqual(value(config.get(), "MaxBatchItems"), "32000")
+        self.assertNotIn("wsman.max_batch_items", self.daemon.tail().rsplit("Stopped", 1)[-1])
+
+    def test_who_adds_a_user_hears_that_passwords_are_of_no_use(self) -> None:
+        text = self.daemon.config.read_text()
+        authorities = f'[access]\nclient_ca_certificates = "{self.folder}/authorities.pem"'
+        self.daemon.config.write_text(text.replace("[access]", authorities))
+        command = [self.daemon.program, "user", "add", "alice", "--config", self.daemon.config]
+        command += ["--password-file", self.daemon.password_file(self.daemon.alice)]
+        said = [subprocess.run(command, capture_output=True, text=True, check=True).stdout]
+        self.file.write_text(
+            "[access]\nbasic = false\ncertificate = true\n"
+            f'certificate_mappings = [{{ issuer = "{ISSUER}", subject = "*", user = "alice" }}]\n'
+        )
+        said.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        self.assertEqual(["Auth/Basic" in one for one in said], [False, True], said)
+
+    def test_no_transfer_lands_there(self) -> None:
+        self.daemon.start()
+        alice = self.daemon.client()
+        self.addCleanup(alice.close)
+        for path in (self.file, self.daemon.state / "new"):
+            with self.assertRaises(Fault) as fault:
+                alice.create_job("x", "http://127.0.0.1:9/x", path)
+            self.assertIn(2147942405, fault.exception.codes, "access denied")
+        alice.delete(alice.create_job("x", "http://127.0.0.1:9/x", self.folder / "new"))

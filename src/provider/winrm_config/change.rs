@@ -2,11 +2,13 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use tracing::error;
 use tracing::info;
 
 use crate::auth;
+use crate::auth::AUDIT;
 use crate::auth::Ownership;
 use crate::auth::Principal;
 use crate::config::Overlay;
@@ -22,8 +24,10 @@ impl WinrmConfig {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Value`], [`ConfigError::Listen`],
-    /// [`ConfigError::Unavailable`]; nothing has changed then.
+    /// [`ConfigError::LastListener`], [`ConfigError::LastLogOn`],
+    /// [`ConfigError::NoAuthorities`], [`ConfigError::Value`],
+    /// [`ConfigError::Listen`], [`ConfigError::Unavailable`]; nothing has
+    /// changed then.
     pub(super) async fn change(
         &self,
         by: &Principal,
@@ -34,10 +38,8 @@ impl WinrmConfig {
         if changes.is_empty() {
             return Ok(());
         }
-        new.check().map_err(|(key, reason)| ConfigError::Value {
-            name: values::element(key).to_owned(),
-            reason,
-        })?;
+        check(&new)?;
+        self.prepare(&new).await?;
         let is_elsewhere = new.service.listen != old.service.listen;
         if is_elsewhere {
             let listening = (self.rebind)(new.service.listen.clone()).await;
@@ -48,16 +50,43 @@ impl WinrmConfig {
             if is_elsewhere && let Err(reason) = (self.rebind)(old.service.listen.clone()).await {
                 error!(%reason, "Listeners could not be put back");
             }
+            // The file may be the new one already, and only its folder not
+            // synced: then the next start would make the change.
+            if let Err(reason) = self.keep(old).await {
+                error!(%reason, "Configuration could not be put back");
+            }
             return Err(ConfigError::Unavailable);
         }
         self.current.set(new);
         for (key, old, new) in changes {
             info!(
+                target: AUDIT,
                 user = by.name(),
-                key, old, new, "Setting changed over WS-Management"
+                key,
+                old,
+                new,
+                "Setting changed over WS-Management"
             );
         }
         Ok(())
+    }
+
+    /// Has the files read that `new` names.
+    async fn prepare(&self, new: &Settings) -> Result<(), ConfigError> {
+        let (prepare, new) = (Arc::clone(&self.prepare), new.clone());
+        let prepared = tokio::task::spawn_blocking(move || prepare(&new)).await;
+        match prepared {
+            Ok(Ok(())) => Ok(()),
+            // Authorities of client certificates: there are no other files.
+            Ok(Err(reason)) => Err(ConfigError::Value {
+                name: values::element("access.client_ca_certificates").to_owned(),
+                reason,
+            }),
+            Err(broken) => {
+                error!(reason = %broken, "Files of the configuration cannot be read");
+                Err(ConfigError::Unavailable)
+            }
+        }
     }
 
     /// Writes down what `new` has beyond the settings file.
@@ -78,6 +107,25 @@ impl WinrmConfig {
             Err(broken) => Err(broken.to_string()),
         }
     }
+}
+
+/// Checks settings as a whole. What a client can bring about by himself is said
+/// in his words, the rest in those of the settings file.
+fn check(new: &Settings) -> Result<(), ConfigError> {
+    let access = &new.access;
+    if new.service.listen.is_empty() {
+        return Err(ConfigError::LastListener);
+    }
+    if access.certificate && access.client_ca_certificates.is_none() {
+        return Err(ConfigError::NoAuthorities);
+    }
+    new.check().map_err(|(key, reason)| match key {
+        "access.basic" => ConfigError::LastLogOn,
+        _ => ConfigError::Value {
+            name: values::element(key).to_owned(),
+            reason,
+        },
+    })
 }
 
 /// Removes a file for good; it may be gone.

@@ -60,11 +60,23 @@ pub(crate) enum ConfigError {
         /// What is allowed.
         reason: String,
     },
+    /// Nobody could log on any more.
+    #[error("Service/Auth/Basic must be true as long as nobody can log on by certificate")]
+    LastLogOn,
+    /// Certificates without anybody to issue them.
+    #[error(
+        "Service/Auth/Certificate cannot be true: the settings file names no authorities \
+         (access.client_ca_certificates)"
+    )]
+    NoAuthorities,
+    /// Nothing would be listened to any more.
+    #[error("the last Listener cannot be removed")]
+    LastListener,
     /// The new addresses cannot be listened to.
     #[error("the listeners cannot be changed: {0}")]
     Listen(String),
     /// The change cannot be written down; the log has the cause.
-    #[error("the configuration cannot be kept")]
+    #[error("the change cannot be written down, and is not made")]
     Unavailable,
 }
 

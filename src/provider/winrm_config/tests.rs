@@ -51,8 +51,22 @@ impl Bench {
         };
         let catalog = Catalog::bundled().expect("schemas are correct");
         let thumbprint = Box::new(|| SHA1.to_owned());
-        let config = WinrmConfig::new(&current, settings, &catalog, thumbprint, Box::new(rebind))
-            .expect("the schema is understood");
+        let prepare: Prepare = Arc::new(|new: &Settings| {
+            let authorities = new.access.client_ca_certificates.as_deref();
+            match authorities.filter(|_| new.access.certificate) {
+                Some(path) if path.ends_with("none") => Err("there is no such file".to_owned()),
+                Some(_) | None => Ok(()),
+            }
+        });
+        let config = WinrmConfig::new(
+            &current,
+            settings,
+            &catalog,
+            thumbprint,
+            prepare,
+            Box::new(rebind),
+        )
+        .expect("the schema is understood");
         Self {
             config,
             current,
@@ -187,10 +201,14 @@ async fn a_document_with_one_wrong_value_changes_nothing() {
                 "Auth",
                 vec![Node::leaf("Basic", "false")],
             )]),
-            value(
-                "Service/Auth/Basic",
-                "must be true as long as nobody can log on by certificate",
-            ),
+            ConfigError::LastLogOn,
+        ),
+        (
+            service(vec![Node::branch(
+                "Auth",
+                vec![Node::leaf("Certificate", "true")],
+            )]),
+            ConfigError::NoAuthorities,
         ),
         (
             service(vec![Node::leaf("AllowUnencrypted", "true")]),
@@ -291,7 +309,7 @@ async fn listeners_come_move_and_go_with_their_sockets() {
         .config
         .delete(&bench.admin, Part::Listener, &own(other))
         .await;
-    assert!(matches!(last, Err(ConfigError::Value { name, .. }) if name == "Listener"));
+    assert_eq!(last, Err(ConfigError::LastListener));
     let at = |ip, port| SocketAddr::from(([127, 0, 0, ip], port));
     let bound = bench.bound.lock().expect("no panic").clone();
     assert_eq!(
@@ -447,19 +465,60 @@ async fn the_last_way_to_log_on_stays() {
         .put("service/auth", &[], auth("false", "true"))
         .await
         .expect("by certificate");
-    let refused = |done: Result<Node, ConfigError>| matches!(done, Err(ConfigError::Value { name, .. }) if name == "Service/Auth/Basic");
-    assert!(refused(
-        bench.put("service/auth", &[], auth("false", "false")).await
-    ));
+    let refused = Err(ConfigError::LastLogOn);
+    let none = bench.put("service/auth", &[], auth("false", "false")).await;
+    assert_eq!(none, refused);
     let given = Node::branch("CertMapping", vec![Node::leaf("Enabled", "false")]);
-    assert!(refused(bench.put("service/certmapping", keys, given).await));
-    assert!(
-        bench
-            .config
-            .delete(&bench.admin, Part::CertMapping, &own(keys))
-            .await
-            .is_err()
+    let off = bench.put("service/certmapping", keys, given).await;
+    assert_eq!(off, refused);
+    let (config, keys) = (&bench.config, own(keys));
+    let gone = config.delete(&bench.admin, Part::CertMapping, &keys).await;
+    assert_eq!(gone, Err(ConfigError::LastLogOn));
+}
+
+#[tokio::test]
+async fn authorities_that_cannot_be_used_are_refused_before_anything_changes() {
+    let bench = Bench::with(|settings| {
+        settings.access.client_ca_certificates = Some("/none".into());
+    });
+    let before = bench.current.get();
+    let given = config(vec![
+        Node::leaf("MaxBatchItems", "7"),
+        Node::branch(
+            "Service",
+            vec![Node::branch(
+                "Auth",
+                vec![Node::leaf("Certificate", "true")],
+            )],
+        ),
+    ]);
+    let refused = ConfigError::Value {
+        name: "Service/Auth/Certificate".to_owned(),
+        reason: "there is no such file".to_owned(),
+    };
+    assert_eq!(bench.put("", &[], given).await, Err(refused));
+    assert_eq!(bench.current.get(), before);
+    assert!(!bench.file().exists());
+}
+
+#[tokio::test]
+async fn what_was_kept_before_stays_when_a_change_cannot_be_kept() {
+    let bench = Bench::new();
+    let given = |items: &str| config(vec![Node::leaf("MaxBatchItems", items)]);
+    bench.put("", &[], given("7")).await.expect("kept");
+    let kept = bench.current.get();
+    let aside = bench.folder.path().join("aside");
+    std::fs::rename(bench.file(), &aside).expect("moved");
+    std::fs::create_dir_all(bench.file().join("in the way")).expect("a folder");
+    let done = bench.put("", &[], given("8")).await;
+    assert_eq!(done, Err(ConfigError::Unavailable));
+    assert_eq!(
+        bench.config.restore(&bench.admin).await,
+        Err(ConfigError::Unavailable)
     );
+    assert_eq!(bench.current.get(), kept);
+    let left = std::fs::read_dir(bench.folder.path()).expect("a folder");
+    assert_eq!(left.count(), 2, "no half-written file is left");
 }
 
 #[tokio::test]

@@ -249,6 +249,49 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_allows_the_numbers_that_the_settings_allow() {
+        let schema = Schema::parse(SCHEMA).expect("understood");
+        let root = schema.element("Config").expect("declared");
+        for entry in ENTRIES {
+            let names = entry.element.split('/');
+            let declared = names.fold(root, |at, name| at.child(name).expect("declared"));
+            let Kind::Simple(simple) = &declared.kind else {
+                panic!("{} has no value", entry.element);
+            };
+            if simple.normal("true").is_ok() {
+                continue;
+            }
+            let mut allowed = 0;
+            for number in [
+                0,
+                1,
+                31,
+                32,
+                499,
+                500,
+                8_192,
+                8_193,
+                86_400,
+                86_401,
+                1_000_000,
+                1_000_001,
+                2_147_483_647,
+                2_147_483_648,
+                u32::MAX,
+            ] {
+                let text = number.to_string();
+                let mut settings = Settings::default();
+                let fits = (entry.set)(&mut settings, &text) && settings.check().is_ok();
+                let is_declared = simple.normal(&text).is_ok();
+                assert_eq!(is_declared, fits, "{}: {number}", entry.element);
+                allowed += usize::from(fits);
+            }
+            // Its bounds are among those numbers.
+            assert!((2..15).contains(&allowed), "{}", entry.element);
+        }
+    }
+
+    #[test]
     fn every_setting_that_can_be_changed_is_kept() {
         for entry in ENTRIES {
             let is_kept = ["7", "true", "false"].iter().any(|text| {

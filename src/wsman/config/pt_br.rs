@@ -36,12 +36,19 @@ pub(in super::super) fn words(error: &ConfigError) -> String {
         ConfigError::Frozen(name) => {
             format!("{name} não pode ser alterado: a cota não está mais em uso")
         }
+        ConfigError::LastLogOn => "Service/Auth/Basic deve ser true enquanto ninguém puder entrar \
+            por certificado"
+            .to_owned(),
+        ConfigError::NoAuthorities => "Service/Auth/Certificate não pode ser true: o arquivo de \
+            configuração não indica autoridades (access.client_ca_certificates)"
+            .to_owned(),
+        ConfigError::LastListener => "o último Listener não pode ser removido".to_owned(),
         // The reason is that of the settings file, in English.
         ConfigError::Value { name, reason } => format!("{name}: {reason}"),
         ConfigError::Listen(reason) => {
             format!("os ouvintes não podem ser alterados: {reason}")
         }
-        ConfigError::Unavailable => "a configuração não pode ser gravada".to_owned(),
+        ConfigError::Unavailable => "a alteração não pode ser gravada e não foi feita".to_owned(),
     }
 }
 
@@ -134,6 +141,9 @@ mod tests {
             ConfigError::Denied,
             ConfigError::NotFound,
             ConfigError::Plain,
+            ConfigError::LastLogOn,
+            ConfigError::NoAuthorities,
+            ConfigError::LastListener,
             ConfigError::Unavailable,
             Unsupported::Security.into(),
             Unsupported::DefaultPorts.into(),
