@@ -5,7 +5,7 @@
 //! with is refused. The name of a document's element and its namespace, which
 //! is the resource URI, come in any form that clients write.
 
-mod listing;
+mod documents;
 pub(super) mod pt_br;
 
 use std::sync::Arc;
@@ -34,8 +34,8 @@ use super::reply::Reply;
 use super::request::Request;
 use super::selector;
 
-pub(super) use listing::Documents;
-pub(super) use listing::pull;
+pub(super) use documents::Documents;
+pub(super) use documents::pull;
 
 /// Answers a request for the part of the configuration at `path`.
 ///
@@ -62,7 +62,7 @@ pub(super) async fn answer(
     }
     if let Some(operation) = request.action.strip_prefix(ENUMERATION) {
         return match operation {
-            "Enumerate" => listing::enumerate(service, config, by, request, part),
+            "Enumerate" => documents::enumerate(service, config, by, request, part),
             _ => Err(not_supported(request)),
         };
     }

@@ -30,6 +30,7 @@ use super::get;
 use super::invoke;
 use super::limits::Operations;
 use super::limits::Permit;
+use super::listing;
 use super::pull;
 use super::put;
 use super::release;
@@ -116,7 +117,7 @@ impl Service {
         }
         let resource = Resource::parse(request.resource_uri)?;
         if matches!(resource, Resource::Schema | Resource::Config(_)) {
-            enumerate::refuse_filter(request)?;
+            listing::refuse_filter(request)?;
         }
         let uri = match resource {
             Resource::Class(uri) => uri,
