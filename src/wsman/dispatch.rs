@@ -138,13 +138,12 @@ impl Service {
             }
             None => {}
         }
-        let target = Target::find(&self.served, &uri, request)?;
+        let target = Target::find(self, &uri, request)?;
         if let Some(operation) = request.action.strip_prefix(TRANSFER) {
             return match operation {
                 "Get" => within(request.timeout, get::answer(by, request, target)).await,
                 "Put" => put::answer(by, request, target, permit).await,
                 "Delete" => delete::answer(by, request, target, permit).await,
-                "Create" if request.fragment.is_some() => Err(Error::FragmentNotSupported),
                 "Create" => create::answer(by, request, target, permit).await,
                 _ => Err(Error::ActionNotSupported(shorten(request.action))),
             };

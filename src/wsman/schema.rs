@@ -30,6 +30,7 @@ use super::request::Request;
 use super::resource;
 use super::selector;
 use super::selector::CIM_NAMESPACE;
+use super::target;
 
 /// An enumeration of classes between two requests.
 #[derive(Clone, Debug)]
@@ -128,14 +129,20 @@ impl Classes {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchClass`] also for a namespace without classes.
+    /// [`Error::NoSuchClass`], [`Error::NoSuchNamespace`],
+    /// [`Error::OptionInvalid`].
     fn read(catalog: &Catalog, request: &Request<'_>) -> Result<Self, Error> {
         let (namespace, name) = selected(request)?;
         let superclass = match name {
             Some(name) => Some(Arc::clone(find(catalog, namespace.as_deref(), name)?)),
             None => None,
         };
-        let classes = Self {
+        if let Some(namespace) = &namespace
+            && !target::has_namespace(catalog, namespace)
+        {
+            return Err(Error::NoSuchNamespace(shorten(namespace)));
+        }
+        Ok(Self {
             namespace,
             superclass,
             is_deep: option(request, "IncludeSubClasses")?.unwrap_or(true),
@@ -149,15 +156,7 @@ impl Classes {
                 (true, true) => Form::Path,
             },
             detail: detail(request)?,
-        };
-        if !catalog
-            .classes()
-            .iter()
-            .any(|class| is_in(class, classes.namespace.as_deref()))
-        {
-            return Err(Error::NoSuchClass("*".to_owned()));
-        }
-        Ok(classes)
+        })
     }
 
     /// It is one of those asked for.
@@ -228,7 +227,7 @@ fn find<'s>(
     let mut classes = catalog.classes().iter();
     classes
         .find(|class| class.name.eq_ignore_ascii_case(name) && is_in(class, namespace))
-        .ok_or_else(|| Error::NoSuchClass(shorten(name)))
+        .ok_or_else(|| target::absent(catalog, namespace, name))
 }
 
 fn is_in(class: &Class, namespace: Option<&str>) -> bool {
