@@ -90,13 +90,18 @@ impl BitsClientJob {
     }
 
     /// The instance of `job`, and about how many octets it takes.
-    fn instance(&self, by: &Caller, job: &Job, view: View<'_>) -> Result<(Instance, usize), Error> {
+    async fn instance(
+        &self,
+        by: &Caller,
+        job: &Job,
+        view: View<'_>,
+    ) -> Result<(Instance, usize), Error> {
         let mut instance = without_files(&self.job_class, job)?;
         let mut size = LEAST_SIZE;
         if view
             .only
             .is_none_or(|only| only.iter().any(|name| name == FILES))
-            && let Some((files, files_size)) = self.files(by, job, view.room)?
+            && let Some((files, files_size)) = self.files(by, job, view.room).await?
         {
             instance.set(FILES, Value::Array(files))?;
             size += files_size;
@@ -106,7 +111,7 @@ impl BitsClientJob {
 
     /// The files of a job and about how many octets they take; none when that
     /// is more than `room`.
-    fn files(
+    async fn files(
         &self,
         by: &Caller,
         job: &Job,
@@ -140,6 +145,8 @@ impl BitsClientJob {
             if is_last {
                 return Ok(Some((values, size)));
             }
+            // There may be tens of thousands.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -179,7 +186,7 @@ impl Provider for BitsClientJob {
         Box::pin(async move {
             let by = caller(by);
             let job = self.engine.job(&by, job_id(keys)?)?;
-            Ok(self.instance(&by, &job, view)?.0)
+            Ok(self.instance(&by, &job, view).await?.0)
         })
     }
 
@@ -287,7 +294,7 @@ impl Provider for BitsClientJob {
                         if items.len() == limit || used > room {
                             break 'page false;
                         }
-                        let (instance, size) = self.instance(&by, job, query.view)?;
+                        let (instance, size) = self.instance(&by, job, query.view).await?;
                         used += size;
                         items.push((instance, write_cursor(*behind)));
                         reached = None;
