@@ -185,7 +185,8 @@
 //!   the filter bounds, whichever way has fewer jobs to look at. A job that changes
 //!   while it is listed by `JobLastModificationTime` may come again, as it is then.
 //! - **A filter on `Owner`** is looked for in the store where at most 1,024 accounts
-//!   own jobs; above that it is evaluated job by job.
+//!   own jobs (fewer when it has many or long comparisons of owners); above that
+//!   it is evaluated job by job.
 //! - **`winrm/config`** can be read by whoever has logged on and changed by
 //!   administrators. What was changed is kept apart from the settings file, in
 //!   `winrm-config.toml` of the state folder, and lies over it at the next start;

@@ -152,6 +152,15 @@ impl Literal {
 }
 
 impl Pattern {
+    /// Parts and ranges: so many steps a character of the text costs at most.
+    pub(crate) fn cost(&self) -> usize {
+        let of_part = |part: &Part| match part {
+            Part::OneOf { ranges, .. } => 1 + ranges.len(),
+            Part::One(_) | Part::Any | Part::AnyRun => 1,
+        };
+        self.0.iter().map(of_part).sum()
+    }
+
     /// Whether all of `text` fits it. Takes at most text × pattern steps, and
     /// no memory.
     pub(crate) fn matches(&self, text: &str) -> bool {

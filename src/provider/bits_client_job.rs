@@ -81,22 +81,26 @@ impl BitsClientJob {
         let Some(condition) = condition else {
             return Ok(Sieve::all());
         };
-        let owners = if selection::properties(condition).contains("Owner") {
-            self.engine.owners(by, MOST_OWNERS)?
-        } else {
-            None
+        let owners = match selection::most_owners(condition) {
+            Some(most) => self.engine.owners(by, most)?,
+            None => None,
         };
         Ok(Sieve::new(condition, &self.job_class, owners.as_deref())?)
     }
 
     /// The instance of `job`, and about how many octets it takes.
-    fn instance(&self, by: &Caller, job: &Job, view: View<'_>) -> Result<(Instance, usize), Error> {
+    async fn instance(
+        &self,
+        by: &Caller,
+        job: &Job,
+        view: View<'_>,
+    ) -> Result<(Instance, usize), Error> {
         let mut instance = without_files(&self.job_class, job)?;
         let mut size = LEAST_SIZE;
         if view
             .only
             .is_none_or(|only| only.iter().any(|name| name == FILES))
-            && let Some((files, files_size)) = self.files(by, job, view.room)?
+            && let Some((files, files_size)) = self.files(by, job, view.room).await?
         {
             instance.set(FILES, Value::Array(files))?;
             size += files_size;
@@ -106,7 +110,7 @@ impl BitsClientJob {
 
     /// The files of a job and about how many octets they take; none when that
     /// is more than `room`.
-    fn files(
+    async fn files(
         &self,
         by: &Caller,
         job: &Job,
@@ -140,6 +144,8 @@ impl BitsClientJob {
             if is_last {
                 return Ok(Some((values, size)));
             }
+            // There may be tens of thousands.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -179,7 +185,7 @@ impl Provider for BitsClientJob {
         Box::pin(async move {
             let by = caller(by);
             let job = self.engine.job(&by, job_id(keys)?)?;
-            Ok(self.instance(&by, &job, view)?.0)
+            Ok(self.instance(&by, &job, view).await?.0)
         })
     }
 
@@ -278,8 +284,9 @@ impl Provider for BitsClientJob {
             let mut reached = None;
             let (mut used, mut looked_at, mut since_yield) = (0, 0, 0);
             let mut slice = sieve.first_slice(limit);
+            let most_looked_at = SLICES * sieve.slice;
             let is_last = 'page: loop {
-                let most = slice.min(MOST_LOOKED_AT - looked_at);
+                let most = slice.min(most_looked_at - looked_at);
                 let listing = self.engine.jobs(&by, &sieve.selection, place, most)?;
                 for (job, behind) in &listing.jobs {
                     if sieve.passes(&self.job_class, job)? {
@@ -287,7 +294,7 @@ impl Provider for BitsClientJob {
                         if items.len() == limit || used > room {
                             break 'page false;
                         }
-                        let (instance, size) = self.instance(&by, job, query.view)?;
+                        let (instance, size) = self.instance(&by, job, query.view).await?;
                         used += size;
                         items.push((instance, write_cursor(*behind)));
                         reached = None;
@@ -305,13 +312,13 @@ impl Provider for BitsClientJob {
                 }
                 looked_at += most;
                 since_yield += most;
-                if since_yield >= SLICE {
+                if since_yield >= sieve.slice {
                     since_yield = 0;
                     // A read never waits: without this, others would, and
                     // nothing could end the operation when its time is over.
                     tokio::task::yield_now().await;
                 }
-                if items.len() == limit || used > room || looked_at == MOST_LOOKED_AT {
+                if items.len() == limit || used > room || looked_at == most_looked_at {
                     break false;
                 }
                 slice = sieve.next_slice(slice, limit - items.len());
@@ -487,16 +494,12 @@ const FILES_PAGE: usize = 256;
 /// Octets that a job at least takes in an answer, beside its files.
 const LEAST_SIZE: usize = 800;
 
-/// Owners that a condition is tried on: each takes about a microsecond, on
-/// every page. Where there are more, the store does not look for owners.
-const MOST_OWNERS: usize = 1_024;
-
-/// Jobs that one page looks at.
-const MOST_LOOKED_AT: usize = 512;
-
 /// Jobs that are looked at in a row, before others have their turn: some
-/// hundred microseconds.
+/// hundred microseconds. With a filter that costs much they are fewer.
 const SLICE: usize = 128;
+
+/// Slices that one page looks at.
+const SLICES: usize = 4;
 
 #[cfg(test)]
 mod tests;

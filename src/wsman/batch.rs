@@ -16,6 +16,7 @@ use crate::provider::View;
 use crate::xml::Writer;
 use crate::xml::ns;
 
+use super::contexts;
 use super::contexts::Enumeration;
 use super::contexts::Mode;
 use super::dispatch::Service;
@@ -75,12 +76,12 @@ impl Patience {
     }
 }
 
-/// Collects the items that follow `after` within `budget`. An instance that would not fit into an answer of its own goes without its bulk
-/// properties, so that it never stands in the way of those after it. At least
-/// one page is looked at, however little time there is, so that a search gets
-/// on; between pages other tasks have their turn. `after` moves on over what was
-/// looked at before the first item: none of it is looked at again, though the
-/// future is dropped.
+/// Collects the instances that follow `after` within `budget`. One that would
+/// not fit into an answer of its own goes without its bulk properties, so that
+/// it never stands in the way of those after it. At least one page is looked at,
+/// however little time there is, so that a search gets on; between pages other
+/// tasks have their turn. `after` moves on over what was looked at before the
+/// first item: none of it is looked at again, though the future is dropped.
 ///
 /// # Errors
 ///
@@ -176,6 +177,49 @@ pub(super) async fn collect(
     Ok(batch)
 }
 
+/// Collects the items at and after the place `from` of a list that is held
+/// whole in memory. Each comes with its place.
+pub(super) fn of_list<T>(
+    all: impl Iterator<Item = (usize, T)>,
+    from: usize,
+    budget: Budget,
+    write: impl Fn(&mut Writer, T),
+) -> Batch {
+    let mut writer = Writer::with_capacity(budget.octets.min(FIRST_CAPACITY));
+    let mut batch = Batch::empty();
+    let mut characters = 0;
+    for (at, item) in all.filter(|(at, _)| *at >= from) {
+        let mark = writer.mark();
+        if batch.items < budget.items {
+            write(&mut writer, item);
+            characters += budget.count(writer.since(mark));
+        }
+        let is_full = batch.items == budget.items
+            || writer.len() > budget.octets
+            || budget.characters.is_some_and(|most| characters > most);
+        if is_full {
+            writer.rollback(mark);
+            batch.is_last = false;
+            batch.is_stuck = batch.items == 0;
+            break;
+        }
+        batch.items += 1;
+        batch.after = Some(contexts::at(at + 1));
+    }
+    batch.xml = writer.finish();
+    batch
+}
+
+impl Budget {
+    /// The characters of an item; they are counted for those who ask only.
+    fn count(self, item: &str) -> usize {
+        match self.characters {
+            Some(_) => item.chars().count(),
+            None => 0,
+        }
+    }
+}
+
 impl Batch {
     /// Nothing, and nothing after it.
     fn empty() -> Self {
@@ -209,11 +253,7 @@ fn add(
     for extent in [Extent::Whole, Extent::WithoutBulk] {
         write_item(writer, served, instance, enumeration, extent);
         let octets = writer.len() - start;
-        // They are counted for those who ask only.
-        let own = match budget.characters {
-            Some(_) => writer.since(mark).chars().count(),
-            None => 0,
-        };
+        let own = budget.count(writer.since(mark));
         if start + octets <= budget.octets && *characters + own <= most_characters {
             *characters += own;
             return Added::Yes;

@@ -5,9 +5,10 @@
 //! with is refused. The name of a document's element and its namespace, which
 //! is the resource URI, come in any form that clients write.
 
-mod listing;
+mod documents;
 pub(super) mod pt_br;
 
+use std::future::Future;
 use std::sync::Arc;
 
 use crate::auth::Principal;
@@ -34,8 +35,8 @@ use super::reply::Reply;
 use super::request::Request;
 use super::selector;
 
-pub(super) use listing::Documents;
-pub(super) use listing::pull;
+pub(super) use documents::Documents;
+pub(super) use documents::pull;
 
 /// Answers a request for the part of the configuration at `path`.
 ///
@@ -62,7 +63,7 @@ pub(super) async fn answer(
     }
     if let Some(operation) = request.action.strip_prefix(ENUMERATION) {
         return match operation {
-            "Enumerate" => listing::enumerate(service, config, by, request, part),
+            "Enumerate" => documents::enumerate(service, config, by, request, part),
             _ => Err(not_supported(request)),
         };
     }
@@ -99,11 +100,10 @@ async fn put(
 ) -> Result<Answer, Error> {
     let keys = keys(request, part)?;
     let given = given(config, request, part)?;
-    let work = {
-        let (config, by) = (Arc::clone(config), by.clone());
-        async move { config.put(&by, part, &keys, &given).await }
+    let work = |config: Arc<WinrmConfig>, by: Principal| async move {
+        config.put(&by, part, &keys, &given).await
     };
-    let document = alone(request.timeout, permit, work).await??;
+    let document = change(config, by, request, permit, work).await?;
     let mut reply = Reply::new(request, &[]);
     write(&mut reply.writer, config, part, &document);
     reply.finish().map_err(Error::once_done)
@@ -118,11 +118,10 @@ async fn create(
 ) -> Result<Answer, Error> {
     let keys = keys(request, part)?;
     let given = given(config, request, part)?;
-    let work = {
-        let (config, by) = (Arc::clone(config), by.clone());
-        async move { config.create(&by, part, &keys, &given).await }
+    let work = |config: Arc<WinrmConfig>, by: Principal| async move {
+        config.create(&by, part, &keys, &given).await
     };
-    let keys = alone(request.timeout, permit, work).await??;
+    let keys = change(config, by, request, permit, work).await?;
     let mut reply = Reply::new(request, &[]);
     reply.writer.start("x:ResourceCreated");
     write_reference(&mut reply.writer, part, &keys);
@@ -138,11 +137,10 @@ async fn delete(
     permit: Permit,
 ) -> Result<Answer, Error> {
     let keys = keys(request, part)?;
-    let work = {
-        let (config, by) = (Arc::clone(config), by.clone());
-        async move { config.delete(&by, part, &keys).await }
+    let work = |config: Arc<WinrmConfig>, by: Principal| async move {
+        config.delete(&by, part, &keys).await
     };
-    alone(request.timeout, permit, work).await??;
+    change(config, by, request, permit, work).await?;
     Reply::new(request, &[]).finish().map_err(Error::once_done)
 }
 
@@ -155,11 +153,8 @@ async fn restore(
     permit: Permit,
 ) -> Result<Answer, Error> {
     keys(request, part)?;
-    let work = {
-        let (config, by) = (Arc::clone(config), by.clone());
-        async move { config.restore(&by).await }
-    };
-    alone(request.timeout, permit, work).await??;
+    let work = |config: Arc<WinrmConfig>, by: Principal| async move { config.restore(&by).await };
+    change(config, by, request, permit, work).await?;
     let mut reply = Reply::new(request, &[]);
     reply
         .writer
@@ -167,6 +162,26 @@ async fn restore(
     reply.writer.attribute(&["xmlns:", PREFIX].concat(), CONFIG);
     reply.writer.end();
     reply.finish().map_err(Error::once_done)
+}
+
+/// Does a change to its end.
+///
+/// # Errors
+///
+/// Those of [`alone`] and of the change.
+async fn change<T, W>(
+    config: &Arc<WinrmConfig>,
+    by: &Principal,
+    request: &Request<'_>,
+    permit: Permit,
+    work: impl FnOnce(Arc<WinrmConfig>, Principal) -> W,
+) -> Result<T, Error>
+where
+    T: Send + 'static,
+    W: Future<Output = Result<T, ConfigError>> + Send + 'static,
+{
+    let work = work(Arc::clone(config), by.clone());
+    Ok(alone(request.timeout, permit, work).await??)
 }
 
 /// The document in the body, read against its schema.

@@ -136,7 +136,7 @@ impl Contexts {
         let listing = listing.into();
         let now = Instant::now();
         let mut open = self.lock();
-        self.check_room(&open, by, &listing, now)?;
+        self.check_room(&mut open, by, &listing, now)?;
         let id = Uuid::new_v4();
         let context = Context {
             user: by.name().into(),
@@ -228,10 +228,11 @@ impl Contexts {
         }
     }
 
-    /// One more may be kept; those that have ended do not count.
+    /// One more may be kept. Those that have ended do not count, and go: who
+    /// asks for short lives must not fill the memory before the next sweep.
     fn check_room(
         &self,
-        open: &Open,
+        open: &mut Open,
         by: &Principal,
         new: &Listing,
         now: Instant,
@@ -239,15 +240,16 @@ impl Contexts {
         let settings = self.settings.get();
         let idle_timeout = Duration::from_millis(settings.wsman.enumeration_timeout_ms);
         let (mut own, mut all) = (Share::default(), Share::default());
-        for context in open.contexts.values() {
+        open.contexts.retain(|_, context| {
             if context.is_over(idle_timeout, now) {
-                continue;
+                return false;
             }
             all.add(&context.listing);
             if *context.user == *by.name() {
                 own.add(&context.listing);
             }
-        }
+            true
+        });
         own.add(new);
         all.add(new);
         if own.count > settings.wsman.max_enumerations_per_user

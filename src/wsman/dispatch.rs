@@ -30,6 +30,7 @@ use super::get;
 use super::invoke;
 use super::limits::Operations;
 use super::limits::Permit;
+use super::listing;
 use super::pull;
 use super::put;
 use super::release;
@@ -116,7 +117,7 @@ impl Service {
         }
         let resource = Resource::parse(request.resource_uri)?;
         if matches!(resource, Resource::Schema | Resource::Config(_)) {
-            enumerate::refuse_filter(request)?;
+            listing::refuse_filter(request)?;
         }
         let uri = match resource {
             Resource::Class(uri) => uri,
@@ -137,13 +138,12 @@ impl Service {
             }
             None => {}
         }
-        let target = Target::find(&self.served, &uri, request)?;
+        let target = Target::find(self, &uri, request)?;
         if let Some(operation) = request.action.strip_prefix(TRANSFER) {
             return match operation {
                 "Get" => within(request.timeout, get::answer(by, request, target)).await,
                 "Put" => put::answer(by, request, target, permit).await,
                 "Delete" => delete::answer(by, request, target, permit).await,
-                "Create" if request.fragment.is_some() => Err(Error::FragmentNotSupported),
                 "Create" => create::answer(by, request, target, permit).await,
                 _ => Err(Error::ActionNotSupported(shorten(request.action))),
             };

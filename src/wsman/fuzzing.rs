@@ -25,12 +25,12 @@ use crate::xml::ns;
 
 use super::Encoding;
 use super::dispatch;
-use super::enumerate;
 use super::error::Error;
 use super::filter;
 use super::filter::Filter;
 use super::fragment::Fragment;
 use super::identify;
+use super::listing;
 use super::reply;
 use super::request::Origin;
 use super::request::Request;
@@ -80,8 +80,8 @@ fn operate(request: &Request<'_>) -> Result<(), Error> {
         }
         for part in body.children() {
             // Whatever it is: each must stand any element.
-            let _ = enumerate::number(part, "a number");
-            let _ = enumerate::lifetime(part);
+            let _ = listing::number(part, "a number");
+            let _ = listing::lifetime(part);
             hold(part);
         }
     }

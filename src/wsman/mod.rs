@@ -25,6 +25,7 @@ mod get;
 mod identify;
 mod invoke;
 mod limits;
+mod listing;
 mod pull;
 mod put;
 mod release;

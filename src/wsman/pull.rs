@@ -5,20 +5,18 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::auth::Principal;
-use crate::xml::Element;
 use crate::xml::ns;
 
 use super::Answer;
 use super::batch;
-use super::batch::Budget;
 use super::batch::Patience;
 use super::config;
 use super::contexts::Listing;
 use super::dispatch::Service;
 use super::duration;
 use super::enumerate;
-use super::error::BodyError;
 use super::error::Error;
+use super::listing;
 use super::request::Request;
 use super::schema;
 
@@ -34,7 +32,7 @@ pub(super) async fn answer(
     by: &Principal,
     request: &Request<'_>,
 ) -> Result<Answer, Error> {
-    let body = body(request, "Pull")?;
+    let body = listing::body(request, "Pull")?;
     let mut max_time = None;
     let mut max_elements = 1;
     let mut max_characters = None;
@@ -45,17 +43,17 @@ pub(super) async fn answer(
                 max_time = Some(time.ok_or(Error::Expires)?);
             }
             (ns::ENUMERATION | ns::WSMAN, "MaxElements") => {
-                max_elements = enumerate::number(element, "MaxElements")?;
+                max_elements = listing::number(element, "MaxElements")?;
             }
             (ns::ENUMERATION, "MaxCharacters") => {
-                let most = enumerate::number(element, "MaxCharacters")?;
+                let most = listing::number(element, "MaxCharacters")?;
                 max_characters = Some(most);
             }
             _ => {}
         }
     }
     let start = Instant::now();
-    let mut lease = service.contexts.lease(by, context(body)?)?;
+    let mut lease = service.contexts.lease(by, listing::context(body)?)?;
     let limits = (max_elements, max_characters);
     let enumeration = match lease.listing.clone() {
         Listing::Instances(enumeration) => enumeration,
@@ -68,58 +66,15 @@ pub(super) async fn answer(
     };
     let wait = Wait::new(request, max_time);
     let head = enumerate::head(service, by, request, &enumeration, wait.time).await;
-    let mut reply = head.map_err(|error| wait.error(error))?;
-    let budget = Budget {
-        items: enumerate::batch_items(service, max_elements),
-        octets: reply.room().saturating_sub(enumerate::OVERHEAD),
-        characters: max_characters,
-    };
+    let reply = head.map_err(|error| wait.error(error))?;
+    let budget = listing::budget(service, &reply, max_elements, max_characters);
     let patience = Patience::new(start, wait.time);
     let after = &mut lease.after;
     let batch = batch::collect(service, by, &enumeration, after, budget, patience).await?;
-    if batch.is_stuck {
-        return Err(Error::AnswerTooLarge);
-    }
     if batch.is_late && batch.items == 0 {
         return Err(wait.error(Error::TimedOut));
     }
-    reply.writer.start("n:PullResponse");
-    if !batch.is_last {
-        reply.writer.leaf("n:EnumerationContext", &lease.name());
-    }
-    reply.writer.start("n:Items");
-    reply.writer.raw(&batch.xml);
-    reply.writer.end();
-    if batch.is_last {
-        reply.writer.raw("<n:EndOfSequence/>");
-    }
-    reply.writer.end();
-    let answer = reply.finish()?;
-    if batch.is_last {
-        lease.end();
-    } else if batch.after.is_some() {
-        lease.after = batch.after;
-    }
-    Ok(answer)
-}
-
-/// The element in the body with the name of the operation.
-pub(super) fn body<'e>(
-    request: &Request<'e>,
-    name: &'static str,
-) -> Result<&'e Element<'e>, Error> {
-    request
-        .body
-        .filter(|body| body.is(ns::ENUMERATION, name))
-        .ok_or(Error::Body(BodyError::NotOfAction(name)))
-}
-
-/// The name of the context.
-pub(super) fn context<'e>(body: &'e Element<'_>) -> Result<&'e str, Error> {
-    body.child(ns::ENUMERATION, "EnumerationContext")
-        .map(|context| context.text().trim())
-        .filter(|name| !name.is_empty())
-        .ok_or(Error::NoContext)
+    listing::pulled(reply, lease, batch)
 }
 
 /// How long a Pull may take.

@@ -5,7 +5,7 @@ use crate::auth::Principal;
 use super::Answer;
 use super::dispatch::Service;
 use super::error::Error;
-use super::pull;
+use super::listing;
 use super::reply::Reply;
 use super::request::Request;
 
@@ -19,7 +19,7 @@ pub(super) fn answer(
     by: &Principal,
     request: &Request<'_>,
 ) -> Result<Answer, Error> {
-    let name = pull::context(pull::body(request, "Release")?)?;
+    let name = listing::context(listing::body(request, "Release")?)?;
     service.contexts.release(by, name)?;
     Reply::new(request, &[]).finish()
 }

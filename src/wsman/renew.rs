@@ -6,9 +6,8 @@ use crate::xml::ns;
 use super::Answer;
 use super::dispatch::Service;
 use super::duration;
-use super::enumerate;
 use super::error::Error;
-use super::pull;
+use super::listing;
 use super::reply::Reply;
 use super::request::Request;
 
@@ -25,10 +24,10 @@ pub(super) fn answer(
 ) -> Result<Answer, Error> {
     let is_renew = request.action.ends_with("/Renew");
     let operation = if is_renew { "Renew" } else { "GetStatus" };
-    let body = pull::body(request, operation)?;
-    let name = pull::context(body)?;
+    let body = listing::body(request, operation)?;
+    let name = listing::context(body)?;
     let lifetime = match body.child(ns::ENUMERATION, "Expires") {
-        Some(element) if is_renew => Some(enumerate::lifetime(element)?),
+        Some(element) if is_renew => Some(listing::lifetime(element)?),
         Some(_) | None => None,
     };
     let left = service.contexts.lifetime(by, name, lifetime)?;

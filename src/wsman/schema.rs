@@ -6,7 +6,6 @@
 //! sends it, or absent. The options of the request say how much of each.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::auth::Principal;
 use crate::cim::Catalog;
@@ -14,24 +13,24 @@ use crate::cim::Class;
 use crate::cim::cim_xml;
 use crate::cim::cim_xml::Detail;
 use crate::xml::Writer;
-use crate::xml::ns;
 
 use super::Answer;
-use super::contexts;
+use super::batch;
+use super::batch::Batch;
+use super::batch::Budget;
 use super::contexts::Lease;
 use super::contexts::Listing;
 use super::dispatch::Service;
-use super::duration;
-use super::enumerate;
-use super::error::BodyError;
 use super::error::Error;
 use super::error::shorten;
-use super::reply::Block;
+use super::listing;
+use super::listing::Wish;
 use super::reply::Reply;
 use super::request::Request;
 use super::resource;
 use super::selector;
 use super::selector::CIM_NAMESPACE;
+use super::target;
 
 /// An enumeration of classes between two requests.
 #[derive(Clone, Debug)]
@@ -57,23 +56,6 @@ enum Form {
     Name,
     /// `<LOCALCLASSPATH>`
     Path,
-}
-
-/// What one answer may hold.
-#[derive(Clone, Copy)]
-struct Budget {
-    items: usize,
-    octets: usize,
-}
-
-/// Some classes in a row.
-struct Batch {
-    xml: String,
-    /// Place in the catalog of the next one to look at.
-    next: usize,
-    is_last: bool,
-    /// The next class did not fit into an empty answer.
-    is_stuck: bool,
 }
 
 /// Answers a Get of one class, or an Enumerate of several.
@@ -108,38 +90,18 @@ fn get(service: &Service, request: &Request<'_>) -> Result<Answer, Error> {
 
 fn enumerate(service: &Service, by: &Principal, request: &Request<'_>) -> Result<Answer, Error> {
     let wish = Wish::read(request)?;
+    if wish.mode.is_some() {
+        // A class has no address of its own.
+        return Err(Error::EnumerationMode);
+    }
     let classes = Classes::read(&service.catalog, request)?;
-    let mut reply = begin(request, &classes, &service.catalog);
-    let batch = wish.max_elements.map(|most| {
-        let budget = Budget {
-            items: enumerate::batch_items(service, most),
-            octets: reply.room().saturating_sub(enumerate::OVERHEAD),
-        };
+    let reply = listing::begin(request, || classes.of(&service.catalog).count());
+    let batch = wish.is_optimized.then(|| {
+        let budget = listing::budget(service, &reply, wish.max_elements, None);
         classes.collect(&service.catalog, 0, budget)
     });
-    reply.writer.start("n:EnumerateResponse");
-    if let Some(lifetime) = wish.lifetime {
-        reply.writer.leaf("n:Expires", &duration::text(lifetime));
-    }
-    let is_last = batch.as_ref().is_some_and(|batch| batch.is_last);
-    if is_last {
-        reply.writer.leaf("n:EnumerationContext", "");
-    } else {
-        let after = batch.as_ref().map(|batch| contexts::at(batch.next));
-        let listing = Listing::Classes(classes);
-        let name = service.contexts.open(by, listing, after, wish.lifetime)?;
-        reply.writer.leaf("n:EnumerationContext", &name);
-    }
-    if let Some(batch) = batch {
-        reply.writer.start("wsman:Items");
-        reply.writer.raw(&batch.xml);
-        reply.writer.end();
-    }
-    if is_last {
-        reply.writer.raw("<wsman:EndOfSequence/>");
-    }
-    reply.writer.end();
-    reply.finish()
+    let listing = Listing::Classes(classes);
+    listing::enumerated(service, by, reply, wish.lifetime, listing, batch)
 }
 
 /// Answers a Pull of classes: at most so many elements, and so many characters
@@ -152,50 +114,14 @@ fn enumerate(service: &Service, by: &Principal, request: &Request<'_>) -> Result
 pub(super) fn pull(
     service: &Service,
     request: &Request<'_>,
-    mut lease: Lease<'_>,
+    lease: Lease<'_>,
     classes: &Classes,
     (max_elements, max_characters): (usize, Option<usize>),
 ) -> Result<Answer, Error> {
-    let mut reply = begin(request, classes, &service.catalog);
-    let room = reply.room().saturating_sub(enumerate::OVERHEAD);
-    let budget = Budget {
-        items: enumerate::batch_items(service, max_elements),
-        octets: room.min(max_characters.unwrap_or(usize::MAX)),
-    };
+    let reply = listing::begin(request, || classes.of(&service.catalog).count());
+    let budget = listing::budget(service, &reply, max_elements, max_characters);
     let batch = classes.collect(&service.catalog, lease.place(), budget);
-    if batch.is_stuck {
-        return Err(Error::AnswerTooLarge);
-    }
-    reply.writer.start("n:PullResponse");
-    if !batch.is_last {
-        reply.writer.leaf("n:EnumerationContext", &lease.name());
-    }
-    reply.writer.start("n:Items");
-    reply.writer.raw(&batch.xml);
-    reply.writer.end();
-    if batch.is_last {
-        reply.writer.raw("<n:EndOfSequence/>");
-    }
-    reply.writer.end();
-    let answer = reply.finish()?;
-    if batch.is_last {
-        lease.end();
-    } else {
-        lease.after = Some(contexts::at(batch.next));
-    }
-    Ok(answer)
-}
-
-/// The reply with its header, the number of all classes in it if it was asked
-/// for.
-fn begin(request: &Request<'_>, classes: &Classes, catalog: &Catalog) -> Reply {
-    if !request.wants_count {
-        return Reply::new(request, &[]);
-    }
-    let all = catalog.classes().iter();
-    let count = all.filter(|class| classes.has(class)).count();
-    let count = u64::try_from(count).unwrap_or(u64::MAX);
-    Reply::new(request, &[Block::Count(Some(count))])
+    listing::pulled(reply, lease, batch)
 }
 
 impl Classes {
@@ -203,14 +129,20 @@ impl Classes {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchClass`] also for a namespace without classes.
+    /// [`Error::NoSuchClass`], [`Error::NoSuchNamespace`],
+    /// [`Error::OptionInvalid`].
     fn read(catalog: &Catalog, request: &Request<'_>) -> Result<Self, Error> {
         let (namespace, name) = selected(request)?;
         let superclass = match name {
             Some(name) => Some(Arc::clone(find(catalog, namespace.as_deref(), name)?)),
             None => None,
         };
-        let classes = Self {
+        if let Some(namespace) = &namespace
+            && !target::has_namespace(catalog, namespace)
+        {
+            return Err(Error::NoSuchNamespace(shorten(namespace)));
+        }
+        Ok(Self {
             namespace,
             superclass,
             is_deep: option(request, "IncludeSubClasses")?.unwrap_or(true),
@@ -224,15 +156,7 @@ impl Classes {
                 (true, true) => Form::Path,
             },
             detail: detail(request)?,
-        };
-        if !catalog
-            .classes()
-            .iter()
-            .any(|class| is_in(class, classes.namespace.as_deref()))
-        {
-            return Err(Error::NoSuchClass("*".to_owned()));
-        }
-        Ok(classes)
+        })
     }
 
     /// It is one of those asked for.
@@ -251,32 +175,17 @@ impl Classes {
         class.namespace == superclass.namespace && is_derived
     }
 
+    /// Those of the catalog, each with its place there.
+    fn of<'c>(&'c self, catalog: &'c Catalog) -> impl Iterator<Item = (usize, &'c Class)> {
+        let all = catalog.classes().iter().enumerate();
+        all.filter_map(|(at, class)| self.has(class).then_some((at, &**class)))
+    }
+
     /// The next ones that the budget has room for.
     fn collect(&self, catalog: &Catalog, from: usize, budget: Budget) -> Batch {
-        let mut writer = Writer::with_capacity(budget.octets.min(FIRST_CAPACITY));
-        let mut items = 0;
-        let mut next = from;
-        let mut is_full = false;
-        let all = catalog.classes().iter().enumerate().skip(from);
-        for (at, class) in all.filter(|(_, class)| self.has(class)) {
-            let mark = writer.mark();
-            if items < budget.items {
-                self.write(&mut writer, class);
-            }
-            if items == budget.items || writer.len() > budget.octets {
-                writer.rollback(mark);
-                is_full = true;
-                break;
-            }
-            items += 1;
-            next = at + 1;
-        }
-        Batch {
-            xml: writer.finish(),
-            next,
-            is_last: !is_full,
-            is_stuck: is_full && items == 0,
-        }
+        batch::of_list(self.of(catalog), from, budget, |writer, class| {
+            self.write(writer, class);
+        })
     }
 
     fn write(&self, writer: &mut Writer, class: &Class) {
@@ -291,47 +200,6 @@ impl Classes {
             Form::Name => cim_xml::write_class_name(writer, class),
             Form::Path => cim_xml::write_class_path(writer, class),
         }
-    }
-}
-
-/// What the body of an Enumerate asks for.
-struct Wish {
-    /// Items that may come with this very answer; none unless it is optimized.
-    max_elements: Option<usize>,
-    lifetime: Option<Duration>,
-}
-
-impl Wish {
-    /// Children in any order; those that are not known have no effect.
-    fn read(request: &Request<'_>) -> Result<Self, Error> {
-        let body = request
-            .body
-            .filter(|body| body.is(ns::ENUMERATION, "Enumerate"))
-            .ok_or(Error::Body(BodyError::NotOfAction("Enumerate")))?;
-        let mut is_optimized = false;
-        let mut max_elements = 1;
-        let mut lifetime = None;
-        for element in body.children() {
-            match (element.ns(), element.local()) {
-                (ns::WSMAN, "OptimizeEnumeration") => is_optimized = true,
-                (ns::WSMAN | ns::ENUMERATION, "MaxElements") => {
-                    max_elements =
-                        enumerate::number(element, "MaxElements must be a positive number")?;
-                }
-                (ns::ENUMERATION, "Expires") => lifetime = Some(enumerate::lifetime(element)?),
-                // A class has no address of its own.
-                (ns::WSMAN, "EnumerationMode") => return Err(Error::EnumerationMode),
-                (ns::ENUMERATION, "EndTo") => return Err(Error::EndTo),
-                (ns::WSMAN | ns::ENUMERATION, "Filter") => {
-                    return Err(Error::FilteringNotSupported);
-                }
-                _ => {}
-            }
-        }
-        Ok(Self {
-            max_elements: is_optimized.then_some(max_elements),
-            lifetime,
-        })
     }
 }
 
@@ -359,7 +227,7 @@ fn find<'s>(
     let mut classes = catalog.classes().iter();
     classes
         .find(|class| class.name.eq_ignore_ascii_case(name) && is_in(class, namespace))
-        .ok_or_else(|| Error::NoSuchClass(shorten(name)))
+        .ok_or_else(|| target::absent(catalog, namespace, name))
 }
 
 fn is_in(class: &Class, namespace: Option<&str>) -> bool {
@@ -411,6 +279,3 @@ const ENUMERATE: &str = "http://schemas.xmlsoap.org/ws/2004/09/enumeration/Enume
 
 /// The selector that names a class.
 const CLASS_NAME: &str = "ClassName";
-
-/// Octets to begin with.
-const FIRST_CAPACITY: usize = 32 * 1_024;

@@ -178,22 +178,15 @@ impl<'s> Classes<'s> {
 
     /// The namespace, when the catalog has no class in it.
     fn unknown_namespace(self) -> Option<&'s str> {
-        let classes = self.service.catalog.classes();
-        self.namespace.filter(|name| {
-            !classes
-                .iter()
-                .any(|class| class.namespace.eq_ignore_ascii_case(name))
-        })
+        let catalog = &self.service.catalog;
+        self.namespace
+            .filter(|name| !target::has_namespace(catalog, name))
     }
 
     /// The class of the resource URI.
     fn of_uri(self, name: &str) -> Result<&'s Arc<Class>, Error> {
-        self.find(name).ok_or_else(|| {
-            self.unknown_namespace().map_or_else(
-                || Error::NoSuchClass(shorten(name)),
-                |namespace| Error::NoSuchNamespace(shorten(namespace)),
-            )
-        })
+        self.find(name)
+            .ok_or_else(|| target::absent(&self.service.catalog, self.namespace, name))
     }
 }
 

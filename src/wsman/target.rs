@@ -14,6 +14,7 @@ use crate::xml::Element;
 use crate::xml::Writer;
 use crate::xml::ns;
 
+use super::dispatch::Service;
 use super::error::BodyError;
 use super::error::Error;
 use super::error::shorten;
@@ -101,6 +102,21 @@ pub(super) fn namespace<'u>(
     }
 }
 
+/// Why there is no class of this name in this namespace, or in any: there may
+/// be no such namespace at all.
+pub(super) fn absent(catalog: &Catalog, namespace: Option<&str>, name: &str) -> Error {
+    match namespace.filter(|namespace| !has_namespace(catalog, namespace)) {
+        Some(namespace) => Error::NoSuchNamespace(shorten(namespace)),
+        None => Error::NoSuchClass(shorten(name)),
+    }
+}
+
+/// The catalog has classes in this namespace.
+pub(super) fn has_namespace(catalog: &Catalog, name: &str) -> bool {
+    let mut classes = catalog.classes().iter();
+    classes.any(|class| class.namespace.eq_ignore_ascii_case(name))
+}
+
 impl Served {
     /// What stands before the name of a class.
     pub(super) fn base(&self, form: Form) -> &str {
@@ -153,19 +169,20 @@ impl Served {
 }
 
 impl<'s> Target<'s> {
-    /// Finds what `request` means among `served`.
+    /// Finds what `request` means among the classes that are served.
     ///
     /// # Errors
     ///
-    /// [`Error::NoSuchResource`], [`Error::NoSuchClass`],
+    /// [`Error::NoSuchClass`], [`Error::NoSuchNamespace`],
     /// [`Error::NamespacesDiffer`].
     pub(super) fn find(
-        served: &'s [Served],
+        service: &'s Service,
         uri: &ResourceUri,
         request: &Request<'_>,
     ) -> Result<Self, Error> {
         let namespace = namespace(uri, request)?;
-        served
+        service
+            .served
             .iter()
             .find(|served| {
                 served.class.name.eq_ignore_ascii_case(&uri.class)
@@ -177,7 +194,7 @@ impl<'s> Target<'s> {
                 served,
                 form: uri.form,
             })
-            .ok_or_else(|| Error::NoSuchClass(shorten(&uri.class)))
+            .ok_or_else(|| absent(&service.catalog, namespace.as_deref(), &uri.class))
     }
 
     /// The address of an instance, as the header block `RequestedEPR` has it.

@@ -31,6 +31,8 @@ pub(super) struct Sieve<'c> {
     pub(super) selection: Selection,
     /// What decides, and the properties that it looks at.
     condition: Option<(&'c Condition, BTreeSet<&'c str>)>,
+    /// Jobs that are looked at between two turns of others.
+    pub(super) slice: usize,
 }
 
 impl<'c> Sieve<'c> {
@@ -39,6 +41,7 @@ impl<'c> Sieve<'c> {
         Self {
             selection: Selection::all(),
             condition: None,
+            slice: SLICE,
         }
     }
 
@@ -53,9 +56,11 @@ impl<'c> Sieve<'c> {
         class: &Arc<Class>,
         owners: Option<&[Owner]>,
     ) -> Result<Self, NotInSchema> {
+        let steps: usize = comparisons(condition).iter().map(|(_, steps)| steps).sum();
         Ok(Self {
             selection: of(condition, class, owners)?,
             condition: Some((condition, properties(condition))),
+            slice: (SLICE / (1 + steps / STEPS)).max(1),
         })
     }
 
@@ -77,17 +82,17 @@ impl<'c> Sieve<'c> {
     /// How many jobs to look at first when `wanted` are.
     pub(super) fn first_slice(&self, wanted: usize) -> usize {
         match self.condition {
-            None => wanted.min(SLICE),
-            Some(_) => wanted.clamp(FIRST_SLICE, SLICE),
+            None => wanted.min(self.slice),
+            Some(_) => wanted.max(FIRST_SLICE).min(self.slice),
         }
     }
 
     /// How many to look at after `slice` when `wanted` are still.
     pub(super) fn next_slice(&self, slice: usize, wanted: usize) -> usize {
         match self.condition {
-            None => wanted.min(SLICE),
+            None => wanted.min(self.slice),
             // The store's selection may be wide, and the condition narrow.
-            Some(_) => (slice * 2).min(SLICE),
+            Some(_) => (slice * 2).min(self.slice),
         }
     }
 }
@@ -111,22 +116,40 @@ pub(super) fn of(
 }
 
 /// The properties that `condition` looks at.
-pub(super) fn properties(condition: &Condition) -> BTreeSet<&str> {
-    let mut names = BTreeSet::new();
+fn properties(condition: &Condition) -> BTreeSet<&str> {
+    let all = comparisons(condition);
+    all.into_iter().map(|(property, _)| property).collect()
+}
+
+/// How many owners `condition` may be tried on; none when it does not look at
+/// them.
+pub(super) fn most_owners(condition: &Condition) -> Option<usize> {
+    let all = comparisons(condition);
+    let of_owner = all.iter().filter(|(property, _)| *property == "Owner");
+    let steps: usize = of_owner.map(|(_, steps)| steps).sum();
+    let most = MOST_TRIES.checked_div(steps)?;
+    Some(most.min(MOST_OWNERS))
+}
+
+/// What `condition` is made of: which property each comparison looks at, and
+/// what that costs.
+fn comparisons(condition: &Condition) -> Vec<(&str, usize)> {
+    let mut all = Vec::new();
     let mut parts = vec![condition];
     while let Some(part) = parts.pop() {
         match part {
             Condition::Always(_) => {}
             Condition::And(more) | Condition::Or(more) => parts.extend(more),
             Condition::Not(part) => parts.push(part),
-            Condition::Compare { property, .. }
-            | Condition::Like { property, .. }
-            | Condition::IsNull(property) => {
-                names.insert(property.as_str());
+            Condition::Compare { property, .. } | Condition::IsNull(property) => {
+                all.push((property.as_str(), 1));
+            }
+            Condition::Like { property, pattern } => {
+                all.push((property.as_str(), 1 + pattern.cost()));
             }
         }
     }
-    names
+    all
 }
 
 /// An instance on which parts of a condition are tried with every value that
@@ -293,6 +316,17 @@ const PRIORITIES: [Priority; 4] = [
 /// Jobs that a page looks at first, at least: with a narrow selection all of
 /// them pass, and no more than these are read in vain.
 const FIRST_SLICE: usize = 16;
+
+/// Steps of a condition that cost about as much as a job itself: most filters
+/// have fewer. The largest pattern takes milliseconds for one long text.
+const STEPS: usize = 64;
+
+/// Owners that a condition is tried on: each takes about a microsecond, on
+/// every page. Where there are more, the store does not look for owners.
+const MOST_OWNERS: usize = 1_024;
+
+/// Steps of all these tries together, where a filter has many for each.
+const MOST_TRIES: usize = 16_384;
 
 #[cfg(test)]
 mod tests;

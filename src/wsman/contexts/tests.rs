@@ -91,6 +91,19 @@ async fn a_context_that_has_ended_makes_room_at_once() {
     ));
 }
 
+#[tokio::test(start_paused = true)]
+async fn contexts_of_short_lives_do_not_pile_up_before_the_next_sweep() {
+    let (anna, contexts) = (user("anna"), contexts());
+    let life = Duration::from_millis(1);
+    for _ in 0..50 {
+        contexts
+            .open(&anna, enumeration(9), None, Some(life))
+            .expect("those before have ended");
+        sleep(life).await;
+    }
+    assert_eq!(contexts.lock().contexts.len(), 1);
+}
+
 #[tokio::test]
 async fn all_users_together_have_a_limit() {
     let contexts = contexts();

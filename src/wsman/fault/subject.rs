@@ -54,12 +54,12 @@ impl Subject {
             Resource::Config(_) | Resource::Shell => return None,
         };
         let action = Addressing::read(envelope).ok()?.action?;
-        let query = query(envelope).filter(|_| what == What::Instances);
-        let operation = operation(action, what, query.is_some());
-        let parameter = match query {
-            Some(query) => query.to_owned(),
-            None if what == What::Classes => class,
-            None => path(&class, &selectors),
+        let filter = filter(envelope).filter(|_| what == What::Instances);
+        let operation = operation(action, what, filter.is_some());
+        let parameter = match filter {
+            Some(query) if !query.is_empty() => query.to_owned(),
+            _ if what == What::Classes => class,
+            _ => path(&class, &selectors),
         };
         Some(Self {
             form,
@@ -111,21 +111,21 @@ enum What {
     Classes,
 }
 
-/// The text of the filter that the body asks by.
-fn query<'e>(envelope: &'e Envelope<'_>) -> Option<&'e str> {
+/// The text of the filter that the body asks by; empty for one of elements.
+fn filter<'e>(envelope: &'e Envelope<'_>) -> Option<&'e str> {
     let body = envelope.payload()?;
     let filter = body
         .child(ns::WSMAN, "Filter")
         .or_else(|| body.child(ns::ENUMERATION, "Filter"))?;
-    Some(filter.text().trim()).filter(|text| !text.is_empty())
+    Some(filter.text().trim())
 }
 
-/// The call on WMI that an action is.
-fn operation(action: &str, what: What, has_query: bool) -> &'static str {
+/// The call on WMI that an action is: it has queries for filters of any dialect.
+fn operation(action: &str, what: What, is_filtered: bool) -> &'static str {
     let name = action.rsplit('/').next().unwrap_or_default();
     if action.starts_with(ns::ENUMERATION) {
         return match what {
-            What::Instances if has_query => "ExecQuery",
+            What::Instances if is_filtered => "ExecQuery",
             What::Instances => "CreateInstanceEnum",
             What::Classes => "CreateClassEnum",
         };
@@ -195,7 +195,7 @@ mod tests {
     fn every_action_is_a_call_on_wmi() {
         let transfer = |name| [ns::TRANSFER, "/", name].concat();
         let enumerate = [ns::ENUMERATION, "/Enumerate"].concat();
-        for (action, what, has_query, call) in [
+        for (action, what, is_filtered, call) in [
             (transfer("Get"), What::Instances, false, "GetObject"),
             (transfer("Get"), What::Classes, false, "GetObject"),
             (transfer("Put"), What::Instances, false, "PutInstance"),
@@ -206,7 +206,7 @@ mod tests {
             (enumerate, What::Instances, false, "CreateInstanceEnum"),
             ("urn:x/Do".to_owned(), What::Instances, false, "ExecMethod"),
         ] {
-            assert_eq!(operation(&action, what, has_query), call, "{action}");
+            assert_eq!(operation(&action, what, is_filtered), call, "{action}");
         }
     }
 

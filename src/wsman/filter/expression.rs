@@ -5,7 +5,6 @@ use crate::cim::Comparison;
 use crate::cim::Pattern;
 
 use super::number::Number;
-use super::pattern;
 use super::reason::Reason;
 
 /// What must hold, as it was written.
@@ -156,7 +155,7 @@ impl Budget {
     ///
     /// [`Reason::TooLong`].
     pub(super) fn pattern(&mut self, pattern: &Pattern) -> Result<(), Reason> {
-        self.patterns += pattern::cost(pattern);
+        self.patterns += pattern.cost();
         if self.patterns > MAX_PATTERNS {
             return Err(Reason::TooLong);
         }

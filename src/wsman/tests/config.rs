@@ -11,13 +11,13 @@ use crate::config::CertificateMapping;
 use crate::config::Overlay;
 use crate::provider::WinrmConfig;
 
-const CONFIG: &str = "http://schemas.microsoft.com/wbem/wsman/1/config";
+pub(super) const CONFIG: &str = "http://schemas.microsoft.com/wbem/wsman/1/config";
 const SHA1: &str = "0123456789ABCDEF0123456789ABCDEF01234567";
 const MICROSOFT: &str = "http://schemas.microsoft.com/wbem/wsman/1";
 
 /// An endpoint whose settings are documents.
-struct Machine {
-    bench: Bench,
+pub(super) struct Machine {
+    pub(super) bench: Bench,
     current: Arc<Current>,
     file: PathBuf,
     _folder: TempDir,
@@ -28,7 +28,7 @@ impl Machine {
         Self::with(|_| {})
     }
 
-    fn with(prepare: impl Fn(&mut Settings)) -> Self {
+    pub(super) fn with(prepare: impl Fn(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut settings = Settings::default();
         folder
@@ -86,7 +86,7 @@ fn uri(path: &str) -> String {
 }
 
 /// A request of WS-Transfer.
-fn transfer(operation: &str, path: &str, all: &[(&str, &str)], body: &str) -> String {
+pub(super) fn transfer(operation: &str, path: &str, all: &[(&str, &str)], body: &str) -> String {
     let more = if all.is_empty() {
         String::new()
     } else {
@@ -114,7 +114,7 @@ fn pull(context: &str, wish: &str) -> String {
 }
 
 /// A document of the part with this path.
-fn document(name: &str, path: &str, inner: &str) -> String {
+pub(super) fn document(name: &str, path: &str, inner: &str) -> String {
     format!("<cfg:{name} xmlns:cfg=\"{CONFIG}{path}\">{inner}</cfg:{name}>")
 }
 
@@ -124,8 +124,9 @@ fn three_listeners(settings: &mut Settings) {
         .to_vec();
 }
 
-const LOCAL: &[(&str, &str)] = &[("Address", "IP:127.0.0.1"), ("Transport", "HTTPS")];
-const MAPPING: &[(&str, &str)] = &[("Issuer", SHA1), ("Subject", "*@example.org"), ("URI", "*")];
+pub(super) const LOCAL: &[(&str, &str)] = &[("Address", "IP:127.0.0.1"), ("Transport", "HTTPS")];
+pub(super) const MAPPING: &[(&str, &str)] =
+    &[("Issuer", SHA1), ("Subject", "*@example.org"), ("URI", "*")];
 
 #[tokio::test]
 async fn the_whole_document_is_that_of_windows_with_our_values() {

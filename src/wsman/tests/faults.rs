@@ -1,6 +1,8 @@
 //! Every malformed request has its fault.
 
 mod answers;
+mod settings;
+mod table;
 
 use proptest::prelude::*;
 

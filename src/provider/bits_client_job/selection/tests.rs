@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::super::BitsClientJob;
-use super::super::MOST_LOOKED_AT;
+use super::super::SLICES;
 use super::super::without_files;
 use super::*;
 use crate::auth::Principal;
@@ -319,7 +319,7 @@ fn a_condition_that_can_never_hold_is_an_empty_last_page() {
 #[test]
 fn a_page_looks_at_a_bounded_number_of_jobs() {
     let runtime = runtime();
-    let count = 3 * MOST_LOOKED_AT + 10;
+    let count = 3 * SLICES * SLICE + 10;
     let jobs: Vec<Job> = (0..u32::try_from(count).expect("few"))
         .map(|number| Job::restore(job(number)))
         .collect();
@@ -333,6 +333,29 @@ fn a_page_looks_at_a_bounded_number_of_jobs() {
     let last = named("JobId", &jobs[count - 1].id.to_string());
     let (found, pages) = runtime.block_on(bench.listed(&administrator(), &last, 10));
     assert_eq!((found.len(), pages), (1, 1));
+}
+
+#[test]
+fn a_filter_that_costs_much_looks_at_fewer_jobs_and_owners() {
+    let slice = |condition: &Condition| {
+        let sieve = Sieve::new(condition, &class(), None).expect("of the class");
+        assert!(sieve.first_slice(1) <= sieve.slice && sieve.next_slice(1, 1) <= sieve.slice);
+        sieve.slice
+    };
+    let long = |property, length| like(property, &vec![Part::Any; length]);
+    assert_eq!(slice(&is("State", 4)), SLICE);
+    assert_eq!(slice(&long("DisplayName", 40)), SLICE);
+    assert_eq!(slice(&long("DisplayName", 2_048)), 3);
+    let parts = vec![long("Description", 2_000), is("State", 4)];
+    assert_eq!(slice(&Condition::Not(Box::new(Condition::Or(parts)))), 4);
+    assert_eq!(slice(&long("Description", 1_000_000)), 1);
+
+    assert_eq!(most_owners(&is("State", 4)), None);
+    assert_eq!(most_owners(&named("Owner", "ann")), Some(1_024));
+    assert_eq!(most_owners(&long("Owner", 15)), Some(1_024));
+    assert_eq!(most_owners(&long("Owner", 2_047)), Some(8));
+    let many = vec![named("Owner", "ann"); 256];
+    assert_eq!(most_owners(&Condition::Or(many)), Some(64));
 }
 
 #[test]

@@ -62,6 +62,31 @@ async fn a_created_job_waits_with_all_that_was_given() {
 }
 
 #[tokio::test]
+async fn a_job_of_many_files_gives_way_to_others_while_it_is_read() {
+    let bench = Bench::new().await;
+    let files = (0..=FILES_PAGE).map(|number| {
+        let name = number.to_string();
+        file("http://origin.test/a", bench.local_file(&name))
+    });
+    let given = values(&[
+        ("DisplayName", "large".into()),
+        ("Files", Value::Array(files.collect())),
+    ]);
+    let (ann, mut turns) = (ann(), 0);
+    let keys = bench.provider.create(&ann, given).await.expect("created");
+    let mut get = bench.provider.get(&ann, &keys, WHOLE);
+    let job = std::future::poll_fn(|context| {
+        turns += 1;
+        get.as_mut().poll(context)
+    });
+    let job = job.await.expect("read");
+    let Some(Value::Array(files)) = job.value("Files") else {
+        panic!("{job:?}");
+    };
+    assert_eq!((files.len(), turns), (FILES_PAGE + 1, 2));
+}
+
+#[tokio::test]
 async fn a_job_may_be_created_without_files() {
     let bench = Bench::new().await;
     let given = values(&[("DisplayName", "empty".into())]);

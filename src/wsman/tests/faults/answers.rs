@@ -56,6 +56,10 @@ fn cases() -> Vec<(&'static str, String)> {
     let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "1")).collect();
     vec![
         ("000-no-such-class", get(&class("Nothing"), &job, "")),
+        (
+            "000-no-such-namespace",
+            get(&WMI.replace("root/microsoft/bits", "root/cimv2"), &job, ""),
+        ),
         ("000-no-such-instance", get(WMI, &other, "")),
         (
             "000-no-such-instance-to-call",
@@ -281,6 +285,14 @@ fn cases() -> Vec<(&'static str, String)> {
             put_fragment("<Priority>1</Priority>"),
         ),
         (
+            "05a-class-is-not-named",
+            get(
+                "http://schemas.dmtf.org/wbem/cim-xml/2/cim-schema/2/*",
+                &[],
+                "",
+            ),
+        ),
+        (
             "05b-selector-is-no-key",
             get(WMI, &[("JobId", ID), ("Owner", "x")], ""),
         ),
@@ -500,7 +512,7 @@ fn in_portuguese(request: &str) -> String {
 
 /// Compares the whole answer, but for its `MessageID`; in the file each element
 /// begins a line.
-fn check(name: &str, answer: &Answer) {
+pub(super) fn check(name: &str, answer: &Answer) {
     let code = fault_of(answer).wsman_code.expect("a code");
     let (end, _) = name.split_once('-').expect("a name");
     if let Ok(end) = u32::from_str_radix(end, 16) {
