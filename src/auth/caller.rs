@@ -70,10 +70,12 @@ impl Caller {
     pub(super) fn is_anybody(&self) -> bool {
         match &self.0 {
             Kind::Everywhere(_) => true,
-            Kind::Mapped { candidates, .. } => candidates.iter().any(|one| {
-                let chosen = mapping::choose(candidates, one.uri());
-                chosen.is_some_and(|chosen| chosen.user.is_some())
-            }),
+            Kind::Mapped { candidates, .. } => {
+                candidates.iter().flat_map(Candidate::resources).any(|uri| {
+                    let chosen = mapping::choose(candidates, &uri);
+                    chosen.is_some_and(|chosen| chosen.user.is_some())
+                })
+            }
         }
     }
 

@@ -75,9 +75,12 @@ pub(super) fn choose<'c, T>(
 }
 
 impl<T> Candidate<T> {
-    /// A resource that it fits.
-    pub(super) fn uri(&self) -> &str {
-        &self.uri.text
+    /// Resources that stand for all that it fits and no longer pattern does:
+    /// its own text, and for an open one something longer, by a character that
+    /// no other pattern goes on with.
+    pub(super) fn resources(&self) -> impl Iterator<Item = String> {
+        let longer = self.uri.is_open.then(|| format!("{}\0", self.uri.text));
+        std::iter::once(self.uri.text.clone()).chain(longer)
     }
 
     /// The same for somebody else.

@@ -280,6 +280,21 @@ async fn a_mapped_account_must_stand_in_a_list() {
 }
 
 #[tokio::test]
+async fn who_is_tied_at_one_resource_is_let_in_for_others() {
+    let at = |uri: &str| CertificateMapping {
+        uri: uri.to_owned(),
+        ..mapping("bob", "alice")
+    };
+    let tied = bench(with_certificates(vec![at("http://x"), at("http://x*")]));
+    let admitted = tied.door.admit(&certified("bob"), None).await;
+    let Ok(Admission::Admitted(caller, None)) = admitted else {
+        panic!("{admitted:?}");
+    };
+    assert!(caller.principal_at("http://x").is_none());
+    assert!(caller.principal_at("http://x/y").is_some());
+}
+
+#[tokio::test]
 async fn changed_settings_count_from_the_next_request_on() {
     let bench = bench(with_certificates(vec![mapping("bob", "alice")]));
     let own = certified("bob");
