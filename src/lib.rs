@@ -211,8 +211,10 @@
 //!   the settings do under which it was found, and not beyond its own end.
 //! - **Certificate mappings**: the length of a pattern is that without its `*`; two
 //!   that are equally long deny. ASCII letters are compared without case, others
-//!   as they are. URI patterns are applied when the request has been read; where
-//!   there is no resource (`/metrics`) only `*` fits.
+//!   as they are. URI patterns are applied when the request has been read, to its
+//!   URI written out, so that `winrm/config` is no way around them; where there
+//!   is no resource (`/metrics`) only `*` fits. The class after FROM does not
+//!   count. Revocation lists are not read.
 //! - **Changed settings** count from the next request, connection or log-on on. A
 //!   smaller limit closes nothing. The accounts in `access` stay those of the
 //!   start, and so does the number of log-ons that wait.

@@ -168,7 +168,7 @@ impl Endpoint {
         request: &Request<'_>,
     ) -> Result<Answer, Error> {
         let by = caller
-            .principal_at(request.resource_uri)
+            .principal_at(|| resource::canonical(request.resource_uri))
             .ok_or(Error::Denied)?;
         tracing::debug!(
             user = by.name(),
