@@ -519,20 +519,20 @@ async fn beyond_the_connections_with_a_principal_there_is_503() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_of_checks_is_503() {
-    let server = Arc::new(Server::start(&WsmanSettings {
+    let server = Server::start(&WsmanSettings {
         max_waiting_logons: 1,
         ..WsmanSettings::default()
-    }));
+    });
+    let mut connected = Vec::new();
+    for _ in 0..10 {
+        connected.push(server.connect().await);
+    }
+    // All at once, so that no check ends before the others come.
     let mut clients = tokio::task::JoinSet::new();
-    for number in 0..10 {
-        let server = Arc::clone(&server);
+    for (mut client, last) in connected.into_iter().zip("hijklmnopq".chars()) {
         clients.spawn(async move {
-            let mut client = server.connect().await;
             // `x:0` and so on, in base64.
-            let head = format!(
-                "{NOBODY}\r\nAuthorization: Basic eDp{}",
-                ["h", "i", "j", "k", "l", "m", "n", "o", "p", "q",][number]
-            );
+            let head = format!("{NOBODY}\r\nAuthorization: Basic eDp{last}");
             client.ask(&head, b"hi").await.status()
         });
     }

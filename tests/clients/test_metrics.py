@@ -154,15 +154,18 @@ class EveryLimit(WithDaemon):
             self.assertEqual(stream.recv(12), b"HTTP/1.1 500")
 
     def too_many_checks(self) -> None:
-        def wrong(number: int) -> int:
-            client = Client(self.daemon.port, Account("alice", f"wrong {number}"), self.daemon.certificate)
-            try:
-                return client.post(b"").status
-            finally:
-                client.close()
-
-        with ThreadPoolExecutor(8) as threads:
-            self.assertEqual(set(threads.map(wrong, range(8))), {401, 503})
+        clients = [
+            Client(self.daemon.port, Account("alice", f"wrong {number}"), self.daemon.certificate)
+            for number in range(8)
+        ]
+        with ExitStack() as held:
+            for client in clients:
+                held.callback(client.close)
+                client.connection().connect()
+            # All at once, so that no check ends before the others come.
+            with ThreadPoolExecutor(8) as threads:
+                answers = threads.map(lambda client: client.post(b"").status, clients)
+            self.assertEqual(set(answers), {401, 503})
 
     def too_many_connections(self) -> None:
         clients = [self.daemon.client() for _ in range(9)]

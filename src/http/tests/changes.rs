@@ -135,17 +135,23 @@ async fn identify_is_fast_while_password_checks_are_busy() {
         });
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let begun_at = Instant::now();
     let asked = format!("{NOBODY}\r\nWSMANIDENTIFY: unauthenticated{SOAP}");
-    assert_eq!(anonymous.ask(&asked, b"identify").await.text(), "masked");
-    assert_eq!(known.ask(ALICE, b"hi").await.status(), 200);
-    assert_eq!(certified.ask(NOBODY, b"hi").await.text(), "alice: hi");
-    assert!(begun_at.elapsed() < Duration::from_secs(1), "{begun_at:?}");
     let mut done = 0;
-    while checks.try_join_next().is_some() {
-        done += 1;
+    // Another process may take the cores for one round, hardly for all.
+    loop {
+        let begun_at = Instant::now();
+        assert_eq!(anonymous.ask(&asked, b"identify").await.text(), "masked");
+        assert_eq!(known.ask(ALICE, b"hi").await.status(), 200);
+        assert_eq!(certified.ask(NOBODY, b"hi").await.text(), "alice: hi");
+        let taken = begun_at.elapsed();
+        while checks.try_join_next().is_some() {
+            done += 1;
+        }
+        assert!(done < attempts, "no round was fast before all checks ended");
+        if taken < Duration::from_secs(1) {
+            break;
+        }
     }
-    assert!(done < attempts, "the checks were not busy all the time");
 }
 
 #[tokio::test]
