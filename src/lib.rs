@@ -204,8 +204,8 @@
 //!   RSA key exchange for old clients anyway, and the handshake is cheaper.
 //! - **A client certificate that is not good** (another authority, expired, not
 //!   for clients) leaves the connection as it would be without, so that Basic
-//!   works; the audit log has a line. One that is good, but stands for nobody,
-//!   is `AccessDenied`.
+//!   works; the audit log has a line, if it has not had ten in that second. One
+//!   that is good, but stands for nobody, is `AccessDenied`.
 //! - **A certificate needs no header**; its scheme is taken, but not offered in a
 //!   401, since HTTP allows no such name. A proof by certificate holds as long as
 //!   the settings do under which it was found, and not beyond its own end.
