@@ -205,15 +205,17 @@
 //!   RSA key exchange for old clients anyway, and the handshake is cheaper.
 //! - **A client certificate that is not good** (another authority, expired, not
 //!   for clients) leaves the connection as it would be without, so that Basic
-//!   works; the audit log has a line. One that is good, but stands for nobody,
-//!   is `AccessDenied`.
+//!   works; the audit log has a line, if it has not had ten in that second. One
+//!   that is good, but stands for nobody, is `AccessDenied`.
 //! - **A certificate needs no header**; its scheme is taken, but not offered in a
 //!   401, since HTTP allows no such name. A proof by certificate holds as long as
 //!   the settings do under which it was found, and not beyond its own end.
 //! - **Certificate mappings**: the length of a pattern is that without its `*`; two
 //!   that are equally long deny. ASCII letters are compared without case, others
-//!   as they are. URI patterns are applied when the request has been read; where
-//!   there is no resource (`/metrics`) only `*` fits.
+//!   as they are. URI patterns are applied when the request has been read, to its
+//!   URI written out, so that `winrm/config` is no way around them; where there
+//!   is no resource (`/metrics`) only `*` fits. The class after FROM does not
+//!   count. Revocation lists are not read.
 //! - **Changed settings** count from the next request, connection or log-on on.
 //!   Authorities that they need are read before, and those are in force then;
 //!   where they cannot be read, an address cannot be had or the change cannot be

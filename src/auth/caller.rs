@@ -47,16 +47,17 @@ impl Caller {
         })
     }
 
-    /// Who he is at a resource, which is empty where there is none; nobody if
-    /// he may not use it.
-    pub(crate) fn principal_at(&self, resource_uri: &str) -> Option<&Principal> {
+    /// Who he is at a resource, whose URI is empty where there is none; nobody
+    /// if he may not use it. The URI is asked for only if it decides, and must
+    /// be the same however a client writes it: else he would choose who he is.
+    pub(crate) fn principal_at(&self, resource_uri: impl FnOnce() -> String) -> Option<&Principal> {
         match &self.0 {
             Kind::Everywhere(principal) => Some(principal),
             Kind::Mapped {
                 certificate,
                 candidates,
             } => {
-                let chosen = mapping::choose(candidates, resource_uri);
+                let chosen = mapping::choose(candidates, &resource_uri());
                 let principal = chosen.and_then(|chosen| chosen.user.as_ref());
                 if principal.is_none() {
                     debug!(target: AUDIT, %certificate, "Client certificate not mapped there");
@@ -70,10 +71,12 @@ impl Caller {
     pub(super) fn is_anybody(&self) -> bool {
         match &self.0 {
             Kind::Everywhere(_) => true,
-            Kind::Mapped { candidates, .. } => candidates.iter().any(|one| {
-                let chosen = mapping::choose(candidates, one.uri());
-                chosen.is_some_and(|chosen| chosen.user.is_some())
-            }),
+            Kind::Mapped { candidates, .. } => {
+                candidates.iter().flat_map(Candidate::resources).any(|uri| {
+                    let chosen = mapping::choose(candidates, &uri);
+                    chosen.is_some_and(|chosen| chosen.user.is_some())
+                })
+            }
         }
     }
 
@@ -92,6 +95,17 @@ impl Caller {
     #[cfg(test)]
     pub(crate) fn for_test(principal: &Principal) -> Self {
         Self::everywhere(principal.clone())
+    }
+
+    /// The holder of a certificate, who is somebody at each of these URIs.
+    #[cfg(test)]
+    pub(crate) fn for_test_at(uris: &[(&str, &Principal)]) -> Self {
+        let at = uris.iter().map(|(uri, principal)| {
+            let principal = Some((*principal).clone());
+            Candidate::new("*", uri, principal)
+        });
+        let certificate = Thumbprint::parse(&"0".repeat(40)).expect("a thumbprint");
+        Self::mapped(certificate, mapping::by_weight(at))
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn candidates(
     mappings: &[CertificateMapping],
     certificate: &ClientCertificate,
 ) -> Vec<Candidate<String>> {
-    let mut found: Vec<_> = mappings
+    let fitting = mappings
         .iter()
         .filter(|mapping| mapping.enabled)
         .filter(|mapping| {
@@ -42,23 +42,15 @@ pub(super) fn candidates(
                 .is_some_and(|issuer| certificate.issuers().contains(&issuer))
         })
         .filter(|mapping| meets(&mapping.subject, certificate.names()))
-        .map(|mapping| {
-            let subject = mapping.subject.strip_prefix('*');
-            let subject = subject.unwrap_or(&mapping.subject);
-            let open = mapping.uri.strip_suffix('*');
-            let text = open.unwrap_or(&mapping.uri).to_owned();
-            Candidate {
-                rank: (subject.len(), text.len()),
-                uri: Pattern {
-                    text,
-                    is_open: open.is_some(),
-                },
-                user: mapping.user.clone(),
-            }
-        })
-        .collect();
-    found.sort_by_key(|candidate| std::cmp::Reverse(candidate.rank));
-    found
+        .map(|mapping| Candidate::new(&mapping.subject, &mapping.uri, mapping.user.clone()));
+    by_weight(fitting)
+}
+
+/// Candidates, the weightiest first.
+pub(super) fn by_weight<T>(candidates: impl Iterator<Item = Candidate<T>>) -> Vec<Candidate<T>> {
+    let mut sorted: Vec<_> = candidates.collect();
+    sorted.sort_by_key(|candidate| std::cmp::Reverse(candidate.rank));
+    sorted
 }
 
 /// The one of `candidates` (the weightiest first) that counts for a resource.
@@ -75,9 +67,27 @@ pub(super) fn choose<'c, T>(
 }
 
 impl<T> Candidate<T> {
-    /// A resource that it fits.
-    pub(super) fn uri(&self) -> &str {
-        &self.uri.text
+    /// `user` by the patterns of a mapping.
+    pub(super) fn new(subject: &str, uri: &str, user: T) -> Self {
+        let subject = subject.strip_prefix('*').unwrap_or(subject);
+        let open = uri.strip_suffix('*');
+        let text = open.unwrap_or(uri).to_owned();
+        Self {
+            rank: (subject.len(), text.len()),
+            uri: Pattern {
+                text,
+                is_open: open.is_some(),
+            },
+            user,
+        }
+    }
+
+    /// Resources that stand for all that it fits and no longer pattern does:
+    /// its own text, and for an open one something longer, by a character that
+    /// no other pattern goes on with.
+    pub(super) fn resources(&self) -> impl Iterator<Item = String> {
+        let longer = self.uri.is_open.then(|| format!("{}\0", self.uri.text));
+        std::iter::once(self.uri.text.clone()).chain(longer)
     }
 
     /// The same for somebody else.

@@ -87,7 +87,7 @@ impl Instance {
     pub(crate) fn new(class: &Arc<Class>) -> Self {
         Self {
             class: Arc::clone(class),
-            values: vec![None; class.properties.len()],
+            values: class.properties.iter().map(|_| None).collect(),
         }
     }
 

@@ -24,12 +24,19 @@ pub(super) struct Message<'a> {
 }
 
 /// Why a request is no text.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum NoText {
     /// Its media type is not one of SOAP's.
     MediaType,
-    /// Its charset is unknown, or the octets are not in it.
+    /// Its charset is unknown.
     Charset,
+    /// The octets are not in its charset.
+    Octets {
+        /// Which one: that of the answer too.
+        encoding: Encoding,
+        /// `Content-Type` of the answer.
+        reply: HeaderValue,
+    },
 }
 
 /// Reads a body.
@@ -105,29 +112,37 @@ fn in_charset(
     encoding: Encoding,
     reply: impl FnOnce() -> HeaderValue,
 ) -> Result<Message<'_>, NoText> {
-    let text = match encoding {
+    match text(body, encoding) {
+        Some(text) => Ok(Message {
+            text,
+            encoding,
+            reply: reply(),
+        }),
+        None => Err(NoText::Octets {
+            encoding,
+            reply: reply(),
+        }),
+    }
+}
+
+/// The text of octets without their byte order mark; nothing if it is none.
+fn text(body: &[u8], encoding: Encoding) -> Option<Cow<'_, str>> {
+    match encoding {
         Encoding::Utf8 => {
             let octets = body.strip_prefix(&UTF8_MARK).unwrap_or(body);
-            Cow::Borrowed(std::str::from_utf8(octets).map_err(|_| NoText::Charset)?)
+            std::str::from_utf8(octets).ok().map(Cow::Borrowed)
         }
         Encoding::Utf16 => {
             let octets = body.strip_prefix(&UTF16_MARK).unwrap_or(body);
             let (pairs, rest) = octets.as_chunks::<2>();
             if !rest.is_empty() {
-                return Err(NoText::Charset);
+                return None;
             }
             let units = pairs.iter().map(|pair| u16::from_le_bytes(*pair));
-            let text = char::decode_utf16(units)
-                .collect::<Result<String, _>>()
-                .map_err(|_| NoText::Charset)?;
-            Cow::Owned(text)
+            let text: Result<String, _> = char::decode_utf16(units).collect();
+            text.ok().map(Cow::Owned)
         }
-    };
-    Ok(Message {
-        text,
-        encoding,
-        reply: reply(),
-    })
+    }
 }
 
 /// The charset of a body that does not say.
@@ -224,13 +239,21 @@ mod tests {
     #[test]
     fn what_is_no_text_is_refused() {
         let soap = Some("application/soap+xml;charset=UTF-8");
-        assert_eq!(decoded(soap, b"\xff\xfe<"), Err(NoText::Charset));
-        assert_eq!(decoded(soap, b"\xe4"), Err(NoText::Charset));
+        let none = |encoding, reply| {
+            let reply = HeaderValue::from_static(reply);
+            Err(NoText::Octets { encoding, reply })
+        };
+        let narrow = none(Encoding::Utf8, "application/soap+xml;charset=UTF-8");
+        assert_eq!(decoded(soap, b"\xff\xfe<"), narrow);
+        assert_eq!(decoded(soap, b"\xe4"), narrow);
+        assert_eq!(decoded(None, b"\xe4"), narrow);
         let other = Some("application/soap+xml;charset=EBCDIC-CP-DE");
         assert_eq!(decoded(other, b"x"), Err(NoText::Charset));
-        let wide = Some("application/soap+xml;charset=UTF-16");
-        assert_eq!(decoded(wide, b"\xff\xfe<"), Err(NoText::Charset));
-        assert_eq!(decoded(wide, b"\xff\xfe\x00\xd8"), Err(NoText::Charset));
+        let token = "application/soap+xml;charset=utf-16";
+        for octets in [b"\xff\xfe<".as_slice(), b"\xff\xfe\x00\xd8", b"\x00\xdc"] {
+            let refused = decoded(Some(token), octets);
+            assert_eq!(refused, none(Encoding::Utf16, token), "{octets:?}");
+        }
         let form = Some("application/x-www-form-urlencoded");
         assert_eq!(decoded(form, b"x"), Err(NoText::MediaType));
     }

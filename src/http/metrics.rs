@@ -48,7 +48,7 @@ pub(super) async fn answer<E, F: Fn() -> Option<u64>>(
         Ok(Admission::Admitted(caller, token)) => {
             // There is no resource: the holder of a certificate is who he is
             // by a mapping for all of them.
-            let principal = caller.principal_at("");
+            let principal = caller.principal_at(String::new);
             let mut answer = match principal.map(Principal::scope) {
                 Some(Scope::All) => metrics(jobs()),
                 Some(Scope::Own) | None => bare(StatusCode::FORBIDDEN),

@@ -27,6 +27,7 @@ use crate::config::Settings;
 use crate::config::WsmanSettings;
 use crate::net;
 
+mod certificates;
 mod changes;
 
 /// Says who asked what.
@@ -186,12 +187,7 @@ impl Client {
 
     /// The next answer; none when the connection has closed.
     async fn read(&mut self) -> Option<Reply> {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let read = timeout(Duration::from_secs(10), self.0.read_u8());
-            head.push(read.await.expect("in time").ok()?);
-        }
-        let head = String::from_utf8(head).expect("UTF-8");
+        let head = self.read_head().await?;
         let length = head
             .lines()
             .find_map(|line| {
@@ -202,6 +198,16 @@ impl Client {
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).await.expect("a whole body");
         Some(Reply { head, body })
+    }
+
+    /// The head of the next answer.
+    async fn read_head(&mut self) -> Option<String> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let read = timeout(Duration::from_secs(10), self.0.read_u8());
+            head.push(read.await.expect("in time").ok()?);
+        }
+        Some(String::from_utf8(head).expect("UTF-8"))
     }
 
     async fn ask(&mut self, head: &str, body: &[u8]) -> Reply {
@@ -287,6 +293,21 @@ async fn every_route_but_health_and_identify_needs_a_logon() {
 }
 
 #[tokio::test]
+async fn probes_by_head_are_answered_without_a_body() {
+    let server = Server::start(&WsmanSettings::default());
+    let mut client = server.connect().await;
+    for (path, status) in [("/health", 200), ("/wsman", 405), ("/metrics", 401)] {
+        client
+            .write(format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
+            .await;
+        let head = client.read_head().await.expect("an answer");
+        assert_eq!(&head[9..12], status.to_string(), "{path}");
+    }
+    // Not one octet of a body lies before the next answer.
+    assert_eq!(client.ask("GET /health HTTP/1.1", b"").await.text(), "ok\n");
+}
+
+#[tokio::test]
 async fn identify_needs_no_logon_when_the_client_says_so() {
     let server = Server::start(&WsmanSettings::default());
     let mut client = server.connect().await;
@@ -324,6 +345,16 @@ async fn answers_come_in_kind() {
         .ask(&format!("{ALICE}{SOAP}"), b"\xff\xfeh\x00")
         .await;
     assert_eq!((reply.status(), reply.text()), (500, "undecodable"));
+    let reply = client.ask(&wide, b"\xff\xfe\x00\xd8").await;
+    assert!(reply.has("Content-Type: application/soap+xml;charset=utf-16"));
+    let expected = charset::encode("undecodable".to_owned(), Encoding::Utf16);
+    assert_eq!((reply.status(), reply.body), (500, expected));
+    let reply = client.ask(&wide, &body[2..]).await;
+    let expected = charset::encode("alice: hä".to_owned(), Encoding::Utf16);
+    assert_eq!(reply.body, expected, "a mark goes out where none came in");
+    let text = format!("{ALICE}\r\nContent-Type: text/xml; charset=Utf-8");
+    let reply = client.ask(&text, b"hello").await;
+    assert!(reply.has("Content-Type: text/xml;charset=Utf-8"));
     let form = format!("{ALICE}\r\nContent-Type: text/plain");
     assert_eq!(client.ask(&form, b"hello").await.status(), 415);
     let page = format!("{ALICE}\r\nOrigin: https://example.org");
@@ -488,20 +519,20 @@ async fn beyond_the_connections_with_a_principal_there_is_503() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_of_checks_is_503() {
-    let server = Arc::new(Server::start(&WsmanSettings {
+    let server = Server::start(&WsmanSettings {
         max_waiting_logons: 1,
         ..WsmanSettings::default()
-    }));
+    });
+    let mut connected = Vec::new();
+    for _ in 0..10 {
+        connected.push(server.connect().await);
+    }
+    // All at once, so that no check ends before the others come.
     let mut clients = tokio::task::JoinSet::new();
-    for number in 0..10 {
-        let server = Arc::clone(&server);
+    for (mut client, last) in connected.into_iter().zip("hijklmnopq".chars()) {
         clients.spawn(async move {
-            let mut client = server.connect().await;
             // `x:0` and so on, in base64.
-            let head = format!(
-                "{NOBODY}\r\nAuthorization: Basic eDp{}",
-                ["h", "i", "j", "k", "l", "m", "n", "o", "p", "q",][number]
-            );
+            let head = format!("{NOBODY}\r\nAuthorization: Basic eDp{last}");
             client.ask(&head, b"hi").await.status()
         });
     }

@@ -63,7 +63,8 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
             body::finish(body, site.limits(), unauthorized(&site, connection)).await
         }
         Err(AuthError::Forbidden) => {
-            match body::keep(body, site.limits().envelope, site.limits().logon).await {
+            let limits = site.limits();
+            match body::keep(body, limits.envelope, limits.logon).await {
                 Ok(body) => in_kind(&site, &parts.headers, &body, Asking::Forbidden).await,
                 Err(reason) => body::refusal(reason, late),
             }
@@ -93,7 +94,8 @@ async fn admitted<E: Answering>(
     headers: &HeaderMap,
     body: Body,
 ) -> Response {
-    match body::keep(body, site.limits().envelope, site.limits().request).await {
+    let limits = site.limits();
+    match body::keep(body, limits.envelope, limits.request).await {
         Ok(body) => in_kind(site, headers, &body, Asking::Caller(caller)).await,
         // 500, not 408: [MS-WSMV] 3.1.5.2.
         Err(reason) => body::refusal(reason, StatusCode::INTERNAL_SERVER_ERROR),
@@ -160,6 +162,9 @@ async fn in_kind<E: Answering>(
         }
         Err(NoText::Charset) => {
             encoded(site.endpoint.undecodable(), Encoding::Utf8, charset::USUAL)
+        }
+        Err(NoText::Octets { encoding, reply }) => {
+            encoded(site.endpoint.undecodable(), encoding, reply)
         }
         // A form of a web page has another type: nobody can have a browser
         // that is logged on send envelopes.

@@ -45,7 +45,7 @@ pub(super) struct Authorities {
 pub(super) enum Unverified {
     /// There is no path to an authority, it has expired, or it is not for
     /// clients.
-    #[error(transparent)]
+    #[error("{}", beginning(.0))]
     Path(webpki::Error),
     /// More certificates than any client has: each costs checks of signatures.
     #[error("the chain of certificates is too long")]
@@ -167,6 +167,12 @@ impl Authorities {
     }
 }
 
+/// What is wrong, cut: it can repeat long lists from the certificate, and goes
+/// to the log.
+fn beginning(error: &webpki::Error) -> String {
+    error.to_string().chars().take(MAX_REASON).collect()
+}
+
 /// Holds for the certificate of an authority; one of version 1 does not say.
 fn is_authority(certificate: &CertificateDer<'_>) -> bool {
     x509_parser::parse_x509_certificate(certificate)
@@ -226,6 +232,9 @@ impl ClientCertVerifier for Question {
 
 /// Certificates that a client may show beside his own.
 const MAX_INTERMEDIATES: usize = 8;
+
+/// Characters of the reason for which a certificate is refused.
+const MAX_REASON: usize = 200;
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ mod budget;
 mod certificate;
 mod client_trust;
 mod connection;
+mod line_budget;
 mod serving;
 mod sockets;
 mod tls;

@@ -29,6 +29,7 @@ use super::budget::Budget;
 use super::budget::Visitor;
 use super::connection::Connection;
 use super::connection::Due;
+use super::line_budget::LineBudget;
 use super::tls::Acceptor;
 use super::tls::Acceptors;
 use crate::auth::AUDIT;
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     pub(super) acceptors: Arc<Acceptors>,
     pub(super) budget: Arc<Budget>,
     pub(super) settings: Arc<Current>,
+    /// For client certificates that are not good.
+    pub(super) lines: LineBudget,
     pub(super) tasks: TaskTracker,
     /// Requests end, then connections.
     pub(super) stop: CancellationToken,
@@ -140,7 +143,7 @@ async fn run(stream: TcpStream, address: SocketAddr, visitor: Visitor, shared: &
     let peer = Peer {
         address,
         channel: Channel::Tls,
-        certificate: certificate(&acceptor, &stream, address).map(Arc::new),
+        certificate: certificate(&acceptor, &stream, address, &shared.lines).map(Arc::new),
     };
     drop(acceptor);
     let connection = Arc::new(Connection::new(ConnectionAuth::new(peer), place, begun_at));
@@ -204,6 +207,7 @@ fn certificate(
     acceptor: &Acceptor,
     stream: &TlsStream<TcpStream>,
     address: SocketAddr,
+    lines: &LineBudget,
 ) -> Option<ClientCertificate> {
     let authorities = acceptor.authorities.as_ref()?;
     let chain = stream.get_ref().1.peer_certificates()?;
@@ -211,7 +215,9 @@ fn certificate(
         .verify(chain, UnixTime::now())
         .inspect_err(|error| {
             Counter::CertificateRefused.bump();
-            warn!(target: AUDIT, %address, %error, "Client certificate refused");
+            if lines.take(Instant::now()) {
+                warn!(target: AUDIT, %address, %error, "Client certificate refused");
+            }
         })
         .ok()
 }

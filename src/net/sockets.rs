@@ -23,6 +23,7 @@ use super::Tls;
 use super::bind::Error;
 use super::bind::listen;
 use super::budget::Budget;
+use super::line_budget::LineBudget;
 use super::serving;
 use super::serving::Shared;
 use super::tls::Acceptors;
@@ -135,6 +136,7 @@ impl Listener {
             acceptors: Arc::clone(&self.acceptors),
             budget: Arc::new(Budget::new(&self.settings)),
             settings: Arc::clone(&self.settings),
+            lines: LineBudget::default(),
             tasks: tasks.clone(),
             stop: stop.clone(),
             end: end.clone(),

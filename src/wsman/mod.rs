@@ -169,7 +169,7 @@ impl Endpoint {
         request: &Request<'_>,
     ) -> Result<Answer, Error> {
         let by = caller
-            .principal_at(request.resource_uri)
+            .principal_at(|| resource::canonical(request.resource_uri))
             .ok_or(Error::Denied)?;
         tracing::debug!(
             user = by.name(),
@@ -215,7 +215,8 @@ impl Endpoint {
 
 /// A fault, noted.
 fn refuse(error: &Error, origin: &Origin<'_>, envelope: Option<&Envelope<'_>>) -> Answer {
-    tracing::debug!(%error, "Request refused");
+    // As text, which is escaped: it may repeat what the client wrote.
+    tracing::debug!(error = error.to_string(), "Request refused");
     count::refusal(error);
     reply::fault_answer(error, origin, envelope)
 }

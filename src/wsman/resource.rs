@@ -114,6 +114,22 @@ pub(super) fn base(form: Form, namespace: &str) -> String {
     }
 }
 
+/// A resource URI as the patterns of certificate mappings have it: written
+/// out, without what makes no difference to [`Resource::parse`] but case.
+pub(super) fn canonical(text: &str) -> String {
+    let path = normal(text.trim());
+    let aliases = [(WMI_ALIAS, WMI_PREFIX), (CONFIG_ALIAS, CONFIG)];
+    let written_out = aliases.iter().find_map(|(alias, meant)| {
+        let rest = strip_prefix(&path, alias)?;
+        Some([meant, rest].concat())
+    });
+    let path = written_out.unwrap_or(path);
+    match path.split_once(":/") {
+        Some((scheme, rest)) => [scheme, "://", rest].concat(),
+        None => path,
+    }
+}
+
 /// The namespace that a selector names, in its normal form.
 pub(super) fn namespace(text: &str) -> String {
     normal(text.trim()).trim_matches('/').to_owned()
@@ -224,6 +240,40 @@ mod tests {
             "http://schemas.dmtf.org/wbem/wscim/1/*",
         ] {
             assert!(ResourceUri::parse(text).is_ok_and(|uri| uri.is_all_classes()));
+        }
+    }
+
+    #[test]
+    fn a_uri_has_one_form_for_the_patterns_of_mappings() {
+        let job = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/microsoft/bits/BitsClientJob";
+        let config = "http://schemas.microsoft.com/wbem/wsman/1/config/service";
+        for (written, meant) in [
+            (job, job),
+            ("wmi/root/microsoft/bits/BitsClientJob", job),
+            ("WMI/root//microsoft\\bits/BitsClientJob/ ", job),
+            (&job.replace("wbem", "%77bem"), job),
+            (&job.replace("/wbem", "//wbem"), job),
+            (&job.replace("://", ":///"), job),
+            (&job.replace("://", ":%5c"), job),
+            ("winrm/config/service", config),
+            ("winrm%2Fconfig/service/", config),
+            ("urn:x", "urn:x"),
+            ("", ""),
+        ] {
+            assert_eq!(canonical(written), meant, "{written}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn the_form_for_patterns_leads_to_the_same_resource(
+            text in "(http:/{1,3}|wmi|winrm|urn:)?([/\\\\]|schemas\\.microsoft\\.com|schemas\\.dmtf\\.org\
+                |wbem|wscim|wsman|config|wmi|cim-schema|1|2|root|%77|%2f|\\*|x){0,12}"
+        ) {
+            let form = canonical(&text);
+            prop_assert_eq!(Resource::parse(&form).ok(), Resource::parse(&text).ok());
         }
     }
 

@@ -224,7 +224,9 @@ async fn who(
 ) -> Result<String, AuthError> {
     match bench.door.admit(connection, authorization).await? {
         Admission::Admitted(caller, None) => {
-            let at = caller.principal_at("http://x").map(Principal::name);
+            let at = caller
+                .principal_at(|| "http://x".to_owned())
+                .map(Principal::name);
             Ok(at.unwrap_or("nobody").to_owned())
         }
         other => panic!("{other:?}"),
@@ -275,8 +277,23 @@ async fn a_mapped_account_must_stand_in_a_list() {
     let Ok(Admission::Admitted(caller, None)) = root else {
         panic!("{root:?}");
     };
-    let principal = caller.principal_at("").expect("root");
+    let principal = caller.principal_at(String::new).expect("root");
     assert_eq!((principal.name(), principal.scope()), ("root", Scope::All));
+}
+
+#[tokio::test]
+async fn who_is_tied_at_one_resource_is_let_in_for_others() {
+    let at = |uri: &str| CertificateMapping {
+        uri: uri.to_owned(),
+        ..mapping("bob", "alice")
+    };
+    let tied = bench(with_certificates(vec![at("http://x"), at("http://x*")]));
+    let admitted = tied.door.admit(&certified("bob"), None).await;
+    let Ok(Admission::Admitted(caller, None)) = admitted else {
+        panic!("{admitted:?}");
+    };
+    assert!(caller.principal_at(|| "http://x".to_owned()).is_none());
+    assert!(caller.principal_at(|| "http://x/y".to_owned()).is_some());
 }
 
 #[tokio::test]

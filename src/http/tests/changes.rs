@@ -1,116 +1,11 @@
 //! Settings that change while requests are answered: listeners, limits, ways
-//! to log on; and client certificates over real TLS.
+//! to log on.
 
-use rcgen::BasicConstraints;
-use rcgen::CertificateParams;
-use rcgen::DnType;
-use rcgen::IsCa;
-use rcgen::Issuer;
-use rcgen::KeyPair;
-use rustls::pki_types::PrivateKeyDer;
 use tokio::time::Instant;
 
+use super::certificates::Authority;
+use super::certificates::with_certificates;
 use super::*;
-use crate::config::CertificateMapping;
-
-/// Signs the certificates of clients.
-struct Authority {
-    pem: String,
-    thumbprint: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut parameters = named("authority");
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key");
-        let certificate = parameters.self_signed(&key).expect("signed");
-        let sum = &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
-        let sum = aws_lc_rs::digest::digest(sum, certificate.der());
-        let digits = sum.as_ref().iter().map(|octet| format!("{octet:02X}"));
-        Self {
-            pem: certificate.pem(),
-            thumbprint: digits.collect::<Vec<_>>().concat(),
-            issuer: Issuer::new(parameters, key),
-        }
-    }
-
-    /// A client that trusts `server` and shows a certificate of `name`.
-    fn client(&self, server: &Server, name: &str) -> TlsConnector {
-        let key = KeyPair::generate().expect("a key");
-        let certificate = named(name).signed_by(&key, &self.issuer).expect("signed");
-        let chain = vec![certificate.der().clone()];
-        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let config = client_config(&server.roots)
-            .with_client_auth_cert(chain, key)
-            .expect("they go together");
-        TlsConnector::from(Arc::new(config))
-    }
-
-    fn mapping(&self, subject: &str, user: &str) -> CertificateMapping {
-        CertificateMapping {
-            issuer: self.thumbprint.clone(),
-            subject: subject.to_owned(),
-            uri: "*".to_owned(),
-            user: user.to_owned(),
-            enabled: true,
-        }
-    }
-}
-
-fn named(name: &str) -> CertificateParams {
-    let mut parameters = CertificateParams::default();
-    parameters.distinguished_name.remove(DnType::CommonName);
-    parameters.distinguished_name.push(DnType::CommonName, name);
-    parameters
-}
-
-/// A server that takes the certificates of `authority`.
-fn with_certificates(authority: &Authority) -> Server {
-    let server = Server::start(&WsmanSettings::default());
-    let path = server.folder.path().join("authorities.pem");
-    std::fs::write(&path, &authority.pem).expect("written");
-    server.change(|settings| {
-        settings.access.certificate = true;
-        settings.access.client_ca_certificates = Some(path);
-        settings.access.certificate_mappings = vec![
-            authority.mapping("*@example.org", "alice"),
-            authority.mapping("stranger", "nobody"),
-        ];
-    });
-    server
-}
-
-#[tokio::test]
-async fn a_certificate_logs_on_and_one_that_is_not_good_leaves_basic() {
-    let (authority, other) = (Authority::new(), Authority::new());
-    let server = with_certificates(&authority);
-    let own = authority.client(&server, "bob@example.org");
-    // The second connection resumes the session of the first one.
-    for _ in 0..2 {
-        let mut client = server.connect_by(&own).await;
-        let mutual = "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual";
-        let announced = format!("{NOBODY}\r\nAuthorization: {mutual}{SOAP}");
-        for head in [&format!("{NOBODY}{SOAP}"), &announced] {
-            let reply = client.ask(head, b"hello").await;
-            assert_eq!((reply.status(), reply.text()), (200, "alice: hello"));
-        }
-        let reply = client.ask(EVE, b"hello").await;
-        assert_eq!((reply.status(), reply.text()), (500, "denied: hello"));
-    }
-    for name in ["stranger", "unmapped"] {
-        let mut client = server.connect_by(&authority.client(&server, name)).await;
-        let reply = client.ask(&format!("{NOBODY}{SOAP}"), b"hello").await;
-        assert_eq!((reply.status(), reply.text()), (500, "denied: hello"));
-        assert_eq!(client.ask(ALICE, b"hi").await.text(), "alice: hi");
-    }
-    let forged = other.client(&server, "bob@example.org");
-    let mut client = server.connect_by(&forged).await;
-    assert_eq!(client.ask(NOBODY, b"hello").await.status(), 401);
-    assert_eq!(client.ask(ALICE, b"hi").await.text(), "alice: hi");
-    assert_eq!(client.ask(NOBODY, b"hello").await.status(), 401);
-}
 
 #[tokio::test]
 async fn switching_certificates_off_and_on_counts_at_once() {
@@ -142,21 +37,6 @@ async fn switching_certificates_off_and_on_counts_at_once() {
     let mut unreadable = server.connect_by(&own).await;
     assert_eq!(unreadable.ask(NOBODY, b"hi").await.status(), 401);
     assert_eq!(unreadable.ask(ALICE, b"hi").await.text(), "alice: hi");
-}
-
-#[tokio::test]
-async fn a_resumed_session_is_worth_no_more_than_a_new_one() {
-    let (first, second) = (Authority::new(), Authority::new());
-    let server = with_certificates(&first);
-    let own = first.client(&server, "bob@example.org");
-    let mut client = server.connect_by(&own).await;
-    assert_eq!(client.ask(NOBODY, b"hi").await.text(), "alice: hi");
-    drop(client);
-    let path = server.folder.path().join("others.pem");
-    std::fs::write(&path, &second.pem).expect("written");
-    server.change(|settings| settings.access.client_ca_certificates = Some(path));
-    let mut client = server.connect_by(&own).await;
-    assert_eq!(client.ask(NOBODY, b"hi").await.status(), 401);
 }
 
 #[tokio::test]
@@ -255,17 +135,23 @@ async fn identify_is_fast_while_password_checks_are_busy() {
         });
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let begun_at = Instant::now();
     let asked = format!("{NOBODY}\r\nWSMANIDENTIFY: unauthenticated{SOAP}");
-    assert_eq!(anonymous.ask(&asked, b"identify").await.text(), "masked");
-    assert_eq!(known.ask(ALICE, b"hi").await.status(), 200);
-    assert_eq!(certified.ask(NOBODY, b"hi").await.text(), "alice: hi");
-    assert!(begun_at.elapsed() < Duration::from_secs(1), "{begun_at:?}");
     let mut done = 0;
-    while checks.try_join_next().is_some() {
-        done += 1;
+    // Another process may take the cores for one round, hardly for all.
+    loop {
+        let begun_at = Instant::now();
+        assert_eq!(anonymous.ask(&asked, b"identify").await.text(), "masked");
+        assert_eq!(known.ask(ALICE, b"hi").await.status(), 200);
+        assert_eq!(certified.ask(NOBODY, b"hi").await.text(), "alice: hi");
+        let taken = begun_at.elapsed();
+        while checks.try_join_next().is_some() {
+            done += 1;
+        }
+        assert!(done < attempts, "no round was fast before all checks ended");
+        if taken < Duration::from_secs(1) {
+            break;
+        }
     }
-    assert!(done < attempts, "the checks were not busy all the time");
 }
 
 #[tokio::test]
@@ -300,28 +186,4 @@ async fn metrics_are_for_administrators() {
     server.is_healthy.store(false, Ordering::Relaxed);
     let reply = client.ask(&get(ROOT), b"").await;
     assert!(!reply.text().contains("bitsd_jobs"));
-}
-
-#[tokio::test]
-async fn metrics_are_for_administrators_by_certificate_too() {
-    let authority = Authority::new();
-    let server = with_certificates(&authority);
-    let mut somewhere = authority.mapping("some@x", "root");
-    somewhere.uri = "http://x/*".to_owned();
-    let mappings = vec![
-        authority.mapping("root@x", "root"),
-        authority.mapping("alice@x", "alice"),
-        somewhere,
-    ];
-    server.change(|settings| settings.access.certificate_mappings = mappings);
-    for (name, status) in [
-        ("root@x", 200),
-        ("alice@x", 403),
-        ("some@x", 403),
-        ("eve@x", 403),
-    ] {
-        let mut client = server.connect_by(&authority.client(&server, name)).await;
-        let reply = client.ask("GET /metrics HTTP/1.1", b"").await;
-        assert_eq!(reply.status(), status, "{name}");
-    }
 }

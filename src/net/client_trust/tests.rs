@@ -92,6 +92,10 @@ fn a_certificate_of_an_authority_is_good_and_knows_its_issuer() {
         verify(&authorities, &[&indirect]).is_err(),
         "a link is missing"
     );
+    let (last, last_key) = below("last", &middle_key);
+    let far = holder(|_| {}, &last_key);
+    let found = verify(&authorities, &[&far, &middle, &last]).expect("good");
+    assert_eq!(found, facts(&far, &last, &authorities), "the nearest");
     let both = load(&[&root, &middle]).expect("loaded");
     let found = verify(&both, &[&indirect]).expect("good");
     assert_eq!(found, facts(&indirect, &middle, &both));
@@ -139,6 +143,17 @@ fn a_certificate_that_is_not_good_is_refused() {
     assert!(matches!(refused, Err(Unverified::Unreadable)));
     let any = holder(|own| own.extended_key_usages = Vec::new(), &root_key);
     assert!(verify(&authorities, &[&any]).is_ok(), "for any use");
+}
+
+#[test]
+fn a_refusal_is_told_in_few_words() {
+    let (root, key) = authority("root");
+    let uses = (0..500).map(|last| ExtendedKeyUsagePurpose::Other(vec![1, 3, 6, 1, last]));
+    let odd = holder(|own| own.extended_key_usages = uses.collect(), &key);
+    let refused = verify(&load(&[&root]).expect("loaded"), &[&odd]);
+    let reason = refused.expect_err("no use of a client").to_string();
+    assert!(reason.starts_with("RequiredEkuNotFound"), "{reason}");
+    assert_eq!(reason.chars().count(), MAX_REASON);
 }
 
 #[test]

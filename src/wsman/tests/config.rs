@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::auth::Caller;
 use crate::config::CertificateMapping;
 use crate::config::Overlay;
 use crate::provider::WinrmConfig;
@@ -804,6 +805,40 @@ async fn whoever_has_logged_on_may_look_and_only_administrators_may_change() {
         request(&uri("/Restore"), CONFIG, "", ""),
     ] {
         assert_eq!(machine.gist(&envelope).await, "wsman:AccessDenied 5");
+    }
+}
+
+#[tokio::test]
+async fn nobody_chooses_who_he_is_by_how_he_writes_a_uri() {
+    let machine = Machine::new();
+    let (anna, root) = (
+        Principal::for_test("anna", Scope::Own),
+        Principal::for_test("root", Scope::All),
+    );
+    let put = transfer("Put", "", &[], &document("Config", "", ""));
+    let answer = async |caller: Caller, uri: &str| {
+        let envelope = put.replace(&format!(">{CONFIG}<"), &format!(">{uri}<"));
+        assert!(envelope.contains(uri), "{envelope}");
+        let endpoint = &machine.bench.endpoint;
+        let answer = endpoint.answer_caller(&caller, &envelope, Encoding::Utf8);
+        answer.await
+    };
+    let all_but_this = format!("{CONFIG}*");
+    let written = [
+        CONFIG.to_owned(),
+        CONFIG.to_uppercase(),
+        CONFIG.replace("config", "%63onfig"),
+        CONFIG.replace("/wsman", "//wsman"),
+        CONFIG.replace("/wsman", "\\wsman"),
+        "winrm/config".to_owned(),
+        "WinRM//Config/".to_owned(),
+    ];
+    for uri in written {
+        let caller = Caller::for_test_at(&[("*", &root), (&all_but_this, &anna)]);
+        let refused = gist(&fault_of(&answer(caller, &uri).await));
+        assert_eq!(refused, "wsman:AccessDenied 5", "{uri}");
+        let caller = Caller::for_test_at(&[("*", &anna), (&all_but_this, &root)]);
+        assert_eq!(answer(caller, &uri).await.status, 200, "{uri}");
     }
 }
 
