@@ -606,6 +606,16 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn a_number_of_any_length_is_written_as_others_write_it(number: u64, cut in 0_u32..64) {
+            let number = number >> cut;
+            let mut writer = Writer::with_capacity(32);
+            unsigned(&mut writer, number);
+            prop_assert_eq!(writer.finish(), number.to_string());
+        }
+    }
+
     #[test]
     fn an_instance_that_was_written_is_read_as_it_was() {
         let class = job();

@@ -119,6 +119,34 @@ async fn a_change_that_fails_leaves_everything_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_stop_during_a_change_leaves_nothing_open() {
+    // An address of its own, where no other test listens.
+    let own = address("127.0.0.3:0");
+    for pauses in 0..16 {
+        let bench = serve(vec![own]);
+        let first = bench.sockets.addresses()[0];
+        let held = StdListener::bind(own).expect("bound");
+        let second = held.local_addr().expect("an address");
+        drop(held);
+        let world = SocketAddr::new(address("0.0.0.0:0").ip(), first.port());
+        let wanted = if pauses % 2 == 0 { second } else { world };
+        let sockets = bench.sockets.clone();
+        let change = tokio::spawn(async move { sockets.listen_on(vec![wanted]).await });
+        for _ in 0..pauses {
+            tokio::task::yield_now().await;
+        }
+        bench.stop.cancel();
+        bench.serving.await.expect("no panic");
+        let changed = change.await.expect("no panic");
+        // Another test may have the port on its own address of the host.
+        let is_expected = matches!(changed, Ok(()) | Err(Error::Stopping | Error::InUse(_)));
+        assert!(is_expected, "{changed:?}");
+        assert!(bench.sockets.addresses().is_empty());
+        assert!(!is_open(first).await && !is_open(second).await);
+    }
+}
+
+#[tokio::test]
 async fn loopback_opens_to_the_world_on_the_same_port_and_back() {
     let bench = serve(vec![any()]);
     let own = bench.sockets.addresses()[0];
