@@ -58,9 +58,6 @@ pub(super) async fn answer(
     if let Some(option) = options.find(|option| option.must_comply) {
         return Err(Error::OptionNotSupported(shorten(option.name)));
     }
-    if request.fragment.is_some() {
-        return Err(Error::FragmentNotSupported);
-    }
     if let Some(operation) = request.action.strip_prefix(ENUMERATION) {
         return match operation {
             "Enumerate" => documents::enumerate(service, config, by, request, part),

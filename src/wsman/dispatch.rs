@@ -117,13 +117,14 @@ impl Service {
         }
         let resource = Resource::parse(request.resource_uri)?;
         if matches!(resource, Resource::Schema | Resource::Config(_)) {
+            // Neither has filters or fragments.
             listing::refuse_filter(request)?;
+            if request.fragment.is_some() {
+                return Err(Error::FragmentNotSupported);
+            }
         }
         let uri = match resource {
             Resource::Class(uri) => uri,
-            Resource::Schema | Resource::Config(_) if request.fragment.is_some() => {
-                return Err(Error::FragmentNotSupported);
-            }
             Resource::Schema => return schema::answer(self, by, request),
             Resource::Config(path) => {
                 return config::answer(self, by, request, &path, permit).await;

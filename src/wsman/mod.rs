@@ -4,7 +4,9 @@
 //!
 //! One file an operation; [`dispatch`] chooses it, [`request`] has checked the
 //! header blocks before, [`reply`] writes the envelope around what comes out,
-//! and [`fault`] is the one table from errors to faults.
+//! and [`fault`] is the one table from errors to faults. What is listed is
+//! instances ([`enumerate`]), classes ([`schema`]) or documents ([`config`]);
+//! [`listing`] and [`batch`] have what is the same for all.
 
 mod batch;
 mod config;

@@ -76,9 +76,6 @@ pub(super) fn answer(
 }
 
 fn get(service: &Service, request: &Request<'_>) -> Result<Answer, Error> {
-    if request.fragment.is_some() {
-        return Err(Error::FragmentNotSupported);
-    }
     let (namespace, name) = selected(request)?;
     let name = name.ok_or_else(|| Error::MissingSelector(CLASS_NAME.to_owned()))?;
     let class = find(&service.catalog, namespace.as_deref(), name)?;
