@@ -112,7 +112,7 @@
 //!   descendants unless `IncludeSubClasses` is false; paths are local ones.
 //! - **`RequestEPR`** is heeded by Get, Put and Create; an enumeration has no one
 //!   address.
-//! - **`UsePreciseArrays`** is heeded by Get and Put: null is marked
+//! - **`UsePreciseArrays`** is heeded: null is marked
 //!   `IsNullArray`, an empty array is absent.
 //! - **Fragments** are the level-1 path, from the instance or the name of its
 //!   class; the one attribute is `xsi:nil`. The whole instance is no fragment, and

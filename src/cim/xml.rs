@@ -45,12 +45,7 @@ pub(crate) enum Arrays {
 }
 
 /// Writes `instance` as an element in the namespace `base` + class name.
-pub(crate) fn write_instance(writer: &mut Writer, instance: &Instance, base: &str, extent: Extent) {
-    write_instance_as(writer, instance, base, extent, Arrays::Plain);
-}
-
-/// The same, with arrays as the client wants them.
-pub(crate) fn write_instance_as(
+pub(crate) fn write_instance(
     writer: &mut Writer,
     instance: &Instance,
     base: &str,
@@ -628,7 +623,13 @@ mod tests {
             instance.set(name, value).expect("in the schema");
         }
         let mut writer = Writer::with_capacity(4_096);
-        write_instance(&mut writer, &instance, "urn:x/", Extent::Whole);
+        write_instance(
+            &mut writer,
+            &instance,
+            "urn:x/",
+            Extent::Whole,
+            Arrays::Plain,
+        );
         let text = writer.finish();
         let root = parse(&text, &LIMITS).expect("our own XML");
         let changes = read_changes(&class, &root, None).expect("our own instance");
@@ -655,7 +656,13 @@ mod tests {
             .set("Files", Value::Array(Vec::new()))
             .expect("in the schema");
         let mut writer = Writer::with_capacity(4_096);
-        write_instance(&mut writer, &instance, "urn:x/", Extent::Whole);
+        write_instance(
+            &mut writer,
+            &instance,
+            "urn:x/",
+            Extent::Whole,
+            Arrays::Plain,
+        );
         assert!(writer.finish().contains("<p:Files xsi:nil=\"true\"/>"));
     }
 

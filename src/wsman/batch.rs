@@ -299,7 +299,10 @@ fn write_object(
 ) {
     let selection = enumeration.scope.selection.as_deref();
     match selection.and_then(|selection| selection.columns.as_deref()) {
-        None => xml::write_instance(writer, instance, served.base(enumeration.form), extent),
+        None => {
+            let base = served.base(enumeration.form);
+            xml::write_instance(writer, instance, base, extent, enumeration.arrays);
+        }
         Some(columns) => {
             writer.start("wsman:XmlFragment");
             writer.attribute("xmlns:xsi", ns::XSI);

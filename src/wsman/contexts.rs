@@ -25,6 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::auth::Principal;
+use crate::cim::xml::Arrays;
 use crate::config::Current;
 use crate::provider::Cursor;
 use crate::telemetry::counters::Gauge;
@@ -56,6 +57,8 @@ pub(super) struct Enumeration {
     pub(super) form: Form,
     /// What of each it gives.
     pub(super) mode: Mode,
+    /// How arrays without elements are written.
+    pub(super) arrays: Arrays,
 }
 
 /// What is listed between two requests.

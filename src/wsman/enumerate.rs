@@ -45,6 +45,7 @@ pub(super) async fn answer(
         scope: within(request.timeout, scope).await?,
         form: uri.form,
         mode,
+        arrays: request.arrays(),
     };
     let reply = head(service, by, request, &enumeration, request.timeout).await?;
     let batch = if wish.is_optimized {

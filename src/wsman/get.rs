@@ -121,11 +121,11 @@ fn write_instance(
     let arrays = request.arrays();
     let mark = reply.writer.mark();
     let base = target.base();
-    xml::write_instance_as(&mut reply.writer, instance, base, Extent::Whole, arrays);
+    xml::write_instance(&mut reply.writer, instance, base, Extent::Whole, arrays);
     if !reply.fits() {
         reply.writer.rollback(mark);
         let extent = Extent::WithoutBulk;
-        xml::write_instance_as(&mut reply.writer, instance, base, extent, arrays);
+        xml::write_instance(&mut reply.writer, instance, base, extent, arrays);
     }
     reply.finish()
 }

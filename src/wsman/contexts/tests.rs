@@ -18,6 +18,7 @@ fn enumeration(filter: usize) -> Enumeration {
         },
         form: Form::Wmi,
         mode: Mode::Object,
+        arrays: Arrays::Plain,
     }
 }
 

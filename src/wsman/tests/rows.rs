@@ -7,6 +7,7 @@ use super::*;
 use crate::cim::Comparison;
 use crate::cim::Condition;
 use crate::cim::Literal;
+use crate::cim::xml::Arrays;
 use crate::wsman::contexts::Enumeration;
 use crate::wsman::contexts::Mode;
 use crate::wsman::filter::Bound;
@@ -33,6 +34,7 @@ pub(super) fn open(
         },
         form,
         mode,
+        arrays: Arrays::Plain,
     };
     let name = service.contexts.open(&bench.by, enumeration, None, None);
     name.expect("below the limit")

@@ -234,6 +234,9 @@ async fn precise_arrays_tell_null_from_empty() {
     let file = named(null.payload().expect("an instance").children(), "Files")[0];
     assert_eq!(file.attribute(ns::MS, "IsNullArray"), Some("true"));
     assert!(bench.ok(&get(WMI, &all, "")).await.contains(plain));
+    let wish = "<w:OptimizeEnumeration/>";
+    let listed = bench.ok(&enumeration::enumerate(WMI, option, wish)).await;
+    assert!(listed.contains(&marked), "{listed}");
     set(Some(Value::Array(Vec::new())));
     let answer = bench.ok(&get(WMI, &all, option)).await;
     assert!(!answer.contains("p:Files ") && !answer.contains("p:Files>"));

@@ -4,7 +4,7 @@ use super::*;
 use crate::cim::Catalog;
 use crate::cim::xml::Arrays;
 use crate::cim::xml::Extent;
-use crate::cim::xml::write_instance_as;
+use crate::cim::xml::write_instance;
 use crate::xml::Limits;
 use crate::xml::Writer;
 use crate::xml::parse;
@@ -201,7 +201,7 @@ proptest! {
     ) {
         let mut writer = Writer::with_capacity(4_096);
         let arrays = if is_precise { Arrays::Precise } else { Arrays::Plain };
-        write_instance_as(&mut writer, &instance, "urn:x/", Extent::Whole, arrays);
+        write_instance(&mut writer, &instance, "urn:x/", Extent::Whole, arrays);
         let text = writer.finish();
         let root = parse(&text, &LIMITS).expect("our own XML");
         let read = read_instance(instance.class(), &parts, &root);
