@@ -161,26 +161,13 @@ pub(super) enum Error {
     /// A filter on what has none: the configuration, the classes themselves.
     #[error("filters are not supported")]
     FilteringNotSupported,
-    /// A filter in another language.
-    #[error("the dialect of the filter is not supported")]
-    FilterDialect,
-    /// A filter that cannot be read, or that asks for what the class does not
-    /// have.
-    #[error("{source}")]
-    Filter {
-        /// What is wrong with it.
-        source: FilterError,
-        /// The filter, cut short.
-        query: String,
-    },
+    /// A filter in another language, one that cannot be read, or that asks for
+    /// what the class does not have.
+    #[error("{0}")]
+    Filter(#[from] FilterError),
     /// A filter that names what is not there.
-    #[error("{source}")]
-    FilterUnfound {
-        /// What it names.
-        source: Unfound,
-        /// The filter, cut short.
-        query: String,
-    },
+    #[error("{0}")]
+    FilterUnfound(Unfound),
     /// A filter on one class comes with a URI of all classes.
     #[error("a filter of that dialect needs the resource URI of a class")]
     FilterNeedsClass,

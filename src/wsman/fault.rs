@@ -58,6 +58,7 @@ use crate::xml::ns;
 use super::error::During;
 use super::error::Error;
 use super::filter;
+use super::filter::FilterError;
 use super::request::Origin;
 use super::resource::Form;
 use subject::Subject;
@@ -98,7 +99,7 @@ pub(super) fn fault(error: &Error, origin: &Origin<'_>, envelope: Option<&Envelo
     let mut extra = String::new();
     match error {
         Error::FragmentDialect => extra.push_str(FRAGMENT_DIALECT),
-        Error::FilterDialect => {
+        Error::Filter(FilterError::Dialect) => {
             for dialect in filter::DIALECTS {
                 extra
                     .push_str(&["<n:SupportedDialect>", dialect, "</n:SupportedDialect>"].concat());
@@ -326,11 +327,11 @@ fn row(error: &Error) -> Row {
             .detail("FragmentLevelAccess"),
 
         Error::TwoFilters
-        | Error::Filter { .. }
-        | Error::FilterUnfound { .. }
+        | Error::Filter(FilterError::Invalid { .. })
+        | Error::FilterUnfound(_)
         | Error::FilterNeedsClass => Enumeration.sender("CannotProcessFilter", 2_150_858_778),
         Error::FilteringNotSupported => Enumeration.sender("FilteringNotSupported", 2_150_858_776),
-        Error::FilterDialect => {
+        Error::Filter(FilterError::Dialect) => {
             Enumeration.sender("FilterDialectRequestedUnavailable", 2_150_858_777)
         }
         Error::FilterWithSelectors => Wsman.sender("InvalidSelectors", 2_150_859_003),

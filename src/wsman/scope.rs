@@ -21,7 +21,6 @@ use super::filter;
 use super::filter::Association;
 use super::filter::Bound;
 use super::filter::Filter;
-use super::filter::FilterError;
 use super::request::Request;
 use super::resource;
 use super::resource::ResourceUri;
@@ -88,27 +87,24 @@ pub(super) async fn find(
             selection: None,
         });
     };
-    let query = shorten(element.text().trim());
-    match filter::read(element) {
-        Ok(Filter::Select(select)) => {
+    match filter::read(element)? {
+        Filter::Select(select) => {
             let name = select.class.as_deref();
-            let class = select_from(classes, &request.selectors, class, name, &query)?;
-            let bound = select.bind(class);
-            let bound = bound.map_err(|source| refused(source, query))?;
+            let class = select_from(classes, &request.selectors, class, name)?;
+            let bound = select.bind(class)?;
             let octets = octets(element);
             Ok(Scope {
                 served: service.place(class),
                 selection: Some(Arc::new(Selection::new(bound, class, mode, octets))),
             })
         }
-        Ok(Filter::Association(association)) => {
+        Filter::Association(association) => {
             if let Some(name) = stray(&request.selectors) {
                 return Err(Error::UnexpectedSelector(shorten(name)));
             }
-            check_object(classes, by, &association, &query).await?;
+            check_object(classes, by, &association).await?;
             Ok(Scope::empty())
         }
-        Err(source) => Err(refused(source, query)),
     }
 }
 
@@ -197,7 +193,6 @@ fn select_from<'s>(
     selectors: &[Selector<'_>],
     class: Option<&'s Arc<Class>>,
     name: Option<&str>,
-    query: &str,
 ) -> Result<&'s Arc<Class>, Error> {
     match (name, class) {
         (Some(name), _) => {
@@ -208,10 +203,7 @@ fn select_from<'s>(
                 if let Some(namespace) = classes.unknown_namespace() {
                     return Error::NoSuchNamespace(shorten(namespace));
                 }
-                Error::FilterUnfound {
-                    source: Unfound::Class(shorten(name)),
-                    query: query.to_owned(),
-                }
+                Error::FilterUnfound(Unfound::Class(shorten(name)))
             })
         }
         (None, Some(class)) => {
@@ -228,12 +220,7 @@ async fn check_object(
     classes: Classes<'_>,
     by: &Principal,
     association: &Association,
-    query: &str,
 ) -> Result<(), Error> {
-    let unfound = |source| Error::FilterUnfound {
-        source,
-        query: query.to_owned(),
-    };
     let own = association.namespace.as_deref().map(resource::namespace);
     let classes = Classes {
         namespace: own.as_deref().or(classes.namespace),
@@ -244,14 +231,16 @@ async fn check_object(
         classes
             .find(name)
             .ok_or_else(|| match (classes.unknown_namespace(), own.is_some()) {
-                (Some(namespace), true) => unfound(Unfound::Namespace(shorten(namespace))),
+                (Some(namespace), true) => {
+                    Error::FilterUnfound(Unfound::Namespace(shorten(namespace)))
+                }
                 (Some(namespace), false) => Error::NoSuchNamespace(shorten(namespace)),
-                (None, _) => unfound(Unfound::Class(shorten(name))),
+                (None, _) => Error::FilterUnfound(Unfound::Class(shorten(name))),
             })?;
     let Some(keys) = keys(class, &association.keys) else {
-        return Err(unfound(Unfound::Keys(class.name.clone())));
+        return Err(Error::FilterUnfound(Unfound::Keys(class.name.clone())));
     };
-    let nobody = || unfound(Unfound::Object(class.name.clone()));
+    let nobody = || Error::FilterUnfound(Unfound::Object(class.name.clone()));
     let at = classes.service.place(class).ok_or_else(nobody)?;
     let served = classes.service.served.get(at).ok_or_else(nobody)?;
     let view = View {
@@ -296,14 +285,6 @@ fn check_no_key(selectors: &[Selector<'_>], class: &Class) -> Result<(), Error> 
 fn stray<'e>(selectors: &[Selector<'e>]) -> Option<&'e str> {
     let mut names = selectors.iter().map(|selector| selector.name);
     names.find(|name| !name.eq_ignore_ascii_case(CIM_NAMESPACE))
-}
-
-/// A filter that cannot be read.
-fn refused(source: FilterError, query: String) -> Error {
-    match source {
-        FilterError::Dialect => Error::FilterDialect,
-        source @ FilterError::Invalid { .. } => Error::Filter { source, query },
-    }
 }
 
 /// Octets of all text in `element`, and something for each element.

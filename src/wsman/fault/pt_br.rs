@@ -105,8 +105,8 @@ pub(super) fn words(error: &Error) -> String {
         }
         Error::FragmentNotSupported => "a operação não oferece suporte a fragmentos".to_owned(),
 
-        Error::Filter { source, .. } => filter::refused(source),
-        Error::FilterUnfound { source, .. } => filter::unfound(source),
+        Error::Filter(error) => filter::refused(error),
+        Error::FilterUnfound(what) => filter::unfound(what),
         Error::FilterNeedsClass => {
             "um filtro desse dialeto requer a URI de recurso de uma classe".to_owned()
         }
@@ -115,7 +115,6 @@ pub(super) fn words(error: &Error) -> String {
         }
         Error::TwoFilters => "a enumeração tem mais de um filtro".to_owned(),
         Error::FilteringNotSupported => "não há suporte para filtros".to_owned(),
-        Error::FilterDialect => "não há suporte para o dialeto do filtro".to_owned(),
         Error::FilteringRequired => {
             "só é possível enumerar todas as classes por meio de um filtro".to_owned()
         }

@@ -159,32 +159,25 @@ pub(super) fn wmi_error(error: &Error) -> WmiError {
             }
         }),
 
-        Error::Filter {
-            source: FilterError::Invalid { status, .. },
-            ..
-        } => WmiError {
+        Error::Filter(FilterError::Invalid { status, .. }) => WmiError {
             result: MiResult::InvalidQuery,
             status: Some(*status),
         },
-        Error::FilterUnfound { source, .. } => WmiError {
-            result: match source {
+        Error::FilterUnfound(what) => WmiError {
+            result: match what {
                 Unfound::Namespace(_) => MiResult::InvalidNamespace,
                 Unfound::Class(_) => MiResult::InvalidClass,
                 Unfound::Object(_) => MiResult::NotFound,
                 Unfound::Keys(_) => MiResult::InvalidParameter,
             },
-            status: Some(source.status()),
+            status: Some(what.status()),
         },
         Error::TwoFilters
         | Error::FilterNeedsClass
         | Error::FilterWithSelectors
         | Error::FilteringRequired => plain(MiResult::InvalidQuery),
         Error::FilteringNotSupported => plain(MiResult::FilteredEnumerationNotSupported),
-        Error::FilterDialect
-        | Error::Filter {
-            source: FilterError::Dialect,
-            ..
-        } => plain(MiResult::QueryLanguageNotSupported),
+        Error::Filter(FilterError::Dialect) => plain(MiResult::QueryLanguageNotSupported),
         Error::NoContext => plain(MiResult::InvalidEnumerationContext),
         // The configuration is no class: WMI has nothing to say of it.
         Error::Config(_) | Error::ContextBusy | Error::PullTimedOut | Error::TimedOut => {

@@ -61,8 +61,7 @@ fn what_a_query_does_not_find_has_the_status_of_wmi() {
             "The keys do not name an instance of Job.",
         ),
     ] {
-        let query = String::new();
-        let error = crate::wsman::Error::FilterUnfound { source, query };
+        let error = crate::wsman::Error::FilterUnfound(source);
         let fault = fault(&error, &Origin::default(), None);
         assert_eq!(gist(&fault), "n:CannotProcessFilter 2150858778");
         let provider = fault.provider.expect("WMI speaks");
