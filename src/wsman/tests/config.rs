@@ -880,6 +880,25 @@ async fn changes_that_meet_are_made_one_after_the_other() {
     );
 }
 
+#[tokio::test]
+async fn a_put_of_nothing_changes_nothing() {
+    let machine = Machine::new();
+    let before = (*machine.current.get()).clone();
+    for (path, root) in [
+        ("", "Config"),
+        ("/client", "Client"),
+        ("/service", "Service"),
+        ("/service/auth", "Auth"),
+        ("/winrs", "Winrs"),
+    ] {
+        machine
+            .bench
+            .ok(&transfer("Put", path, &[], &format!("<{root}/>")))
+            .await;
+        assert_eq!(*machine.current.get(), before, "{path}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
