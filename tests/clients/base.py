@@ -11,9 +11,18 @@ from typing import ClassVar
 
 from harness.daemon import Daemon, Settings
 from harness.origin import Origin, Source, content
-from harness.wsman import Client
+from harness.wsman import Account, Client
+from pypsrp.wsman import SelectorSet, WSMan
 
 SMALL = 300_000
+
+
+def selectors(**values: str) -> SelectorSet:
+    """pypsrp's SelectorSet of these."""
+    chosen = SelectorSet()
+    for name, value in values.items():
+        chosen.add_option(name, value)
+    return chosen
 
 
 class WithDaemon(unittest.TestCase):
@@ -44,6 +53,22 @@ class WithDaemon(unittest.TestCase):
         self.addCleanup(self.client.close)
         # Unique for each test: paths, jobs and destinations never meet.
         self.name = self.id().rsplit(".", 1)[-1]
+
+    def pypsrp(self, account: Account | None = None, **more: object) -> WSMan:
+        """pypsrp over TLS with Basic."""
+        account = account or self.daemon.alice
+        wsman = WSMan(
+            "localhost",
+            port=self.daemon.port,
+            ssl=True,
+            auth="basic",
+            username=account.name,
+            password=account.password,
+            cert_validation=str(self.daemon.certificate),
+            **more,
+        )
+        self.addCleanup(wsman.close)
+        return wsman
 
     def source(self, name: str = "file", size: int = SMALL, **more: object) -> tuple[str, Source]:
         """A source of this test; its address."""

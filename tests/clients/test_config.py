@@ -16,7 +16,6 @@ from clients.base import WithDaemon
 from harness.daemon import Daemon, Failed
 from harness.wsman import IDENTIFY, N, W, X, Client, Fault, envelope
 from lxml import etree
-from pypsrp.wsman import WSMan
 
 CONFIG = "http://schemas.microsoft.com/wbem/wsman/1/config"
 PLUGIN = f"{CONFIG}/PluginConfiguration"
@@ -94,19 +93,6 @@ class WinrmConfig(WithDaemon):
     @property
     def file(self) -> Path:
         return self.daemon.state / "winrm-config.toml"
-
-    def pypsrp(self) -> WSMan:
-        wsman = WSMan(
-            "localhost",
-            port=self.daemon.port,
-            ssl=True,
-            auth="basic",
-            username=self.daemon.alice.name,
-            password=self.daemon.alice.password,
-            cert_validation=str(self.daemon.certificate),
-        )
-        self.addCleanup(wsman.close)
-        return wsman
 
     def test_pypsrp_finds_how_large_its_messages_may_be(self) -> None:
         wsman = self.pypsrp()

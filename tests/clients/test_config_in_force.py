@@ -19,7 +19,6 @@ from harness.authority import Authority
 from harness.daemon import Settings, free_port
 from harness.wsman import CONTENT_TYPE, IDENTIFY, JOB, N, W, X, Client, Fault, envelope
 from pypsrp.exceptions import WSManFaultError
-from pypsrp.wsman import WSMan
 
 ENUMERATE = envelope(f"{N}/Enumerate", "<n:Enumerate/>")
 QUOTA, TIMED_OUT, NO_CONTEXT = 2150859174, 2150858793, 2150858779
@@ -187,12 +186,7 @@ class Slow(Changing):
             time.sleep(0.02)
 
     def test_the_timeout_of_a_client_ends_its_wait(self) -> None:
-        admin = self.daemon.admin
-        wsman = WSMan(
-            "localhost", port=self.daemon.port, ssl=True, auth="basic", username=admin.name,
-            password=admin.password, cert_validation=str(self.daemon.certificate), operation_timeout=1,
-        )
-        self.addCleanup(wsman.close)
+        wsman = self.pypsrp(self.daemon.admin, operation_timeout=1)
         auth = self.config.get("/service/auth")
         next(child for child in auth if local(child) == "Certificate").text = "true"
         with self.assertRaises(WSManFaultError) as fault:

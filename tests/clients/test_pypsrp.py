@@ -5,18 +5,10 @@ from __future__ import annotations
 import time
 import xml.etree.ElementTree as ET
 
-from clients.base import WithDaemon
+from clients.base import WithDaemon, selectors
 from harness.wsman import CIM_JOB, JOB, N, W, A, X, XSI, parse_job
 from pypsrp.exceptions import WSManFaultError
-from pypsrp.wsman import OptionSet, SelectorSet, WSMan
-
-
-def selectors(**values: str) -> SelectorSet:
-    """A SelectorSet of these."""
-    chosen = SelectorSet()
-    for name, value in values.items():
-        chosen.add_option(name, value)
-    return chosen
+from pypsrp.wsman import OptionSet
 
 
 def method_input(method: str, values: dict[str, object], uri: str = JOB) -> ET.Element:
@@ -32,16 +24,7 @@ class Pypsrp(WithDaemon):
 
     def setUp(self) -> None:
         super().setUp()
-        self.wsman = WSMan(
-            "localhost",
-            port=self.daemon.port,
-            ssl=True,
-            auth="basic",
-            username=self.daemon.alice.name,
-            password=self.daemon.alice.password,
-            cert_validation=str(self.daemon.certificate),
-        )
-        self.addCleanup(self.wsman.close)
+        self.wsman = self.pypsrp()
 
     def invoke(self, method: str, values: dict[str, object], job: str | None = None, uri: str = JOB) -> ET.Element:
         chosen = selectors(JobId=job) if job else None

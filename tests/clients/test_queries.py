@@ -8,10 +8,10 @@ import xml.etree.ElementTree as ET
 
 import requests
 import winrm.exceptions
-from clients.base import WithDaemon
+from clients.base import WithDaemon, selectors
 from harness.wsman import A, CIM_JOB, JOB, N, S, SELECTOR_FILTER, W, WQL, X, XSI, parse_job
 from pypsrp.exceptions import WSManFaultError
-from pypsrp.wsman import OptionSet, SelectorSet, WSMan
+from pypsrp.wsman import OptionSet
 from winrm.protocol import Protocol
 from wsmanclient.client import Client as WsmanClient
 from wsmanclient.exceptions import InvalidResponse
@@ -25,14 +25,6 @@ B = "http://schemas.dmtf.org/wbem/wsman/1/cimbinding.xsd"
 NAMESPACE = "root/microsoft/bits"
 
 CANNOT_PROCESS_FILTER = 2150858778
-
-
-def selectors(**values: str) -> SelectorSet:
-    """A SelectorSet of these."""
-    chosen = SelectorSet()
-    for name, value in values.items():
-        chosen.add_option(name, value)
-    return chosen
 
 
 class WithJobs(WithDaemon):
@@ -58,11 +50,7 @@ class Pypsrp(WithJobs):
 
     def setUp(self) -> None:
         super().setUp()
-        self.wsman = WSMan(
-            "localhost", port=self.daemon.port, ssl=True, auth="basic", username=self.daemon.alice.name,
-            password=self.daemon.alice.password, cert_validation=str(self.daemon.certificate),
-        )
-        self.addCleanup(self.wsman.close)
+        self.wsman = self.pypsrp()
 
     def enumerate(
         self, uri: str, filter_: ET.Element | None = None, mode: str | None = None, most: int = 3, **chosen: str
