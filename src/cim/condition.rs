@@ -122,6 +122,17 @@ impl Condition {
 }
 
 impl Comparison {
+    /// Every one.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Equal,
+        Self::NotEqual,
+        Self::Less,
+        Self::LessOrEqual,
+        Self::Greater,
+        Self::GreaterOrEqual,
+    ];
+
     /// Whether it holds for a value that stands in this order to the literal.
     pub(crate) fn holds(self, order: Ordering) -> bool {
         match self {
@@ -300,15 +311,6 @@ mod tests {
         }
     }
 
-    const ALL: [Comparison; 6] = [
-        Comparison::Equal,
-        Comparison::NotEqual,
-        Comparison::Less,
-        Comparison::LessOrEqual,
-        Comparison::Greater,
-        Comparison::GreaterOrEqual,
-    ];
-
     #[test]
     fn numbers_are_compared_whole_over_the_range_of_every_type() {
         let largest = job(&[("BytesTotal", Value::Uint64(u64::MAX))]);
@@ -341,7 +343,12 @@ mod tests {
     fn an_operator_holds_for_its_orders_only() {
         let found: Vec<Vec<bool>> = [Ordering::Less, Ordering::Equal, Ordering::Greater]
             .iter()
-            .map(|order| ALL.iter().map(|operator| operator.holds(*order)).collect())
+            .map(|order| {
+                Comparison::ALL
+                    .iter()
+                    .map(|operator| operator.holds(*order))
+                    .collect()
+            })
             .collect();
         assert_eq!(
             found,
@@ -356,7 +363,7 @@ mod tests {
     #[test]
     fn nothing_compares_with_null_and_not_turns_that_round() {
         let null = job(&[]);
-        for operator in ALL {
+        for operator in Comparison::ALL {
             let condition = compare("State", operator, Literal::Integer(0));
             assert!(!condition.matches(&null));
             assert!(Condition::Not(Box::new(condition)).matches(&null));

@@ -129,15 +129,6 @@ mod tests {
     use super::*;
     use crate::cim::Value;
 
-    const ALL: [Comparison; 6] = [
-        Comparison::Equal,
-        Comparison::NotEqual,
-        Comparison::Less,
-        Comparison::LessOrEqual,
-        Comparison::Greater,
-        Comparison::GreaterOrEqual,
-    ];
-
     fn number(text: &str) -> Constant {
         Constant::Number {
             text: text.to_owned(),
@@ -234,8 +225,9 @@ mod tests {
     fn a_number_out_of_range_needs_no_comparison() {
         use Test::Never;
         use Test::NotNull;
-        let found =
-            |constant: &str| ALL.map(|o| wql(&Type::Uint8, o, &number(constant)).expect("a test"));
+        let found = |constant: &str| {
+            Comparison::ALL.map(|o| wql(&Type::Uint8, o, &number(constant)).expect("a test"))
+        };
         let above = [Never, NotNull, NotNull, NotNull, Never, Never];
         let below = [Never, NotNull, Never, Never, NotNull, NotNull];
         assert_eq!(found("256"), above);
@@ -260,7 +252,7 @@ mod tests {
         fn a_test_holds_for_the_values_for_which_the_comparison_does(
             value in any::<i8>(),
             quarters in -600..600_i32,
-            operator in prop::sample::select(ALL.to_vec()),
+            operator in prop::sample::select(Comparison::ALL.to_vec()),
         ) {
             let constant = number(&(f64::from(quarters) / 4.0).to_string());
             let order = (i32::from(value) * 4).cmp(&quarters);

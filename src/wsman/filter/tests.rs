@@ -258,14 +258,7 @@ fn pattern() -> impl Strategy<Value = Pattern> {
 }
 
 fn condition() -> impl Strategy<Value = Condition> {
-    let operator = prop::sample::select(vec![
-        Comparison::Equal,
-        Comparison::NotEqual,
-        Comparison::Less,
-        Comparison::LessOrEqual,
-        Comparison::Greater,
-        Comparison::GreaterOrEqual,
-    ]);
+    let operator = prop::sample::select(Comparison::ALL.to_vec());
     let compare =
         (literal(), operator).prop_map(|((property, literal), operator)| Condition::Compare {
             property: property.to_owned(),

@@ -376,14 +376,7 @@ fn a_long_look_gives_way_to_others() {
 }
 
 fn condition() -> impl Strategy<Value = Condition> {
-    let operator = prop::sample::select(vec![
-        Comparison::Equal,
-        Comparison::NotEqual,
-        Comparison::Less,
-        Comparison::LessOrEqual,
-        Comparison::Greater,
-        Comparison::GreaterOrEqual,
-    ]);
+    let operator = prop::sample::select(Comparison::ALL.to_vec());
     let number = prop_oneof![
         6 => (-1..24_i128).prop_map(Literal::Integer),
         1 => "[0-9]{1,2}".prop_map(Literal::Exact),
