@@ -51,9 +51,10 @@ use crate::provider::Rebind;
 use crate::provider::WinrmConfig;
 use crate::store::Sqlite;
 use crate::store::Store;
-use crate::store::Vault;
 use crate::telemetry;
 use crate::transfer::Mover;
+use crate::vault::Vault;
+use crate::vault::VaultError;
 use crate::wsman::Endpoint;
 
 /// Does what the command line says.
@@ -89,7 +90,8 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let current = Arc::new(Current::new(settings.clone()));
     let listener = net::bind(&current, &tls)?;
 
-    let store: Arc<dyn Store> = Arc::new(open_store(&settings, &places)?);
+    let vault = open_vault(&settings, &places)?;
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&store_folder(&settings), vault)?);
     let protected = places.protected(&settings, config);
     let mover = Mover::new(
         &settings.transfer,
@@ -240,13 +242,18 @@ impl Places {
     }
 }
 
-fn open_store(settings: &Settings, places: &Places) -> Result<Sqlite, crate::store::Error> {
-    let folder = settings.service.state_directory.join(STORE_FOLDER);
+/// The folder of the jobs.
+fn store_folder(settings: &Settings) -> PathBuf {
+    settings.service.state_directory.join(STORE_FOLDER)
+}
+
+/// The key of the secrets; made when nothing was kept under one yet.
+fn open_vault(settings: &Settings, places: &Places) -> Result<Arc<Vault>, VaultError> {
     let vault = match &places.key {
         Key::Given(path) => Vault::open(path)?,
-        Key::Ours(path) => Vault::create_or_open(path, &folder)?,
+        Key::Ours(path) => Vault::create_or_open(path, Sqlite::exists(&store_folder(settings)))?,
     };
-    Sqlite::open(&folder, vault)
+    Ok(Arc::new(vault))
 }
 
 /// The settings with what was changed over WS-Management.

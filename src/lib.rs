@@ -35,6 +35,7 @@
 //!
 //! ```text
 //! xml  bits  config  telemetry    values and rules: no I/O, no clock
+//! vault                           secrets on disk, under a key of their own
 //! cim  soap  document  auth  transfer  store
 //! engine  net                     run jobs; sockets and TLS
 //! provider                        one file per CIM class
@@ -250,5 +251,6 @@ mod soap;
 mod store;
 mod telemetry;
 mod transfer;
+mod vault;
 mod wsman;
 mod xml;

@@ -23,7 +23,7 @@ use crate::store::Place;
 use crate::store::Selection;
 use crate::store::Sqlite;
 use crate::store::StoredEvent;
-use crate::store::Vault;
+use crate::vault::Vault;
 
 /// A store that can be told to keep nothing, or to wait before it keeps that
 /// a file is in its place.
@@ -130,7 +130,7 @@ impl Bench {
             std::fs::create_dir(at(name)).expect("made");
         }
         let store = Arc::new(Moody {
-            inner: Sqlite::open(&at("jobs"), Vault::for_test(1)).expect("opened"),
+            inner: Sqlite::open(&at("jobs"), Arc::new(Vault::for_test(1))).expect("opened"),
             fails: AtomicBool::new(false),
             places: Arc::new(Semaphore::new(1)),
         });

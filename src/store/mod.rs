@@ -18,17 +18,17 @@ use crate::bits::Timestamp;
 #[cfg(test)]
 mod battery;
 mod place;
+mod purpose;
 mod selection;
 mod sqlite;
-mod vault;
 
+use crate::vault::VaultError;
 pub(crate) use place::Place;
 use place::Way;
 pub(crate) use selection::Among;
 pub(crate) use selection::Selection;
 pub(crate) use selection::Span;
 pub(crate) use sqlite::Sqlite;
-pub(crate) use vault::Vault;
 
 /// A place that keeps jobs. Readers never wait for a writer, and may be called
 /// from a task: they answer within microseconds from what is in memory.
@@ -184,4 +184,14 @@ pub(crate) enum Error {
     /// under, or another's folder.
     #[error("job store refused: {0}")]
     Refused(String),
+}
+
+impl From<VaultError> for Error {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::KeyFile { .. } => Self::Refused(error.to_string()),
+            VaultError::NotSealed => Self::Unavailable(error.to_string()),
+            VaultError::NotOurs => Self::Damaged(error.to_string()),
+        }
+    }
 }

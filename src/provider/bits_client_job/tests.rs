@@ -14,8 +14,8 @@ use crate::config::EngineSettings;
 use crate::config::FilesSettings;
 use crate::config::TransferSettings;
 use crate::store::Sqlite;
-use crate::store::Vault;
 use crate::transfer::Mover;
+use crate::vault::Vault;
 
 fn job_class() -> Arc<Class> {
     class("BitsClientJob")
@@ -195,7 +195,8 @@ impl Bench {
         };
         let mover = Mover::new(&TransferSettings::default(), &files, &state, &[])
             .unwrap_or_else(|failure| panic!("{}", failure.detail));
-        let store = Sqlite::open(&state.join("jobs"), Vault::for_test(1)).expect("a store");
+        let store =
+            Sqlite::open(&state.join("jobs"), Arc::new(Vault::for_test(1))).expect("a store");
         let engine = Engine::start(EngineSettings::default(), Arc::new(store), mover)
             .await
             .expect("an engine");

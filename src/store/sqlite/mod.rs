@@ -40,13 +40,13 @@ use super::Place;
 use super::Selection;
 use super::Store;
 use super::StoredEvent;
-use super::Vault;
-use super::vault::Purpose;
+use super::purpose::JobSecret;
 use crate::bits::Credentials;
 use crate::bits::File;
 use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::Owner;
+use crate::vault::Vault;
 
 /// Jobs, files, credentials and events in the `SQLite` database of one folder.
 ///
@@ -72,11 +72,10 @@ impl Sqlite {
     /// network file system, it was written by a later version or under another
     /// key; [`Error::Damaged`] when the check fails; [`Error::Unavailable`]
     /// when the disk does.
-    pub(crate) fn open(folder: &Path, vault: Vault) -> Result<Self, Error> {
+    pub(crate) fn open(folder: &Path, vault: Arc<Vault>) -> Result<Self, Error> {
         let lock = folder::claim(folder)?;
         let path = folder.join(DATABASE);
         folder::make_private_file(&path)?;
-        let vault = Arc::new(vault);
         let mut connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         configure_writer(&connection)?;
         migrate(&mut connection)?;
@@ -278,11 +277,11 @@ fn migrate(connection: &mut Connection) -> Result<(), Error> {
 fn check_key(connection: &Connection, vault: &Vault) -> Result<(), Error> {
     let nobody = JobId::from_octets([0; 16]);
     let Some(sealed) = meta(connection, "key_check")? else {
-        let sealed = vault.seal(nobody, Purpose::KeyCheck, b"")?;
+        let sealed = vault.seal(&JobSecret::KeyCheck.of(nobody), b"")?;
         return set_meta(connection, "key_check", &sealed);
     };
     vault
-        .unseal(nobody, Purpose::KeyCheck, &sealed)
+        .unseal(&JobSecret::KeyCheck.of(nobody), &sealed)
         .map(drop)
         .map_err(|_| Error::Refused("its secrets were written under another key".to_owned()))
 }

@@ -28,7 +28,7 @@ use crate::store::Listing;
 use crate::store::Place;
 use crate::store::Selection;
 use crate::store::StoredEvent;
-use crate::store::Vault;
+use crate::vault::Vault;
 
 /// A few connections that read what was committed last.
 pub(super) struct Readers {

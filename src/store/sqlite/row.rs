@@ -37,8 +37,8 @@ use crate::bits::Timestamp;
 use crate::bits::Validator;
 use crate::store::Error;
 use crate::store::StoredEvent;
-use crate::store::Vault;
-use crate::store::vault::Purpose;
+use crate::store::purpose::JobSecret;
+use crate::vault::Vault;
 
 /// The columns of a job in the order in which [`job`] reads them.
 macro_rules! job_columns {
@@ -269,7 +269,7 @@ pub(super) fn file(row: &Row<'_>, vault: &Vault, job: JobId) -> Result<File, Err
     let index = row.get(0)?;
     let mut remote_url: String = row.get(1)?;
     if let Some(sealed) = row.get_ref(2)?.as_blob_or_null().map_err(damaged)? {
-        let query = vault.unseal(job, Purpose::Query(index), sealed)?;
+        let query = vault.unseal(&JobSecret::Query(index).of(job), sealed)?;
         remote_url.push('?');
         remote_url.push_str(std::str::from_utf8(&query).map_err(damaged)?);
     }
@@ -313,7 +313,7 @@ pub(super) fn event(row: &Row<'_>) -> Result<StoredEvent, Error> {
 pub(super) fn credentials(row: &Row<'_>, vault: &Vault, job: JobId) -> Result<Credentials, Error> {
     let (target, scheme) = (row.get(0)?, row.get(1)?);
     let sealed = row.get_ref(2)?.as_blob().map_err(damaged)?;
-    let plain = vault.unseal(job, Purpose::Credentials { target, scheme }, sealed)?;
+    let plain = vault.unseal(&JobSecret::Credentials { target, scheme }.of(job), sealed)?;
     decode_credentials(target, scheme, &plain).ok_or_else(|| damaged("credentials"))
 }
 

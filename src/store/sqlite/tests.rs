@@ -13,6 +13,7 @@ use crate::bits;
 use crate::bits::Priority;
 use crate::bits::State;
 use crate::bits::Timestamp;
+use crate::vault::Vault;
 
 struct Folder(TempDir);
 
@@ -22,7 +23,7 @@ impl Folder {
     }
 
     fn open_with(&self, vault: Vault) -> Result<Sqlite, Error> {
-        Sqlite::open(&self.0.path().join("store"), vault)
+        Sqlite::open(&self.0.path().join("store"), Arc::new(vault))
     }
 }
 
@@ -102,20 +103,6 @@ fn another_key_is_a_refused_start() {
     assert!(matches!(error, Error::Refused(_)), "{error}");
     // The refused start has changed nothing.
     folder.open_with(Vault::for_test(1)).expect("opened");
-}
-
-#[test]
-fn a_lost_key_is_not_replaced() {
-    let folder = Folder::new();
-    let (key, store) = (folder.0.path().join("key"), folder.0.path().join("store"));
-    let vault = Vault::create_or_open(&key, &store).expect("made");
-    drop(Sqlite::open(&store, vault).expect("opened"));
-    fs::remove_file(&key).expect("removed");
-    assert!(matches!(
-        Vault::create_or_open(&key, &store),
-        Err(Error::Refused(_))
-    ));
-    assert!(!key.exists());
 }
 
 #[test]

@@ -15,8 +15,8 @@ use crate::bits::JobId;
 use crate::store::Change;
 use crate::store::Error;
 use crate::store::Event;
-use crate::store::Vault;
-use crate::store::vault::Purpose;
+use crate::store::purpose::JobSecret;
+use crate::vault::Vault;
 
 /// A commit that waits, and who waits for it.
 #[derive(Debug)]
@@ -217,7 +217,7 @@ fn put_file(connection: &Connection, vault: &Vault, job: JobId, file: &File) -> 
     if !is_asked_for_so(connection, vault, job, file)? {
         let (clear, query) = row::split_query(&file.remote_url);
         let query = query
-            .map(|query| vault.seal(job, Purpose::Query(file.index), query.as_bytes()))
+            .map(|query| vault.seal(&JobSecret::Query(file.index).of(job), query.as_bytes()))
             .transpose()?;
         connection
             .prepare_cached(
@@ -276,7 +276,7 @@ fn is_asked_for_so(
     Ok(match (sealed, query) {
         (None, None) => true,
         (Some(sealed), Some(query)) => vault
-            .unseal(job, Purpose::Query(file.index), sealed)
+            .unseal(&JobSecret::Query(file.index).of(job), sealed)
             .is_ok_and(|kept| kept.as_slice() == query.as_bytes()),
         (None, Some(_)) | (Some(_), None) => false,
     })
@@ -302,8 +302,7 @@ fn put_credentials(
 ) -> Result<(), Error> {
     let (target, scheme) = (credentials.target as u8, credentials.scheme as u8);
     let sealed = vault.seal(
-        job,
-        Purpose::Credentials { target, scheme },
+        &JobSecret::Credentials { target, scheme }.of(job),
         &row::encode_credentials(credentials),
     )?;
     connection

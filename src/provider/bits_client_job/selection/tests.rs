@@ -24,8 +24,8 @@ use crate::provider::View;
 use crate::store::Change;
 use crate::store::Sqlite;
 use crate::store::Store as _;
-use crate::store::Vault;
 use crate::transfer::Mover;
+use crate::vault::Vault;
 
 fn class() -> Arc<Class> {
     let catalog = Catalog::bundled().expect("the schemas fit");
@@ -161,7 +161,8 @@ impl Bench {
             &[],
         )
         .unwrap_or_else(|failure| panic!("{}", failure.detail));
-        let store = Sqlite::open(&folder.path().join("jobs"), Vault::for_test(1)).expect("a store");
+        let store = Sqlite::open(&folder.path().join("jobs"), Arc::new(Vault::for_test(1)))
+            .expect("a store");
         let changes = jobs.iter().cloned().map(Change::Job).collect();
         store.commit(changes).await.expect("kept");
         let engine = Engine::start(EngineSettings::default(), Arc::new(store), mover)

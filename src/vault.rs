@@ -1,8 +1,8 @@
-//! Keeps secrets unreadable in whatever the store writes.
+//! Keeps secrets unreadable in whatever is written to disk.
 //!
 //! AES-256-GCM with a random nonce for each sealing; what is sealed is bound
-//! to its job and its purpose, so that it opens nowhere else. The key lies in
-//! a file of its own, never beside the data it protects in a backup.
+//! to its owner and its purpose, so that it opens nowhere else. The key lies
+//! in a file of its own, never beside the data it protects in a backup.
 
 use std::fmt;
 use std::fs;
@@ -12,6 +12,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::path::PathBuf;
 
 use aws_lc_rs::aead::AES_256_GCM;
 use aws_lc_rs::aead::Aad;
@@ -20,23 +21,35 @@ use aws_lc_rs::aead::Nonce;
 use aws_lc_rs::aead::RandomizedNonceKey;
 use zeroize::Zeroizing;
 
-use super::Error;
-use crate::bits::JobId;
-
-/// The key under which secrets lie in the store.
+/// The key under which secrets lie on disk.
 pub(crate) struct Vault {
     key: RandomizedNonceKey,
 }
 
-/// What a sealed secret is; it opens as nothing else.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Purpose {
-    /// A user name and password: target and scheme by their numbers.
-    Credentials { target: u8, scheme: u8 },
-    /// The query of a file's remote URL: the file's place.
-    Query(u32),
-    /// The value by which a store knows its key.
-    KeyCheck,
+/// What a sealed secret belongs to and what it is for; it opens as nothing
+/// else. No two purposes write the same octets.
+pub(crate) trait Purpose {
+    /// The associated data.
+    fn octets(&self) -> Vec<u8>;
+}
+
+/// Why there is no key, or no secret.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum VaultError {
+    /// The key file is missing, open to others, or no key.
+    #[error("key file {path}: {reason}")]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nothing can be sealed.
+    #[error("a secret could not be encrypted")]
+    NotSealed,
+    /// It was not sealed so under this key.
+    #[error("the secret cannot be decrypted")]
+    NotOurs,
 }
 
 impl Vault {
@@ -44,10 +57,13 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] when there is no such file, others may read it or
-    /// write to it, or it holds anything else than a key.
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let refused = |what: &str| Error::Refused(format!("key file {}: {what}", path.display()));
+    /// [`VaultError::KeyFile`] when there is no such file, others may read it
+    /// or write to it, or it holds anything else than a key.
+    pub(crate) fn open(path: &Path) -> Result<Self, VaultError> {
+        let refused = |what: &str| VaultError::KeyFile {
+            path: path.to_owned(),
+            reason: what.to_owned(),
+        };
         let mut file = fs::File::open(path).map_err(|error| refused(&error.to_string()))?;
         let metadata = file
             .metadata()
@@ -79,17 +95,18 @@ impl Vault {
     }
 
     /// Reads the key file at `path`, after making one if there is none and
-    /// the store that is to lie in the folder `store` does not exist yet: a
-    /// lost key is never replaced in silence.
+    /// nothing `is_kept` yet that was sealed: a lost key is never replaced in
+    /// silence.
     ///
     /// # Errors
     ///
-    /// As for [`Vault::open`], and [`Error::Refused`] when the file cannot be
-    /// made.
-    pub(crate) fn create_or_open(path: &Path, store: &Path) -> Result<Self, Error> {
-        if !super::Sqlite::exists(store) && !path.exists() {
-            create(path)
-                .map_err(|error| Error::Refused(format!("key file {}: {error}", path.display())))?;
+    /// As for [`Vault::open`], and when the file cannot be made.
+    pub(crate) fn create_or_open(path: &Path, is_kept: bool) -> Result<Self, VaultError> {
+        if !is_kept && !path.exists() {
+            create(path).map_err(|error| VaultError::KeyFile {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })?;
         }
         Self::open(path)
     }
@@ -107,44 +124,47 @@ impl Vault {
         Self::from_key(&[octet; KEY_LEN]).expect("a key has 32 octets")
     }
 
-    /// Seals `secret` for `job`: nonce, then ciphertext, then tag.
-    pub(super) fn seal(
+    /// Seals `secret`: nonce, then ciphertext, then tag.
+    ///
+    /// # Errors
+    ///
+    /// [`VaultError::NotSealed`].
+    pub(crate) fn seal(
         &self,
-        job: JobId,
-        purpose: Purpose,
+        purpose: &impl Purpose,
         secret: &[u8],
-    ) -> Result<Vec<u8>, Error> {
+    ) -> Result<Vec<u8>, VaultError> {
         let mut sealed = Zeroizing::new(Vec::with_capacity(secret.len() + NONCE_LEN + TAG_LEN));
         sealed.extend_from_slice(secret);
         let nonce = self
             .key
-            .seal_in_place_append_tag(Aad::from(bound_to(job, purpose)), &mut *sealed)
-            .map_err(|_| Error::Unavailable("a secret could not be encrypted".to_owned()))?;
+            .seal_in_place_append_tag(Aad::from(purpose.octets()), &mut *sealed)
+            .map_err(|_| VaultError::NotSealed)?;
         let mut out = Vec::with_capacity(sealed.len() + NONCE_LEN);
         out.extend_from_slice(nonce.as_ref());
         out.extend_from_slice(&sealed);
         Ok(out)
     }
 
-    /// Opens what was sealed for the same job and purpose.
+    /// Opens what was sealed for the same purpose.
     ///
     /// # Errors
     ///
-    /// [`Error::Damaged`] when it was not sealed so under this key.
-    pub(super) fn unseal(
+    /// [`VaultError::NotOurs`] when it was not sealed so under this key.
+    pub(crate) fn unseal(
         &self,
-        job: JobId,
-        purpose: Purpose,
+        purpose: &impl Purpose,
         sealed: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let damaged = || Error::Damaged(format!("a secret of job {job} cannot be decrypted"));
-        let (nonce, rest) = sealed.split_at_checked(NONCE_LEN).ok_or_else(damaged)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| damaged())?;
+    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let (nonce, rest) = sealed
+            .split_at_checked(NONCE_LEN)
+            .ok_or(VaultError::NotOurs)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| VaultError::NotOurs)?;
         let mut secret = Zeroizing::new(rest.to_vec());
         let length = self
             .key
-            .open_in_place(nonce, Aad::from(bound_to(job, purpose)), &mut secret)
-            .map_err(|_| damaged())?
+            .open_in_place(nonce, Aad::from(purpose.octets()), &mut secret)
+            .map_err(|_| VaultError::NotOurs)?
             .len();
         secret.truncate(length);
         Ok(secret)
@@ -155,25 +175,6 @@ impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Vault(…)")
     }
-}
-
-/// The associated data: job, kind of secret, and its place.
-fn bound_to(job: JobId, purpose: Purpose) -> [u8; 21] {
-    let mut data = [0; 21];
-    data[..16].copy_from_slice(&job.to_octets());
-    match purpose {
-        Purpose::Credentials { target, scheme } => {
-            data[16] = 1;
-            data[17] = target;
-            data[18] = scheme;
-        }
-        Purpose::Query(index) => {
-            data[16] = 2;
-            data[17..].copy_from_slice(&index.to_be_bytes());
-        }
-        Purpose::KeyCheck => data[16] = 3,
-    }
-    data
 }
 
 /// Makes a key file that is whole when it appears.
@@ -214,37 +215,40 @@ const FORBIDDEN_MODE: u32 = 0o037;
 mod tests {
     use super::*;
 
+    struct Of(&'static str);
+
+    impl Purpose for Of {
+        fn octets(&self) -> Vec<u8> {
+            self.0.as_bytes().to_vec()
+        }
+    }
+
     #[test]
-    fn a_secret_opens_for_its_job_and_purpose_only() {
+    fn a_secret_opens_for_its_purpose_only() {
         let vault = Vault::for_test(1);
-        let (job, other) = (JobId::new(), JobId::new());
-        let sealed = vault
-            .seal(job, Purpose::Query(7), b"sig=abc")
-            .expect("sealed");
-        assert_eq!(
-            vault
-                .unseal(job, Purpose::Query(7), &sealed)
-                .expect("opens")
-                .as_slice(),
-            b"sig=abc"
-        );
-        assert!(vault.unseal(other, Purpose::Query(7), &sealed).is_err());
-        assert!(vault.unseal(job, Purpose::Query(8), &sealed).is_err());
-        assert!(vault.unseal(job, Purpose::KeyCheck, &sealed).is_err());
-        assert!(
-            Vault::for_test(2)
-                .unseal(job, Purpose::Query(7), &sealed)
-                .is_err()
-        );
-        assert!(vault.unseal(job, Purpose::Query(7), &sealed[..5]).is_err());
+        let sealed = vault.seal(&Of("one"), b"sig=abc").expect("sealed");
+        let opened = vault.unseal(&Of("one"), &sealed).expect("opens");
+        assert_eq!(opened.as_slice(), b"sig=abc");
+        assert!(vault.unseal(&Of("two"), &sealed).is_err());
+        assert!(Vault::for_test(2).unseal(&Of("one"), &sealed).is_err());
+        assert!(vault.unseal(&Of("one"), &sealed[..5]).is_err());
+    }
+
+    #[test]
+    fn a_lost_key_is_not_replaced() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("key");
+        assert!(Vault::create_or_open(&path, true).is_err());
+        assert!(!path.exists());
+        Vault::create_or_open(&path, false).expect("made");
+        Vault::create_or_open(&path, true).expect("opened");
     }
 
     #[test]
     fn a_key_file_that_others_can_read_is_refused_with_its_mode() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("key");
-        let store = folder.path().join("store");
-        Vault::create_or_open(&path, &store).expect("made");
+        Vault::create_or_open(&path, false).expect("made");
         let mode = fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
@@ -256,7 +260,10 @@ mod tests {
     fn what_is_no_key_is_refused() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("key");
-        assert!(matches!(Vault::open(&path), Err(Error::Refused(_))));
+        assert!(matches!(
+            Vault::open(&path),
+            Err(VaultError::KeyFile { .. })
+        ));
         for length in [0, 31, 33, 4_096] {
             let _ = fs::remove_file(&path);
             fs::OpenOptions::new()
@@ -267,7 +274,7 @@ mod tests {
                 .and_then(|mut file| file.write_all(&vec![7; length]))
                 .expect("written");
             assert!(
-                matches!(Vault::open(&path), Err(Error::Refused(_))),
+                matches!(Vault::open(&path), Err(VaultError::KeyFile { .. })),
                 "{length}"
             );
         }
