@@ -30,6 +30,7 @@ use zeroize::Zeroizing;
 
 use crate::auth;
 use crate::auth::Door;
+use crate::auth::Means;
 use crate::auth::Users;
 use crate::cim::Catalog;
 use crate::cli;
@@ -117,7 +118,11 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let endpoint = Endpoint::new(&current, catalog, vec![Arc::new(jobs)])
         .map_err(Refusal)?
         .with_config(winrm_config.map_err(Refusal)?);
-    let door = Arc::new(Door::new(users, &current));
+    let door = Arc::new(Door::new(Means {
+        users,
+        settings: Arc::clone(&current),
+        identity: tls.identity(),
+    }));
     let stop_timeout = Duration::from_secs(settings.service.stop_timeout_s);
     let jobs = move || store.count(None).ok();
     let router = http::router(Arc::new(endpoint), door, &current, jobs);

@@ -25,6 +25,7 @@ use tracing::error;
 
 use super::Acceptor;
 use super::AuthError;
+use super::Bound;
 use super::Holds;
 use super::LoggedOn;
 use super::Mechanism;
@@ -116,7 +117,7 @@ impl Basic {
             scheme: "Basic",
             challenge: Some("Basic realm=\"WSMAN\""),
             offered: Offered::OverTls,
-            is_in_force: |access| access.basic,
+            is_in_force: Box::new(|access| access.basic),
             start: Box::new(move |_| Box::new(Attempt::new(&basic))),
         }
     }
@@ -288,6 +289,7 @@ impl Acceptor for Attempt {
                 token: None,
                 holds: Holds::Request,
                 proof,
+                bound: Bound::NotApplicable,
             }))
         })
     }

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use super::Acceptor;
 use super::AuthError;
+use super::Bound;
 use super::ClientCertificate;
 use super::Holds;
 use super::LoggedOn;
@@ -40,7 +41,7 @@ pub(super) fn mechanism(settings: Arc<Current>) -> Mechanism {
         scheme: SCHEME,
         challenge: None,
         offered: Offered::OverTls,
-        is_in_force,
+        is_in_force: Box::new(is_in_force),
         start: Box::new(move |peer| {
             Box::new(Attempt {
                 certificate: peer.certificate.clone(),
@@ -79,6 +80,7 @@ impl Acceptor for Attempt {
                     settings,
                 },
                 proof: Proof::Fresh,
+                bound: Bound::NotApplicable,
             }))
         })
     }

@@ -11,6 +11,7 @@ use super::AuthError;
 use super::Caller;
 use super::Channel;
 use super::ConnectionAuth;
+use super::CurrentIdentity;
 use super::Holds;
 use super::Mechanism;
 use super::Offered;
@@ -35,6 +36,17 @@ pub(crate) struct Door {
     settings: Arc<Current>,
 }
 
+/// What the door works with.
+#[derive(Debug)]
+pub(crate) struct Means {
+    /// The accounts of the user file.
+    pub(crate) users: Arc<Users>,
+    /// The settings in force.
+    pub(crate) settings: Arc<Current>,
+    /// Who the server is.
+    pub(crate) identity: Arc<CurrentIdentity>,
+}
+
 /// What the door says to a request.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Admission {
@@ -45,17 +57,20 @@ pub(crate) enum Admission {
 }
 
 impl Door {
-    /// A door for the accounts in `users` that the settings list.
-    pub(crate) fn new(users: Arc<Users>, settings: &Arc<Current>) -> Self {
+    /// A door for the accounts that the settings list.
+    pub(crate) fn new(means: Means) -> Self {
+        let Means {
+            users, settings, ..
+        } = means;
         let now = settings.get();
         let basic = Basic::new(users, now.wsman.max_waiting_logons);
         Self {
             mechanisms: vec![
                 basic.mechanism(),
-                certificate::mechanism(Arc::clone(settings)),
+                certificate::mechanism(Arc::clone(&settings)),
             ],
             access: Access::new(&now.access),
-            settings: Arc::clone(settings),
+            settings,
         }
     }
 
@@ -208,7 +223,7 @@ impl Mechanism {
     fn is_over(&self, channel: &Channel) -> bool {
         match self.offered {
             Offered::Always => true,
-            Offered::OverTls => *channel == Channel::Tls,
+            Offered::OverTls => matches!(channel, Channel::Tls(_)),
         }
     }
 }

@@ -19,12 +19,15 @@ use std::time::SystemTime;
 
 mod access;
 mod basic;
+mod binding;
 mod caller;
 mod certificate;
 mod client_certificate;
 mod connection;
 mod credentials;
 mod door;
+mod exchange;
+mod identity;
 mod mapping;
 mod principal;
 mod profile;
@@ -34,12 +37,17 @@ mod users;
 use crate::config::AccessSettings;
 use crate::config::Settings;
 
+pub(crate) use binding::Bound;
+pub(crate) use binding::ChannelBinding;
 pub(crate) use caller::Caller;
 pub(crate) use certificate::is_in_force as takes_certificates;
 pub(crate) use client_certificate::ClientCertificate;
 pub(crate) use connection::ConnectionAuth;
 pub(crate) use door::Admission;
 pub(crate) use door::Door;
+pub(crate) use door::Means;
+pub(crate) use identity::CurrentIdentity;
+pub(crate) use identity::Identity;
 pub(crate) use principal::Principal;
 pub(crate) use principal::Scope;
 pub(crate) use profile::security_profiles;
@@ -70,10 +78,6 @@ pub(crate) type Stepping<'a> = Pin<Box<dyn Future<Output = Result<Step, AuthErro
 /// What a leg of a log-on came to.
 pub(crate) enum Step {
     /// The client must send another leg, in answer to this token.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for log-on with several legs: NTLM, Kerberos")
-    )]
     Continue(String),
     /// The client has proved who he is.
     Done(LoggedOn),
@@ -89,6 +93,8 @@ pub(crate) struct LoggedOn {
     pub(crate) holds: Holds,
     /// Was it proved now, or remembered?
     pub(crate) proof: Proof,
+    /// How it is tied to the connection.
+    pub(crate) bound: Bound,
 }
 
 /// Who a log-on has proved to be.
@@ -109,10 +115,6 @@ pub(crate) enum Holds {
     /// For the request that carried it.
     Request,
     /// For the connection, whose messages the seal protects, if there is one.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for log-on with several legs: NTLM, Kerberos")
-    )]
     Connection(Option<Box<dyn Seal>>),
     /// For the connection, as long as these settings are in force, and not
     /// beyond an instant.
@@ -135,7 +137,6 @@ pub(crate) enum Proof {
 
 /// What protects the messages of a connection after log-on: the security
 /// context's own encryption, in the framing of `multipart/encrypted`.
-#[expect(dead_code, reason = "for log-on with several legs: NTLM, Kerberos")]
 pub(crate) trait Seal: Send {
     /// Protects `plain`.
     ///
@@ -144,20 +145,35 @@ pub(crate) trait Seal: Send {
     /// [`SealError`]: the context is of no more use.
     fn seal(&mut self, plain: &[u8]) -> Result<Sealed, SealError>;
 
-    /// Takes the protection off and checks it.
+    /// Takes the protection off what stands behind the length of the signature,
+    /// and checks it.
     ///
     /// # Errors
     ///
     /// [`SealError`]: the context is of no more use.
-    fn open(&mut self, sealed: &Sealed) -> Result<Vec<u8>, SealError>;
+    fn open(&mut self, message: &[u8]) -> Result<Vec<u8>, SealError>;
+
+    /// How messages are put into the parts of a body.
+    fn parts(&self) -> Parts;
+}
+
+/// How messages are put into the parts of a body ([MS-WSMV] 2.2.9.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Parts {
+    /// `HTTP-SPNEGO-session-encrypted` or `HTTP-Kerberos-session-encrypted`:
+    /// whole.
+    Whole,
+    /// `HTTP-CredSSP-session-encrypted`: in pieces of 16 KiB.
+    Pieces,
 }
 
 /// A protected message.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Sealed {
-    /// The signature or header of the mechanism.
-    pub(crate) signature: Vec<u8>,
-    /// The encrypted message.
+    /// Octets of it that are the signature or header of the mechanism, or, for
+    /// `CredSSP`, its trailer.
+    pub(crate) signature: u32,
+    /// Signature and encrypted message.
     pub(crate) octets: Vec<u8>,
 }
 
@@ -175,8 +191,8 @@ pub(crate) struct Mechanism {
     challenge: Option<&'static str>,
     /// On which connections.
     offered: Offered,
-    /// Is it switched on?
-    is_in_force: fn(&AccessSettings) -> bool,
+    /// Is it switched on, and can somebody log on so?
+    is_in_force: Box<dyn Fn(&AccessSettings) -> bool + Send + Sync>,
     start: Start,
 }
 
@@ -189,10 +205,6 @@ pub(crate) enum Offered {
     /// Only where TLS protects what it sends.
     OverTls,
     /// Everywhere.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for log-on with several legs: NTLM, Kerberos")
-    )]
     Always,
 }
 
@@ -212,10 +224,9 @@ pub(crate) struct Peer {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Channel {
     /// Nothing that protects them.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for a listener without TLS"))]
     Plain,
-    /// TLS.
-    Tls,
+    /// TLS, with what binds a log-on to it.
+    Tls(ChannelBinding),
 }
 
 /// Why somebody is not let in.
@@ -227,6 +238,14 @@ pub(crate) enum AuthError {
     /// What he sent cannot be a log-on: 401.
     #[error("what follows the scheme is no log-on")]
     Malformed,
+    /// His log-on is bound to no TLS connection, and must be: 401. No failure
+    /// of his: some clients find the binding at the second try.
+    #[error("the log-on is not bound to this TLS connection (access.channel_binding)")]
+    Unbound,
+    /// His log-on is bound to another TLS connection: somebody passes it on, or
+    /// TLS ends before us: 401.
+    #[error("the log-on is bound to another TLS connection")]
+    WrongBinding,
     /// He says that he has a certificate, and has none that is good: 401.
     #[error("the connection has no client certificate that is good")]
     NoCertificate,

@@ -47,6 +47,9 @@ pub struct Settings {
 pub struct ServiceSettings {
     /// Addresses of the HTTPS listeners. Loopback only until said otherwise.
     pub listen: Vec<SocketAddr>,
+    /// Addresses of listeners without TLS: who logs on there must seal his
+    /// messages.
+    pub listen_http: Vec<SocketAddr>,
     /// Folder of the job store, the generated certificate and key, the user
     /// file.
     pub state_directory: PathBuf,
@@ -97,21 +100,132 @@ pub struct AccessSettings {
     pub users: Vec<String>,
     /// Accounts that may do so on every job.
     pub administrators: Vec<String>,
+    /// Groups of accounts: a role names one as `@NAME`.
+    pub groups: BTreeMap<String, Vec<String>>,
+    /// Rights beyond, or narrower than, those of the two lists.
+    pub roles: Vec<Role>,
     /// `Auth/Basic`: log-on by name and password.
     pub basic: bool,
+    /// Who checks the passwords of `Basic`.
+    pub basic_accounts: BasicAccounts,
+    /// The service under which PAM is asked.
+    pub pam_service: String,
+    /// Where PAM looks for that service; absent: where the host has it.
+    pub pam_directory: Option<PathBuf>,
+    /// `Auth/Negotiate`: Kerberos, and NTLM for the accounts that have a hash
+    /// for it.
+    pub negotiate: bool,
+    /// `Auth/Kerberos`: Kerberos, also as a scheme of its own; needs a keytab.
+    pub kerberos: bool,
+    /// Keys of the service in the realm.
+    pub keytab: Option<PathBuf>,
+    /// `NTLMv2`, within Negotiate and as a scheme of its own.
+    pub ntlm: bool,
+    /// Refuses clients whose `NTLM` has no message integrity code.
+    pub require_ntlm_mic: bool,
+    /// `Auth/CredSSP`: the client hands over his password; nothing is done
+    /// with it.
+    pub credssp: bool,
+    /// `Auth/CbtHardeningLevel`: must a log-on over TLS be bound to it?
+    pub channel_binding: ChannelBindingLevel,
+    /// `AllowUnencrypted`: over HTTP, messages need not be sealed and `Basic`
+    /// is taken.
+    pub allow_unencrypted: bool,
     /// `Auth/Certificate`: log-on by a client certificate.
     pub certificate: bool,
     /// PEM file with the authorities of client certificates.
     pub client_ca_certificates: Option<PathBuf>,
+    /// Files with lists of revoked client certificates, PEM or DER.
+    pub client_revocation_lists: Vec<PathBuf>,
     /// `CertMapping`: which account a client certificate stands for.
     pub certificate_mappings: Vec<CertificateMapping>,
+    /// Failed log-ons of one account, or from one address, within
+    /// `lockout_window_s`, after which it is locked out. 0: never.
+    pub lockout_failures: u32,
+    /// How long failures count.
+    pub lockout_window_s: u64,
+    /// How long a lock-out lasts.
+    pub lockout_duration_s: u64,
+}
+
+/// Who checks the passwords of `Basic`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BasicAccounts {
+    /// The user file.
+    #[default]
+    File,
+    /// The host, by PAM.
+    Pam,
+}
+
+/// Must a log-on over TLS be bound to it (RFC 5929)?
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub enum ChannelBindingLevel {
+    /// Bindings are not looked at.
+    None,
+    /// One that is there must be right.
+    Relaxed,
+    /// One must be there and be right.
+    #[default]
+    Strict,
+}
+
+/// What some accounts may do.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Role {
+    /// Accounts; `@NAME` stands for a group, `*@REALM` for all of a realm.
+    pub members: Vec<String>,
+    /// What they may ask for.
+    pub rights: Vec<Right>,
+    /// Of whose jobs.
+    pub jobs: RoleJobs,
+    /// All rights on all jobs, and on the service's own settings.
+    pub administrator: bool,
+    /// Below which of `files.write_roots`; absent: all.
+    pub write_roots: Option<Vec<PathBuf>>,
+    /// From which addresses they may log on; absent: any.
+    pub from: Option<Vec<Network>>,
+    /// Which addresses their jobs may reach, of those that any job may;
+    /// absent: all.
+    pub reach: Option<Vec<Network>>,
+    /// Jobs of one of them; absent: `engine.max_jobs_per_user`.
+    pub max_jobs: Option<u64>,
+    /// Requests of one of them at the same time; absent:
+    /// `wsman.max_concurrent_operations_per_user`.
+    pub max_concurrent_operations: Option<u32>,
+}
+
+/// What somebody may ask for.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Right {
+    /// Get, Enumerate, Pull.
+    Read,
+    /// Put, Create, Delete.
+    Write,
+    /// Methods.
+    Invoke,
+}
+
+/// Of whose jobs.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RoleJobs {
+    /// One's own.
+    #[default]
+    Own,
+    /// Everybody's.
+    All,
 }
 
 /// Which account a client certificate stands for.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateMapping {
-    /// SHA-1 of the issuer's certificate: 40 hexadecimal digits.
+    /// SHA-1 of the issuer's certificate, or SHA-1 or SHA-256 of the
+    /// certificate itself: 40 or 64 hexadecimal digits.
     pub issuer: String,
     /// A name in the certificate; `*` at its start stands for anything.
     pub subject: String,
@@ -303,6 +417,7 @@ impl Default for ServiceSettings {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 5986))],
+            listen_http: Vec::new(),
             state_directory: PathBuf::from("/var/lib/bitsd"),
             certificate: None,
             private_key: None,
@@ -320,10 +435,43 @@ impl Default for AccessSettings {
         Self {
             users: Vec::new(),
             administrators: Vec::new(),
+            groups: BTreeMap::new(),
+            roles: Vec::new(),
             basic: true,
+            basic_accounts: BasicAccounts::default(),
+            pam_service: "bitsd".to_owned(),
+            pam_directory: None,
+            negotiate: true,
+            kerberos: true,
+            keytab: None,
+            ntlm: true,
+            require_ntlm_mic: false,
+            credssp: false,
+            channel_binding: ChannelBindingLevel::default(),
+            allow_unencrypted: false,
             certificate: false,
             client_ca_certificates: None,
+            client_revocation_lists: Vec::new(),
             certificate_mappings: Vec::new(),
+            lockout_failures: 10,
+            lockout_window_s: 900,
+            lockout_duration_s: 900,
+        }
+    }
+}
+
+impl Default for Role {
+    fn default() -> Self {
+        Self {
+            members: Vec::new(),
+            rights: vec![Right::Read, Right::Write, Right::Invoke],
+            jobs: RoleJobs::default(),
+            administrator: false,
+            write_roots: None,
+            from: None,
+            reach: None,
+            max_jobs: None,
+            max_concurrent_operations: None,
         }
     }
 }

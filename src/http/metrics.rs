@@ -63,9 +63,13 @@ pub(super) async fn answer<E, F: Fn() -> Option<u64>>(
             challenge(&mut answer, &token);
             answer
         }
-        Err(AuthError::Refused | AuthError::Malformed | AuthError::NoCertificate) => {
-            unauthorized(&site, connection)
-        }
+        Err(
+            AuthError::Refused
+            | AuthError::Malformed
+            | AuthError::Unbound
+            | AuthError::WrongBinding
+            | AuthError::NoCertificate,
+        ) => unauthorized(&site, connection),
         Err(AuthError::Forbidden) => bare(StatusCode::FORBIDDEN),
         Err(AuthError::Busy | AuthError::Unavailable) => busy(),
     };

@@ -20,6 +20,8 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::auth::CurrentIdentity;
+use crate::auth::Means;
 use crate::auth::Users;
 use crate::config::AccessSettings;
 use crate::config::ServiceSettings;
@@ -100,7 +102,11 @@ impl Server {
             wsman: wsman.clone(),
             ..Settings::default()
         }));
-        let door = Arc::new(Door::new(users, &current));
+        let door = Arc::new(Door::new(Means {
+            users,
+            settings: Arc::clone(&current),
+            identity: CurrentIdentity::for_test(),
+        }));
         let tls = net::Tls::load(&service).expect("a certificate");
         let listener = net::bind(&current, &tls).expect("bound");
         let (sockets, address) = (listener.sockets(), listener.addresses()[0]);

@@ -59,9 +59,13 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
             challenge(&mut answer, &token);
             body::finish(body, site.limits(), answer).await
         }
-        Err(AuthError::Refused | AuthError::Malformed | AuthError::NoCertificate) => {
-            body::finish(body, site.limits(), unauthorized(&site, connection)).await
-        }
+        Err(
+            AuthError::Refused
+            | AuthError::Malformed
+            | AuthError::Unbound
+            | AuthError::WrongBinding
+            | AuthError::NoCertificate,
+        ) => body::finish(body, site.limits(), unauthorized(&site, connection)).await,
         Err(AuthError::Forbidden) => {
             let limits = site.limits();
             match body::keep(body, limits.envelope, limits.logon).await {

@@ -142,7 +142,7 @@ async fn run(stream: TcpStream, address: SocketAddr, visitor: Visitor, shared: &
     };
     let peer = Peer {
         address,
-        channel: Channel::Tls,
+        channel: Channel::Tls(acceptor.end_point.clone()),
         certificate: certificate(&acceptor, &stream, address, &shared.lines).map(Arc::new),
     };
     drop(acceptor);

@@ -16,12 +16,17 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::sign::CertifiedKey;
+use rustls::sign::SingleCertAndKey;
 use tokio_rustls::TlsAcceptor;
 use tracing::error;
 use tracing::info;
 
 use super::certificate;
 use super::client_trust::Authorities;
+use crate::auth::ChannelBinding;
+use crate::auth::CurrentIdentity;
+use crate::auth::Identity;
 use crate::auth::SecretFileError;
 use crate::auth::read_secret;
 use crate::auth::takes_certificates;
@@ -33,6 +38,7 @@ use crate::config::ServiceSettings;
 pub(crate) struct Tls {
     /// Asks no client for a certificate.
     plain: Arc<ServerConfig>,
+    identity: Arc<CurrentIdentity>,
     fingerprint: String,
     #[cfg(test)]
     certificate: PathBuf,
@@ -57,6 +63,8 @@ struct Known {
 /// What takes connections.
 pub(super) struct Acceptor {
     pub(super) handshake: TlsAcceptor,
+    /// What binds log-ons to its connections.
+    pub(super) end_point: ChannelBinding,
     /// Whose client certificates are believed; without, none is asked for.
     pub(super) authorities: Option<Authorities>,
     /// What the settings name, though it may not be readable.
@@ -138,22 +146,27 @@ impl Tls {
         let thumbprint = thumbprint(&chain[0]);
         certificate::warn_of_end(&certificate, &chain[0]);
         let private_key = read_key(&key)?;
-        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .and_then(|builder| {
-                builder
-                    .with_no_client_auth()
-                    .with_single_cert(chain, private_key)
-            });
-        let mut config = config.map_err(|source| TlsError::Unusable {
+        let end_point = ChannelBinding::of_end_point(&chain[0]);
+        let unusable = |source| TlsError::Unusable {
             certificate: certificate.clone(),
-            key,
+            key: key.clone(),
             source,
-        })?;
+        };
+        let certified = CertifiedKey::from_der(chain, private_key, &default_provider());
+        let certified = Arc::new(certified.map_err(unusable)?);
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(unusable)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&certified))));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         info!(certificate = %certificate.display(), sha256 = %fingerprint, "Certificate loaded");
         Ok(Self {
             plain: Arc::new(config),
+            identity: Arc::new(CurrentIdentity::new(Identity {
+                key: certified,
+                end_point,
+            })),
             fingerprint,
             #[cfg(test)]
             certificate,
@@ -173,6 +186,11 @@ impl Tls {
             .with_cert_resolver(Arc::clone(&self.plain.cert_resolver));
         config.alpn_protocols.clone_from(&self.plain.alpn_protocols);
         Ok(config)
+    }
+
+    /// What new connections are shown.
+    pub(crate) fn identity(&self) -> Arc<CurrentIdentity> {
+        Arc::clone(&self.identity)
     }
 
     /// SHA-256 of the certificate, in hexadecimal digits.
@@ -274,6 +292,7 @@ impl Acceptor {
             })?;
         Ok(Self {
             handshake: TlsAcceptor::from(Arc::new(config)),
+            end_point: tls.identity.get().end_point.clone(),
             authorities: Some(authorities),
             wanted: wanted.map(Path::to_owned),
         })
@@ -282,6 +301,7 @@ impl Acceptor {
     fn plain(tls: &Tls, wanted: Option<&Path>) -> Self {
         Self {
             handshake: TlsAcceptor::from(Arc::clone(&tls.plain)),
+            end_point: tls.identity.get().end_point.clone(),
             authorities: None,
             wanted: wanted.map(Path::to_owned),
         }

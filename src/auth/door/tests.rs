@@ -3,7 +3,10 @@ use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 
 use super::super::Acceptor;
+use super::super::Bound;
+use super::super::ChannelBinding;
 use super::super::LoggedOn;
+use super::super::Parts;
 use super::super::Principal;
 use super::super::Proved;
 use super::super::Scope;
@@ -27,13 +30,17 @@ struct NoSeal;
 impl Seal for NoSeal {
     fn seal(&mut self, plain: &[u8]) -> Result<Sealed, SealError> {
         Ok(Sealed {
-            signature: Vec::new(),
+            signature: 0,
             octets: plain.to_vec(),
         })
     }
 
-    fn open(&mut self, sealed: &Sealed) -> Result<Vec<u8>, SealError> {
-        Ok(sealed.octets.clone())
+    fn open(&mut self, message: &[u8]) -> Result<Vec<u8>, SealError> {
+        Ok(message.to_vec())
+    }
+
+    fn parts(&self) -> Parts {
+        Parts::Whole
     }
 }
 
@@ -47,6 +54,7 @@ impl Acceptor for TwoLegs {
                     token: Some("welcome".to_owned()),
                     holds: Holds::Connection(Some(Box::new(NoSeal))),
                     proof: Proof::Fresh,
+                    bound: Bound::NotApplicable,
                 })),
                 _ => Err(AuthError::Refused),
             }
@@ -63,10 +71,22 @@ fn door(account: &str) -> Door {
         scheme: "Two",
         challenge: Some("Two"),
         offered: Offered::Always,
-        is_in_force: |access| access.basic,
+        is_in_force: Box::new(|access| access.basic),
         start: Box::new(|_| Box::new(TwoLegs { has_begun: false })),
     };
     Door::for_test(vec![two_legs], account)
+}
+
+fn means(users: Arc<Users>, settings: Arc<Current>) -> Means {
+    Means {
+        users,
+        settings,
+        identity: CurrentIdentity::for_test(),
+    }
+}
+
+fn tls() -> Channel {
+    Channel::Tls(ChannelBinding::of_end_point(b""))
 }
 
 fn connection(channel: Channel) -> ConnectionAuth {
@@ -153,8 +173,8 @@ async fn basic_is_neither_offered_nor_taken_without_tls() {
         access,
         ..Settings::default()
     };
-    let door = Door::new(users, &Arc::new(Current::new(settings)));
-    let (plain, tls) = (connection(Channel::Plain), connection(Channel::Tls));
+    let door = Door::new(means(users, Arc::new(Current::new(settings))));
+    let (plain, tls) = (connection(Channel::Plain), connection(tls()));
     assert_eq!(door.challenges(plain.peer()).count(), 0);
     assert!(door.challenges(tls.peer()).eq(["Basic realm=\"WSMAN\""]));
     let token = Some("Basic YWxpY2U6eA==");
@@ -169,7 +189,7 @@ async fn basic_is_neither_offered_nor_taken_without_tls() {
 fn certified(name: &str) -> ConnectionAuth {
     ConnectionAuth::new(Peer {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
-        channel: Channel::Tls,
+        channel: tls(),
         certificate: Some(Arc::new(certificate(name, b"abc"))),
     })
 }
@@ -210,7 +230,7 @@ fn bench(settings: Settings) -> Bench {
     users.add("alice", "x").expect("added");
     let current = Arc::new(Current::new(settings));
     Bench {
-        door: Door::new(users, &current),
+        door: Door::new(means(users, Arc::clone(&current))),
         current,
         _folder: folder,
     }
@@ -245,7 +265,7 @@ async fn a_certificate_logs_on_with_its_scheme_or_without_a_header() {
         assert_eq!(who(&bench, &own, header).await, alice, "{header:?}");
         assert_eq!(who(&bench, &own, None).await, alice);
     }
-    let without = connection(Channel::Tls);
+    let without = connection(tls());
     assert_eq!(who(&bench, &without, None).await, Err(AuthError::Refused));
     let announced = who(&bench, &without, MUTUAL).await;
     assert_eq!(announced, Err(AuthError::NoCertificate));
@@ -336,7 +356,7 @@ async fn a_refused_certificate_leaves_basic_as_it_is() {
 #[tokio::test]
 async fn basic_that_is_switched_off_is_neither_offered_nor_taken() {
     let bench = bench(with_certificates(Vec::new()));
-    let own = connection(Channel::Tls);
+    let own = connection(tls());
     assert_eq!(who(&bench, &own, ALICE).await, Ok("alice".to_owned()));
     let mut off = with_certificates(Vec::new());
     off.access.basic = false;
@@ -351,7 +371,7 @@ async fn basic_that_is_switched_off_is_neither_offered_nor_taken() {
 #[tokio::test]
 async fn a_check_that_ends_after_the_switch_lets_nobody_in() {
     let bench = bench(with_certificates(Vec::new()));
-    let own = connection(Channel::Tls);
+    let own = connection(tls());
     let mut off = with_certificates(Vec::new());
     off.access.basic = false;
     let mut admit = std::pin::pin!(bench.door.admit(&own, ALICE));
