@@ -38,6 +38,7 @@ use crate::cli::Command;
 use crate::cli::UserCommand;
 use crate::config;
 use crate::config::Current;
+use crate::config::Listening;
 use crate::config::Overlay;
 use crate::config::Settings;
 use crate::engine::Engine;
@@ -49,6 +50,7 @@ use crate::net::Tls;
 use crate::provider::BitsClientJob;
 use crate::provider::Prepare;
 use crate::provider::Rebind;
+use crate::provider::Unready;
 use crate::provider::WinrmConfig;
 use crate::store::Sqlite;
 use crate::store::Store;
@@ -103,6 +105,11 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     .map_err(|failure| Refusal(failure.detail))?;
     let engine = Engine::start(settings.engine.clone(), Arc::clone(&store), mover).await?;
 
+    let door = Arc::new(Door::new(Means {
+        users,
+        settings: Arc::clone(&current),
+        identity: tls.identity(),
+    }));
     let catalog = Catalog::bundled()?;
     let jobs = BitsClientJob::new(engine.clone(), &catalog)?;
     let thumbprint = tls.thumbprint().to_owned();
@@ -112,24 +119,24 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
         base,
         &catalog,
         thumbprint,
-        prepare(listener.acceptors()),
+        prepare(listener.acceptors(), Arc::clone(&door)),
         rebind(listener.sockets()),
     );
+    let negotiates = {
+        let door = Arc::clone(&door);
+        move || door.negotiates()
+    };
     let endpoint = Endpoint::new(&current, catalog, vec![Arc::new(jobs)])
         .map_err(Refusal)?
-        .with_config(winrm_config.map_err(Refusal)?);
-    let door = Arc::new(Door::new(Means {
-        users,
-        settings: Arc::clone(&current),
-        identity: tls.identity(),
-    }));
+        .with_config(winrm_config.map_err(Refusal)?)
+        .with_negotiation(negotiates);
     let stop_timeout = Duration::from_secs(settings.service.stop_timeout_s);
     let jobs = move || store.count(None).ok();
     let router = http::router(Arc::new(endpoint), door, &current, jobs);
 
     warn_of_nobody(&settings);
-    for address in listener.addresses() {
-        info!(%address, sha256 = tls.fingerprint(), "Listening for WS-Management over HTTPS");
+    for Listening { address, transport } in listener.listening() {
+        info!(%address, %transport, sha256 = tls.fingerprint(), "Listening for WS-Management");
     }
     let stop = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signal(stop.clone())?);
@@ -276,11 +283,16 @@ fn overlaid(base: &Settings) -> Result<Settings, config::Error> {
     Ok(settings)
 }
 
-/// Reads the files that settings name.
-fn prepare(acceptors: Arc<Acceptors>) -> Prepare {
+/// Reads the files that settings name, and looks whether anybody is left who
+/// can log on.
+fn prepare(acceptors: Arc<Acceptors>, door: Arc<Door>) -> Prepare {
     Arc::new(move |settings| {
-        let done = acceptors.prepare(&settings.access);
-        done.map_err(|error| in_one_sentence(&error))
+        let access = &settings.access;
+        if !door.lets_somebody_in(access) {
+            return Err(Unready::NobodyLogsOn);
+        }
+        let done = acceptors.prepare(access);
+        done.map_err(|error| Unready::Authorities(in_one_sentence(&error)))
     })
 }
 

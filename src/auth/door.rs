@@ -189,6 +189,21 @@ impl Door {
         caller.map(|caller| Admission::Admitted(caller, token))
     }
 
+    /// Holds while somebody could log on by `scheme`.
+    pub(super) fn takes(&self, scheme: &str) -> bool {
+        let now = self.settings.get();
+        self.schemes_under(&now.access).any(|own| own == scheme)
+    }
+
+    /// The schemes by which somebody could log on under `access`.
+    pub(super) fn schemes_under(&self, access: &AccessSettings) -> impl Iterator<Item = &str> {
+        let in_force = self
+            .mechanisms
+            .iter()
+            .filter(|mechanism| (mechanism.is_in_force)(access));
+        in_force.map(|mechanism| mechanism.scheme)
+    }
+
     /// The mechanism of a scheme, if it is taken from `peer`.
     fn mechanism(&self, scheme: &str, peer: &Peer, access: &AccessSettings) -> Option<&Mechanism> {
         self.mechanisms.iter().find(|mechanism| {

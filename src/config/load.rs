@@ -98,20 +98,26 @@ impl Settings {
 
     fn check_service(&self) -> Result<(), (&'static str, String)> {
         let service = &self.service;
-        if service.listen.is_empty() {
+        let listening = service.listening();
+        if listening.is_empty() {
             return Err((
                 "service.listen",
                 "at least one address with port, such as \"127.0.0.1:5986\"".to_owned(),
             ));
         }
-        for (index, address) in service.listen.iter().enumerate() {
-            if address.port() != 0 && service.listen[..index].contains(address) {
-                return Err(("service.listen", format!("{address} stands there twice")));
+        for (index, one) in listening.iter().enumerate() {
+            let (address, key) = (one.address, one.transport.key());
+            let before = &listening[..index];
+            let same = before.iter().find(|other| other.address == address);
+            if let Some(other) = same.filter(|_| address.port() != 0) {
+                let at = other.transport.key();
+                return Err((key, format!("{address} stands in {at} already")));
             }
-            let mut others = service.listen.iter();
-            if let Some(all) = others.find(|all| includes(**all, *address)) {
-                let reason = format!("{all} includes {address}, which stands there too");
-                return Err(("service.listen", reason));
+            let mut others = listening.iter();
+            if let Some(all) = others.find(|all| includes(all.address, address)) {
+                let (all, at) = (all.address, all.transport.key());
+                let reason = format!("{all} in {at} includes {address}");
+                return Err((key, reason));
             }
         }
         absolute("service.state_directory", Some(&service.state_directory))?;
@@ -374,8 +380,10 @@ fn check_log_on(access: &AccessSettings) -> Result<(), (&'static str, String)> {
         }
     }
     let by_certificate = access.certificate && mappings.iter().any(|mapping| mapping.enabled);
-    if !access.basic && !by_certificate {
-        let reason = "must be true as long as nobody can log on by certificate".to_owned();
+    let by_kerberos = access.kerberos && access.keytab.is_some();
+    let by_ntlm = access.negotiate && access.ntlm;
+    if !access.basic && !by_certificate && !by_kerberos && !by_ntlm {
+        let reason = "must be true as long as nobody can log on in another way".to_owned();
         return Err(("access.basic", reason));
     }
     Ok(())
@@ -615,7 +623,11 @@ mod tests {
             ("[service]\nlisten = []\n", "service.listen: at least one"),
             (
                 "[service]\nlisten = [\"127.0.0.1:1\", \"0.0.0.0:1\"]\n",
-                "service.listen: 0.0.0.0:1 includes 127.0.0.1:1",
+                "service.listen: 0.0.0.0:1 in service.listen includes 127.0.0.1:1",
+            ),
+            (
+                "[service]\nlisten = [\"127.0.0.1:1\"]\nlisten_http = [\"127.0.0.1:1\"]\n",
+                "service.listen_http: 127.0.0.1:1 stands in service.listen already",
             ),
             (
                 "[service]\nstate_directory = \"x\"\n",
@@ -638,7 +650,7 @@ mod tests {
                 "access.client_ca_certificates: must be given",
             ),
             (
-                "[access]\nbasic = false\ncertificate = true\nclient_ca_certificates = \"/ca\"\n",
+                "[access]\nbasic = false\nntlm = false\ncertificate = true\nclient_ca_certificates = \"/ca\"\n",
                 "access.basic: must be true",
             ),
             (

@@ -6,10 +6,12 @@
 //! [`Overlay`] what is kept of it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -73,7 +75,74 @@ pub struct ServiceSettings {
     pub stop_timeout_s: u64,
 }
 
+/// Where the service listens, and what the octets go through there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Listening {
+    /// Where.
+    pub address: SocketAddr,
+    /// What.
+    pub transport: Transport,
+}
+
+/// What the octets of a connection go through: `Transport` of a listener.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Transport {
+    /// Nothing: clients must seal their messages.
+    Http,
+    /// TLS.
+    Https,
+}
+
+impl Transport {
+    /// The key that has the addresses.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Http => "service.listen_http",
+            Self::Https => "service.listen",
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "HTTP",
+            Self::Https => "HTTPS",
+        })
+    }
+}
+
 impl ServiceSettings {
+    /// The addresses of all listeners, those with TLS first.
+    pub fn listening(&self) -> Vec<Listening> {
+        let over = |transport| {
+            move |address: &SocketAddr| Listening {
+                address: *address,
+                transport,
+            }
+        };
+        let https = self.listen.iter().map(over(Transport::Https));
+        https
+            .chain(self.listen_http.iter().map(over(Transport::Http)))
+            .collect()
+    }
+
+    /// The addresses of the listeners of one kind.
+    pub fn addresses(&self, transport: Transport) -> &Vec<SocketAddr> {
+        match transport {
+            Transport::Http => &self.listen_http,
+            Transport::Https => &self.listen,
+        }
+    }
+
+    /// The same, to change them.
+    pub fn addresses_mut(&mut self, transport: Transport) -> &mut Vec<SocketAddr> {
+        match transport {
+            Transport::Http => &mut self.listen_http,
+            Transport::Https => &mut self.listen,
+        }
+    }
+
     /// Where the accounts are.
     pub fn accounts(&self) -> PathBuf {
         let default = || self.state_directory.join("users");
@@ -169,6 +238,27 @@ pub enum ChannelBindingLevel {
     /// One must be there and be right.
     #[default]
     Strict,
+}
+
+impl fmt::Display for ChannelBindingLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Relaxed => "Relaxed",
+            Self::Strict => "Strict",
+        })
+    }
+}
+
+impl FromStr for ChannelBindingLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::None, Self::Relaxed, Self::Strict];
+        all.into_iter()
+            .find(|level| level.to_string() == text)
+            .ok_or_else(|| format!("{text:?} is not None, Relaxed or Strict"))
+    }
 }
 
 /// What some accounts may do.

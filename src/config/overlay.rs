@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::CertificateMapping;
+use super::ChannelBindingLevel;
 use super::Error;
 use super::ServiceSettings;
 use super::Settings;
@@ -86,6 +87,7 @@ macro_rules! overlay {
 overlay! {
     service as Service {
         listen: Vec<SocketAddr>,
+        listen_http: Vec<SocketAddr>,
     }
     wsman as Wsman {
         max_envelope_size_kb: u32,
@@ -98,6 +100,11 @@ overlay! {
     }
     access as Access {
         basic: bool,
+        negotiate: bool,
+        kerberos: bool,
+        credssp: bool,
+        channel_binding: ChannelBindingLevel,
+        allow_unencrypted: bool,
         certificate: bool,
         certificate_mappings: Vec<CertificateMapping>,
     }
@@ -235,7 +242,10 @@ mod tests {
             ),
             ("[wsman]\nmax_waiting_logons = 1\n", "unknown field"),
             ("[files]\nmode = \"0600\"\n", "unknown field"),
-            ("[access]\nbasic = false\n", "access.basic: must be true"),
+            (
+                "[access]\nbasic = false\nnegotiate = false\n",
+                "access.basic: must be true",
+            ),
         ] {
             std::fs::write(&path, text).expect("written");
             let error = Overlay::load(&path)

@@ -109,7 +109,7 @@ impl Server {
         }));
         let tls = net::Tls::load(&service).expect("a certificate");
         let listener = net::bind(&current, &tls).expect("bound");
-        let (sockets, address) = (listener.sockets(), listener.addresses()[0]);
+        let (sockets, address) = (listener.sockets(), listener.listening()[0].address);
         let is_healthy = Arc::new(AtomicBool::new(true));
         let health = Arc::clone(&is_healthy);
         let router = routes(Arc::new(Echo), door, &current, move || {

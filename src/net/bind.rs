@@ -10,24 +10,28 @@ use socket2::Type;
 use tokio::net::TcpListener;
 
 use super::tls::TlsError;
+use crate::config::Listening;
 
 /// Why there are no listeners, or not those that were asked for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Somebody else listens there.
-    #[error("service.listen: {0} is in use: another process listens there")]
-    InUse(SocketAddr),
+    #[error("{}: {} is in use: another process listens there", .0.transport.key(), .0.address)]
+    InUse(Listening),
     /// The host has no such address.
-    #[error("service.listen: {0} is no address of this host")]
-    NotOurs(SocketAddr),
+    #[error("{}: {} is no address of this host", .0.transport.key(), .0.address)]
+    NotOurs(Listening),
     /// The port is for root, or a capability is missing.
-    #[error("service.listen: {0} is not allowed to this account (ports below 1024 are privileged)")]
-    NotAllowed(SocketAddr),
+    #[error(
+        "{}: {} is not allowed to this account (ports below 1024 are privileged)",
+        .0.transport.key(), .0.address
+    )]
+    NotAllowed(Listening),
     /// Anything else.
-    #[error("service.listen: cannot listen on {address}")]
+    #[error("{}: cannot listen on {}", .wanted.transport.key(), .wanted.address)]
     Bind {
         /// Where.
-        address: SocketAddr,
+        wanted: Listening,
         /// What the system says.
         #[source]
         source: io::Error,
@@ -43,22 +47,22 @@ pub(crate) enum Error {
     Authorities(#[source] TlsError),
 }
 
-/// A socket that listens on `address`, and where it really does: the system
+/// A socket that listens on `wanted`, and where it really does: the system
 /// chooses the port where 0 is asked for.
 ///
 /// # Errors
 ///
 /// [`Error`].
-pub(super) fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
-    let bound = bind(address).and_then(|socket| {
+pub(super) fn listen(wanted: Listening) -> Result<(TcpListener, SocketAddr), Error> {
+    let bound = bind(wanted.address).and_then(|socket| {
         let address = socket.local_addr()?;
         Ok((socket, address))
     });
     bound.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => Error::InUse(address),
-        io::ErrorKind::AddrNotAvailable => Error::NotOurs(address),
-        io::ErrorKind::PermissionDenied => Error::NotAllowed(address),
-        _ => Error::Bind { address, source },
+        io::ErrorKind::AddrInUse => Error::InUse(wanted),
+        io::ErrorKind::AddrNotAvailable => Error::NotOurs(wanted),
+        io::ErrorKind::PermissionDenied => Error::NotAllowed(wanted),
+        _ => Error::Bind { wanted, source },
     })
 }
 

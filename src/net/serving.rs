@@ -13,6 +13,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::UnixTime;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -38,6 +40,7 @@ use crate::auth::ClientCertificate;
 use crate::auth::ConnectionAuth;
 use crate::auth::Peer;
 use crate::config::Current;
+use crate::config::Transport;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::counters::Limit;
 
@@ -74,7 +77,12 @@ impl Times {
 }
 
 /// Accepts connections until `close` or the stop, each into its own task.
-pub(super) async fn accept(socket: TcpListener, shared: Arc<Shared>, close: CancellationToken) {
+pub(super) async fn accept(
+    socket: TcpListener,
+    transport: Transport,
+    shared: Arc<Shared>,
+    close: CancellationToken,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
@@ -92,7 +100,7 @@ pub(super) async fn accept(socket: TcpListener, shared: Arc<Shared>, close: Canc
                 shared.tasks.spawn(async move {
                     let end = own.end.clone();
                     tokio::select! {
-                        () = run(stream, address, visitor, &own) => {}
+                        () = run(stream, address, transport, visitor, &own) => {}
                         () = end.cancelled() => {}
                     }
                 });
@@ -110,14 +118,14 @@ pub(super) async fn accept(socket: TcpListener, shared: Arc<Shared>, close: Canc
 }
 
 /// Serves one connection.
-async fn run(stream: TcpStream, address: SocketAddr, visitor: Visitor, shared: &Arc<Shared>) {
-    let Shared {
-        router,
-        settings,
-        stop,
-        ..
-    } = &**shared;
-    let logon = Times::of(settings).logon;
+async fn run(
+    stream: TcpStream,
+    address: SocketAddr,
+    transport: Transport,
+    visitor: Visitor,
+    shared: &Shared,
+) {
+    let logon = Times::of(&shared.settings).logon;
     let Ok(place) = timeout(logon, visitor.place()).await else {
         Counter::Refused(Limit::AnonymousConnections).bump();
         return;
@@ -127,17 +135,42 @@ async fn run(stream: TcpStream, address: SocketAddr, visitor: Visitor, shared: &
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let acceptor = shared.acceptors.under(&settings.get().access);
-    let stream = match timeout_at(logon_until, acceptor.handshake.accept(stream)).await {
+    let begin = |peer| Connection::new(ConnectionAuth::new(peer), place, begun_at);
+    match transport {
+        Transport::Http => {
+            let peer = Peer {
+                address,
+                channel: Channel::Plain,
+                certificate: None,
+            };
+            serve(stream, begin(peer), logon_until, shared).await;
+        }
+        Transport::Https => {
+            if let Some((stream, peer)) = shake_hands(stream, address, logon_until, shared).await {
+                serve(stream, begin(peer), logon_until, shared).await;
+            }
+        }
+    }
+}
+
+/// TLS, and who is at the other end of it.
+async fn shake_hands(
+    stream: TcpStream,
+    address: SocketAddr,
+    until: Instant,
+    shared: &Shared,
+) -> Option<(TlsStream<TcpStream>, Peer)> {
+    let acceptor = shared.acceptors.under(&shared.settings.get().access);
+    let stream = match timeout_at(until, acceptor.handshake.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             debug!(%address, %error, "TLS handshake failed");
-            return;
+            return None;
         }
         Err(_) => {
             Counter::Refused(Limit::LogOnTime).bump();
             debug!(%address, "TLS handshake took too long");
-            return;
+            return None;
         }
     };
     let peer = Peer {
@@ -145,8 +178,24 @@ async fn run(stream: TcpStream, address: SocketAddr, visitor: Visitor, shared: &
         channel: Channel::Tls(acceptor.end_point.clone()),
         certificate: certificate(&acceptor, &stream, address, &shared.lines).map(Arc::new),
     };
-    drop(acceptor);
-    let connection = Arc::new(Connection::new(ConnectionAuth::new(peer), place, begun_at));
+    Some((stream, peer))
+}
+
+/// Answers the requests of a connection until it ends.
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    connection: Connection,
+    logon_until: Instant,
+    shared: &Shared,
+) {
+    let Shared {
+        router,
+        settings,
+        stop,
+        ..
+    } = shared;
+    let address = connection.auth.peer().address;
+    let connection = Arc::new(connection);
     let service = service_fn(|mut request: Request<Incoming>| {
         connection.begin();
         request.extensions_mut().insert(Arc::clone(&connection));

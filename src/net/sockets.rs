@@ -1,7 +1,6 @@
 //! The addresses that are listened to, which can change while connections are
 //! served.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -28,6 +27,7 @@ use super::serving;
 use super::serving::Shared;
 use super::tls::Acceptors;
 use crate::config::Current;
+use crate::config::Listening;
 
 /// Sockets that are bound, and what is needed to serve them. Clients can
 /// connect from here on; they are answered once [`Listener::serve`] runs.
@@ -68,9 +68,9 @@ enum Phase {
 #[derive(Debug)]
 struct Open {
     /// As the settings have it; the port may be 0.
-    asked: SocketAddr,
+    asked: Listening,
     /// As it is.
-    bound: SocketAddr,
+    bound: Listening,
     socket: Socket,
 }
 
@@ -85,6 +85,19 @@ enum Socket {
     },
 }
 
+impl Open {
+    /// Binds an address.
+    fn at(asked: Listening) -> Result<Self, Error> {
+        let (socket, address) = listen(asked)?;
+        let bound = Listening { address, ..asked };
+        Ok(Self {
+            asked,
+            bound,
+            socket: Socket::Waiting(socket),
+        })
+    }
+}
+
 /// Binds every address of the settings. Needs a runtime around it.
 ///
 /// # Errors
@@ -93,7 +106,7 @@ enum Socket {
 pub(crate) fn bind(settings: &Arc<Current>, tls: &Tls) -> Result<Listener, Error> {
     let now = settings.get();
     let acceptors = Acceptors::new(tls, &now.access).map_err(Error::Authorities)?;
-    let open = bind_all(&now.service.listen)?;
+    let open = bind_all(&now.service.listening())?;
     Ok(Listener {
         sockets: Sockets(Arc::new(Inner {
             state: Mutex::new(State {
@@ -119,9 +132,9 @@ impl Listener {
         Arc::clone(&self.acceptors)
     }
 
-    /// See [`Sockets::addresses`].
-    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.addresses()
+    /// See [`Sockets::listening`].
+    pub(crate) fn listening(&self) -> Vec<Listening> {
+        self.sockets.listening()
     }
 
     /// Serves `router` until `stop`, then lets requests end, but not beyond
@@ -168,7 +181,7 @@ impl Drop for Ending {
 impl Sockets {
     /// The addresses, with the port that the system chose where the settings
     /// say 0.
-    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+    pub(crate) fn listening(&self) -> Vec<Listening> {
         self.0.lock().open.iter().map(|open| open.bound).collect()
     }
 
@@ -178,15 +191,15 @@ impl Sockets {
     /// with port 0 and is asked for so again.
     ///
     /// Where an old address stands in the way of a new one on the same port
-    /// (`127.0.0.1` of `0.0.0.0`), the old one is closed first: for a moment
-    /// nobody is listening there.
+    /// (`127.0.0.1` of `0.0.0.0`, or the same for another transport), the old
+    /// one is closed first: for a moment nobody is listening there.
     ///
     /// The change runs to its end though the future is dropped.
     ///
     /// # Errors
     ///
     /// [`Error`], and then everything is as it was.
-    pub(crate) async fn listen_on(&self, wanted: Vec<SocketAddr>) -> Result<(), Error> {
+    pub(crate) async fn listen_on(&self, wanted: Vec<Listening>) -> Result<(), Error> {
         let inner = Arc::clone(&self.0);
         let change = tokio::spawn(async move { inner.change(wanted).await });
         change.await.unwrap_or(Err(Error::Stopping))
@@ -216,20 +229,19 @@ impl Inner {
         drop((open, phase));
     }
 
-    async fn change(&self, wanted: Vec<SocketAddr>) -> Result<(), Error> {
+    async fn change(&self, wanted: Vec<Listening>) -> Result<(), Error> {
         if wanted.is_empty() {
             return Err(Error::Nowhere);
         }
         let _turn = self.turn.acquire().await.map_err(|_| Error::Stopping)?;
         let (new, gone) = self.lock().compare(&wanted)?;
-        let stands_in_the_way =
-            |old: &SocketAddr| new.iter().any(|address| overlap(*address, *old));
-        let (clear, blocked): (Vec<SocketAddr>, Vec<SocketAddr>) = new
+        let stands_in_the_way = |old: &Listening| new.iter().any(|wanted| overlap(*wanted, *old));
+        let (clear, blocked): (Vec<Listening>, Vec<Listening>) = new
             .iter()
-            .partition(|address| !gone.iter().any(|old| overlap(**address, *old)));
+            .partition(|wanted| !gone.iter().any(|old| overlap(**wanted, *old)));
         let mut bound = bind_all(&clear)?;
         if !blocked.is_empty() {
-            let in_the_way: Vec<SocketAddr> =
+            let in_the_way: Vec<Listening> =
                 gone.iter().copied().filter(stands_in_the_way).collect();
             let asked = self.close(&in_the_way).await;
             match bind_all(&blocked) {
@@ -248,19 +260,20 @@ impl Inner {
             }
             state.name(&wanted);
             for open in &bound {
-                info!(address = %open.bound, "Listening for WS-Management over HTTPS");
+                let Listening { address, transport } = open.bound;
+                info!(%address, %transport, "Listening for WS-Management");
             }
             state.add(bound);
         }
-        for (_, address) in self.close(&gone).await {
-            info!(%address, "No longer listening");
+        for (_, bound) in self.close(&gone).await {
+            info!(address = %bound.address, transport = %bound.transport, "No longer listening");
         }
         Ok(())
     }
 
     /// Closes those that are bound to `addresses`, and waits until they are.
     /// What was asked for, and where it was bound.
-    async fn close(&self, addresses: &[SocketAddr]) -> Vec<(SocketAddr, SocketAddr)> {
+    async fn close(&self, addresses: &[Listening]) -> Vec<(Listening, Listening)> {
         let closing = self.lock().take(addresses);
         let mut closed = Vec::with_capacity(closing.len());
         for open in closing {
@@ -281,16 +294,12 @@ impl Inner {
     }
 
     /// Opens what was closed a moment ago.
-    fn open_again(&self, closed: Vec<(SocketAddr, SocketAddr)>) {
-        for (asked, address) in closed {
-            match listen(address) {
-                Ok((socket, bound)) => self.lock().add(vec![Open {
-                    asked,
-                    bound,
-                    socket: Socket::Waiting(socket),
-                }]),
+    fn open_again(&self, closed: Vec<(Listening, Listening)>) {
+        for (asked, was) in closed {
+            match Open::at(was) {
+                Ok(open) => self.lock().add(vec![Open { asked, ..open }]),
                 Err(cause) => error!(
-                    %address,
+                    address = %was.address,
                     cause = &cause as &dyn std::error::Error,
                     "No longer listening: somebody else took the address"
                 ),
@@ -306,7 +315,7 @@ impl Inner {
 
 impl State {
     /// What of `wanted` is not there yet, and what is there and not wanted.
-    fn compare(&self, wanted: &[SocketAddr]) -> Result<(Vec<SocketAddr>, Vec<SocketAddr>), Error> {
+    fn compare(&self, wanted: &[Listening]) -> Result<(Vec<Listening>, Vec<Listening>), Error> {
         if matches!(self.phase, Phase::Ended) {
             return Err(Error::Stopping);
         }
@@ -320,7 +329,7 @@ impl State {
     }
 
     /// Each of `wanted`, with the place of the one that is it already.
-    fn pair(&self, wanted: &[SocketAddr]) -> Vec<(SocketAddr, Option<usize>)> {
+    fn pair(&self, wanted: &[Listening]) -> Vec<(Listening, Option<usize>)> {
         let mut free: Vec<bool> = vec![true; self.open.len()];
         let mut take = |fits: &dyn Fn(&Open) -> bool| {
             let place = self
@@ -333,21 +342,22 @@ impl State {
         };
         // First those that name their port, so that none with port 0 takes the
         // socket of another one away.
-        let mut pairs: Vec<_> = wanted.iter().map(|address| (*address, None)).collect();
-        for (address, place) in pairs.iter_mut().filter(|(address, _)| address.port() != 0) {
-            *place = take(&|open| open.bound == *address);
+        let names_port = |one: &Listening| one.address.port() != 0;
+        let mut pairs: Vec<_> = wanted.iter().map(|one| (*one, None)).collect();
+        for (one, place) in pairs.iter_mut().filter(|(one, _)| names_port(one)) {
+            *place = take(&|open| open.bound == *one);
         }
-        for (address, place) in pairs.iter_mut().filter(|(address, _)| address.port() == 0) {
-            *place = take(&|open| open.asked == *address);
+        for (one, place) in pairs.iter_mut().filter(|(one, _)| !names_port(one)) {
+            *place = take(&|open| open.asked == *one);
         }
         pairs
     }
 
     /// Remembers how those that stay are asked for now.
-    fn name(&mut self, wanted: &[SocketAddr]) {
-        for (address, place) in self.pair(wanted) {
+    fn name(&mut self, wanted: &[Listening]) {
+        for (asked, place) in self.pair(wanted) {
             if let Some(open) = place.and_then(|place| self.open.get_mut(place)) {
-                open.asked = address;
+                open.asked = asked;
             }
         }
     }
@@ -364,7 +374,9 @@ impl State {
             let socket = match open.socket {
                 Socket::Waiting(socket) => {
                     let close = CancellationToken::new();
-                    let accepting = serving::accept(socket, Arc::clone(shared), close.clone());
+                    let transport = open.bound.transport;
+                    let accepting =
+                        serving::accept(socket, transport, Arc::clone(shared), close.clone());
                     Socket::Accepting {
                         close,
                         closed: shared.tasks.spawn(accepting),
@@ -377,7 +389,7 @@ impl State {
     }
 
     /// Takes out those that are bound to `addresses`.
-    fn take(&mut self, addresses: &[SocketAddr]) -> Vec<Open> {
+    fn take(&mut self, addresses: &[Listening]) -> Vec<Open> {
         self.open
             .extract_if(.., |open| addresses.contains(&open.bound))
             .collect()
@@ -385,21 +397,14 @@ impl State {
 }
 
 /// Binds all, or none.
-fn bind_all(addresses: &[SocketAddr]) -> Result<Vec<Open>, Error> {
-    let open = |address: &SocketAddr| {
-        let (socket, bound) = listen(*address)?;
-        Ok(Open {
-            asked: *address,
-            bound,
-            socket: Socket::Waiting(socket),
-        })
-    };
-    addresses.iter().map(open).collect()
+fn bind_all(addresses: &[Listening]) -> Result<Vec<Open>, Error> {
+    addresses.iter().copied().map(Open::at).collect()
 }
 
 /// Holds when both cannot be listened to at the same time, though they are not
 /// the same.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+fn overlap(one: Listening, other: Listening) -> bool {
+    let (one, other) = (one.address, other.address);
     one.port() == other.port()
         && one.is_ipv4() == other.is_ipv4()
         && (one.ip().is_unspecified() || other.ip().is_unspecified() || one.ip() == other.ip())

@@ -23,6 +23,7 @@ pub(crate) use winrm_config::ConfigError;
 pub(crate) use winrm_config::Part;
 pub(crate) use winrm_config::Prepare;
 pub(crate) use winrm_config::Rebind;
+pub(crate) use winrm_config::Unready;
 pub(crate) use winrm_config::Unsupported;
 pub(crate) use winrm_config::WinrmConfig;
 pub(crate) use wrong::BadValue;

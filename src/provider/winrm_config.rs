@@ -8,7 +8,6 @@
 //! service does not let anybody change may be written back as they are, since
 //! clients put whole documents.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use crate::auth::Principal;
 use crate::auth::Scope;
 use crate::cim::Catalog;
 use crate::config::Current;
+use crate::config::Listening;
 use crate::config::Settings;
 use crate::document::Access;
 use crate::document::Declaration;
@@ -57,14 +57,23 @@ pub(crate) struct WinrmConfig {
     turn: Mutex<()>,
 }
 
-/// Reads the files that these settings name and that nobody has read yet, or
-/// says why they cannot be used. It may block.
-pub(crate) type Prepare = Arc<dyn Fn(&Settings) -> Result<(), String> + Send + Sync>;
+/// Reads the files that these settings name and that nobody has read yet, and
+/// looks whether somebody could still log on. It may block.
+pub(crate) type Prepare = Arc<dyn Fn(&Settings) -> Result<(), Unready> + Send + Sync>;
+
+/// Why settings cannot be put in force.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Unready {
+    /// The files of client certificates cannot be used: why.
+    Authorities(String),
+    /// Nobody could log on any more.
+    NobodyLogsOn,
+}
 
 /// Listens to these addresses and no others from now on, or says why not; then
 /// all is as it was.
 pub(crate) type Rebind = Box<
-    dyn Fn(Vec<SocketAddr>) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>>
+    dyn Fn(Vec<Listening>) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>>
         + Send
         + Sync,
 >;

@@ -17,7 +17,7 @@
 //! | 002, 012, 015, 03D, 039, 042 | general forms of codes that say more |
 //! | 00C, 066, 06D, 06E, 11D | every timeout, `MaxTime`, envelope size and `MaxElements` is honoured or cut to the settings |
 //! | 01D | what can be renewed is renewed: only an unknown context is not, by 01B |
-//! | 01E to 025, 030, 034, 038, 050, 065, 068 to 06B, 06F, 095, 0A0 to 0A4, 0A8, 15D to 15F, 1D9 | subscriptions: there are none |
+//! | 01E to 025, 030, 034, 038, 050, 065, 068 to 06B, 06F, 071, 095, 0A0 to 0A4, 0A8, 15D to 15F, 1D9 | subscriptions: there are none |
 //! | 027 | Windows answers a body that does not go with the action by 041 |
 //! | 02C | an unknown charset is 04C, as its octets cannot be read |
 //! | 031 | the HTTP header `SOAPAction` is ignored: clients write anything there |
@@ -409,9 +409,6 @@ fn config_row(error: &ConfigError) -> Row {
         ConfigError::Address(_) | ConfigError::Transport(_) => Wsman
             .sender("InvalidSelectors", 2_150_858_845)
             .detail("InvalidValue"),
-        ConfigError::Plain => Wsman
-            .sender("UnsupportedFeature", 2_150_858_865)
-            .detail("InsecureAddress"),
         ConfigError::Document(error) => match error {
             document::ReadError::Root(_)
             | document::ReadError::Unknown(_)

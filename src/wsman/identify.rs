@@ -1,7 +1,5 @@
 //! Identify: who answers here (DSP0226 11, [MS-WSMV] 3.1.4.1.23).
 
-use crate::auth;
-use crate::config::AccessSettings;
 use crate::soap::Envelope;
 use crate::xml::Limits;
 use crate::xml::Writer;
@@ -12,8 +10,8 @@ use super::Answer;
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum To<'a> {
-    /// Somebody who has logged on: he is told how one can.
-    Known(&'a AccessSettings),
+    /// Somebody who has logged on: he is told by which profiles one can.
+    Known(&'a [&'static str]),
     /// Anybody: the version is masked, the ways to log on are left out.
     Anybody,
 }
@@ -38,10 +36,10 @@ pub(super) fn answer(to: To<'_>) -> Answer {
     writer.leaf("wsmid:ProtocolVersion", ns::WSMAN);
     writer.leaf("wsmid:ProductVendor", VENDOR);
     match to {
-        To::Known(access) => {
+        To::Known(profiles) => {
             writer.leaf("wsmid:ProductVersion", VERSION);
             writer.start("wsmid:SecurityProfiles");
-            for profile in auth::security_profiles(access) {
+            for profile in profiles {
                 writer.leaf("wsmid:SecurityProfileName", profile);
             }
             writer.end();

@@ -45,6 +45,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use crate::auth;
 use crate::auth::Caller;
 #[cfg(test)]
 use crate::auth::Principal;
@@ -65,6 +66,8 @@ use request::Request;
 /// The endpoint: takes an envelope as text, answers with one.
 pub(crate) struct Endpoint {
     service: Service,
+    /// Do Kerberos or NTLM log anybody on? Identify says so.
+    negotiates: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// How the envelope goes over the wire: its octets count against
@@ -99,12 +102,25 @@ impl Endpoint {
         providers: Vec<Arc<dyn Provider>>,
     ) -> Result<Self, String> {
         let service = Service::new(settings, catalog, providers)?;
-        Ok(Self { service })
+        Ok(Self {
+            service,
+            negotiates: Box::new(|| false),
+        })
     }
 
     /// The same with `winrm/config`.
     pub(crate) fn with_config(mut self, config: WinrmConfig) -> Self {
         self.service.config = Some(Arc::new(config));
+        self
+    }
+
+    /// The same where `negotiates` says whether Kerberos or NTLM log anybody on
+    /// at the moment.
+    pub(crate) fn with_negotiation(
+        mut self,
+        negotiates: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.negotiates = Box::new(negotiates);
         self
     }
 
@@ -136,7 +152,8 @@ impl Endpoint {
         };
         if identify::is_asked(&envelope) {
             Counter::Request(Operation::Identify).bump();
-            return identify::answer(identify::To::Known(&settings.access));
+            let profiles = auth::security_profiles(&settings, (self.negotiates)());
+            return identify::answer(identify::To::Known(&profiles));
         }
         let addressing = match Addressing::read(&envelope) {
             Ok(addressing) => addressing,

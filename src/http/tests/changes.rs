@@ -6,6 +6,8 @@ use tokio::time::Instant;
 use super::certificates::Authority;
 use super::certificates::with_certificates;
 use super::*;
+use crate::config::Listening;
+use crate::config::Transport;
 
 #[tokio::test]
 async fn switching_certificates_off_and_on_counts_at_once() {
@@ -59,11 +61,15 @@ async fn a_request_on_its_way_outlives_its_address() {
     let head = format!("{ALICE}{SOAP}\r\nHost: x\r\nContent-Length: 5\r\n\r\nhe");
     client.write(head.as_bytes()).await;
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let kept = server.sockets.listen_on(vec![any]).await;
+    let kept = server.sockets.listen_on(vec![https(any)]).await;
     kept.expect("the same");
-    assert_eq!(server.sockets.addresses(), [server.address]);
+    assert_eq!(server.sockets.listening(), [https(server.address)]);
     let moved = SocketAddr::from(([127, 0, 0, 2], server.address.port()));
-    server.sockets.listen_on(vec![moved]).await.expect("moved");
+    server
+        .sockets
+        .listen_on(vec![https(moved)])
+        .await
+        .expect("moved");
     assert!(TcpStream::connect(server.address).await.is_err());
     client.write(b"llo").await;
     let reply = client.read().await.expect("an answer");
@@ -186,4 +192,11 @@ async fn metrics_are_for_administrators() {
     server.is_healthy.store(false, Ordering::Relaxed);
     let reply = client.ask(&get(ROOT), b"").await;
     assert!(!reply.text().contains("bitsd_jobs"));
+}
+
+fn https(address: SocketAddr) -> Listening {
+    Listening {
+        address,
+        transport: Transport::Https,
+    }
 }

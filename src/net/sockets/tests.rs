@@ -1,19 +1,47 @@
 //! Addresses that come and go, with real sockets. That a connection outlives
 //! its address is shown where requests are answered, in `http`.
 
+use std::net::SocketAddr;
 use std::net::TcpListener as StdListener;
 
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::*;
 use crate::config::ServiceSettings;
 use crate::config::Settings;
+use crate::config::Transport;
 
 struct Bench {
     _folder: tempfile::TempDir,
     sockets: Sockets,
     stop: CancellationToken,
     serving: JoinHandle<()>,
+}
+
+impl Bench {
+    fn addresses(&self) -> Vec<SocketAddr> {
+        addresses(&self.sockets)
+    }
+
+    /// Listens with TLS.
+    async fn listen_on(&self, addresses: Vec<SocketAddr>) -> Result<(), Error> {
+        self.sockets.listen_on(https(&addresses)).await
+    }
+}
+
+fn addresses(sockets: &Sockets) -> Vec<SocketAddr> {
+    let listening = sockets.listening().into_iter();
+    listening.map(|one| one.address).collect()
+}
+
+fn https(addresses: &[SocketAddr]) -> Vec<Listening> {
+    let over = |address: &SocketAddr| Listening {
+        address: *address,
+        transport: Transport::Https,
+    };
+    addresses.iter().map(over).collect()
 }
 
 fn listener(listen: Vec<SocketAddr>) -> (tempfile::TempDir, Listener) {
@@ -67,31 +95,27 @@ async fn is_open(address: SocketAddr) -> bool {
 #[tokio::test]
 async fn addresses_are_added_and_removed() {
     let bench = serve(vec![any()]);
-    let first = bench.sockets.addresses()[0];
+    let first = bench.addresses()[0];
     assert!(is_open(first).await);
     let second = free();
-    bench
-        .sockets
-        .listen_on(vec![first, second])
-        .await
-        .expect("both");
-    assert_eq!(bench.sockets.addresses(), [first, second]);
+    bench.listen_on(vec![first, second]).await.expect("both");
+    assert_eq!(bench.addresses(), [first, second]);
     assert!(is_open(first).await && is_open(second).await);
-    bench.sockets.listen_on(vec![second]).await.expect("one");
-    assert_eq!(bench.sockets.addresses(), [second]);
+    bench.listen_on(vec![second]).await.expect("one");
+    assert_eq!(bench.addresses(), [second]);
     assert!(!is_open(first).await && is_open(second).await);
     bench.stop.cancel();
     bench.serving.await.expect("no panic");
     assert!(!is_open(second).await);
-    assert!(bench.sockets.addresses().is_empty());
-    let late = bench.sockets.listen_on(vec![first]).await;
+    assert!(bench.sockets.listening().is_empty());
+    let late = bench.sockets.listen_on(https(&[first])).await;
     assert!(matches!(late, Err(Error::Stopping)), "{late:?}");
 }
 
 #[tokio::test]
 async fn a_change_that_fails_leaves_everything_as_it_was() {
     let bench = serve(vec![any()]);
-    let first = bench.sockets.addresses()[0];
+    let first = bench.addresses()[0];
     let held = StdListener::bind(any()).expect("bound");
     let taken = held.local_addr().expect("an address");
     let fine = free();
@@ -102,20 +126,16 @@ async fn a_change_that_fails_leaves_everything_as_it_was() {
         vec![address("192.0.2.1:5986")],
         Vec::new(),
     ] {
-        let failed = bench.sockets.listen_on(wanted.clone()).await;
+        let failed = bench.listen_on(wanted.clone()).await;
         assert!(failed.is_err(), "{wanted:?}");
-        assert_eq!(bench.sockets.addresses(), [first]);
+        assert_eq!(bench.addresses(), [first]);
         assert!(is_open(first).await && !is_open(fine).await, "{wanted:?}");
     }
-    let failed = bench.sockets.listen_on(vec![taken]).await;
-    assert!(matches!(failed, Err(Error::InUse(at)) if at == taken));
+    let failed = bench.listen_on(vec![taken]).await;
+    assert!(matches!(failed, Err(Error::InUse(at)) if at.address == taken));
     drop(held);
-    bench
-        .sockets
-        .listen_on(vec![taken])
-        .await
-        .expect("free now");
-    assert_eq!(bench.sockets.addresses(), [taken]);
+    bench.listen_on(vec![taken]).await.expect("free now");
+    assert_eq!(bench.addresses(), [taken]);
 }
 
 #[tokio::test]
@@ -124,14 +144,14 @@ async fn a_stop_during_a_change_leaves_nothing_open() {
     let own = address("127.0.0.3:0");
     for pauses in 0..16 {
         let bench = serve(vec![own]);
-        let first = bench.sockets.addresses()[0];
+        let first = bench.addresses()[0];
         let held = StdListener::bind(own).expect("bound");
         let second = held.local_addr().expect("an address");
         drop(held);
         let world = SocketAddr::new(address("0.0.0.0:0").ip(), first.port());
         let wanted = if pauses % 2 == 0 { second } else { world };
         let sockets = bench.sockets.clone();
-        let change = tokio::spawn(async move { sockets.listen_on(vec![wanted]).await });
+        let change = tokio::spawn(async move { sockets.listen_on(https(&[wanted])).await });
         for _ in 0..pauses {
             tokio::task::yield_now().await;
         }
@@ -141,7 +161,7 @@ async fn a_stop_during_a_change_leaves_nothing_open() {
         // Another test may have the port on its own address of the host.
         let is_expected = matches!(changed, Ok(()) | Err(Error::Stopping | Error::InUse(_)));
         assert!(is_expected, "{changed:?}");
-        assert!(bench.sockets.addresses().is_empty());
+        assert!(bench.sockets.listening().is_empty());
         assert!(!is_open(first).await && !is_open(second).await);
     }
 }
@@ -149,20 +169,20 @@ async fn a_stop_during_a_change_leaves_nothing_open() {
 #[tokio::test]
 async fn loopback_opens_to_the_world_on_the_same_port_and_back() {
     let bench = serve(vec![any()]);
-    let own = bench.sockets.addresses()[0];
+    let own = bench.addresses()[0];
     let world = SocketAddr::new(address("0.0.0.0:0").ip(), own.port());
-    bench.sockets.listen_on(vec![world]).await.expect("wider");
-    assert_eq!(bench.sockets.addresses(), [world]);
+    bench.listen_on(vec![world]).await.expect("wider");
+    assert_eq!(bench.addresses(), [world]);
     assert!(is_open(SocketAddr::new(address("127.0.0.2:0").ip(), own.port())).await);
-    bench.sockets.listen_on(vec![own]).await.expect("narrower");
-    assert_eq!(bench.sockets.addresses(), [own]);
+    bench.listen_on(vec![own]).await.expect("narrower");
+    assert_eq!(bench.addresses(), [own]);
     assert!(is_open(own).await);
     // What cannot be had gives the old one back.
     let held = StdListener::bind(SocketAddr::new(address("127.0.0.2:0").ip(), own.port()));
     let held = held.expect("another address of the port");
-    let failed = bench.sockets.listen_on(vec![world]).await;
+    let failed = bench.listen_on(vec![world]).await;
     assert!(matches!(failed, Err(Error::InUse(_))), "{failed:?}");
-    assert_eq!(bench.sockets.addresses(), [own]);
+    assert_eq!(bench.addresses(), [own]);
     assert!(is_open(own).await);
     drop(held);
 }
@@ -170,34 +190,29 @@ async fn loopback_opens_to_the_world_on_the_same_port_and_back() {
 #[tokio::test]
 async fn port_0_keeps_the_port_that_it_has() {
     let bench = serve(vec![any(), any()]);
-    let both = bench.sockets.addresses();
+    let both = bench.addresses();
     assert_ne!(both[0].port(), both[1].port());
+    bench.listen_on(vec![any(), any()]).await.expect("the same");
+    assert_eq!(bench.addresses(), both);
     bench
-        .sockets
-        .listen_on(vec![any(), any()])
-        .await
-        .expect("the same");
-    assert_eq!(bench.sockets.addresses(), both);
-    bench
-        .sockets
         .listen_on(vec![any(), both[0]])
         .await
         .expect("one by its port");
-    assert_eq!(bench.sockets.addresses(), both);
-    bench.sockets.listen_on(vec![any()]).await.expect("one");
-    assert_eq!(bench.sockets.addresses(), [both[1]]);
-    let more = bench.sockets.listen_on(vec![both[1], any()]).await;
+    assert_eq!(bench.addresses(), both);
+    bench.listen_on(vec![any()]).await.expect("one");
+    assert_eq!(bench.addresses(), [both[1]]);
+    let more = bench.listen_on(vec![both[1], any()]).await;
     more.expect("another");
-    assert_eq!(bench.sockets.addresses()[0], both[1]);
-    assert_eq!(bench.sockets.addresses().len(), 2);
+    assert_eq!(bench.addresses()[0], both[1]);
+    assert_eq!(bench.addresses().len(), 2);
 }
 
 #[tokio::test]
 async fn addresses_can_change_before_they_are_served() {
     let (_folder, listener) = listener(vec![any()]);
     let (sockets, other) = (listener.sockets(), free());
-    sockets.listen_on(vec![other]).await.expect("bound");
-    assert_eq!(listener.addresses(), [other]);
+    sockets.listen_on(https(&[other])).await.expect("bound");
+    assert_eq!(addresses(&sockets), [other]);
     let stop = CancellationToken::new();
     let serving = tokio::spawn(listener.serve(Router::new(), stop.clone()));
     assert!(is_open(other).await);
@@ -210,4 +225,26 @@ async fn addresses_can_change_before_they_are_served() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("the port is still listened to");
+}
+
+#[tokio::test]
+async fn an_address_goes_over_to_another_transport() {
+    let bench = serve(vec![any()]);
+    let own = bench.addresses()[0];
+    let plain = Listening {
+        address: own,
+        transport: Transport::Http,
+    };
+    bench.sockets.listen_on(vec![plain]).await.expect("plain");
+    assert_eq!(bench.sockets.listening(), [plain]);
+    let mut stream = TcpStream::connect(own).await.expect("connected");
+    stream
+        .write_all(b"GET / HTTP/1.0\r\n\r\n")
+        .await
+        .expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.0 404"), "{answer}");
+    bench.listen_on(vec![own]).await.expect("with TLS again");
+    assert_eq!(bench.sockets.listening(), https(&[own]));
 }

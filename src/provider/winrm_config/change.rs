@@ -15,6 +15,7 @@ use crate::config::Overlay;
 use crate::config::Settings;
 
 use super::ConfigError;
+use super::Unready;
 use super::WinrmConfig;
 use super::values;
 
@@ -40,14 +41,14 @@ impl WinrmConfig {
         }
         check(&new)?;
         self.prepare(&new).await?;
-        let is_elsewhere = new.service.listen != old.service.listen;
+        let (was, is) = (old.service.listening(), new.service.listening());
+        let is_elsewhere = was != is;
         if is_elsewhere {
-            let listening = (self.rebind)(new.service.listen.clone()).await;
-            listening.map_err(ConfigError::Listen)?;
+            (self.rebind)(is).await.map_err(ConfigError::Listen)?;
         }
         if let Err(reason) = self.keep(&new).await {
             error!(%reason, "Configuration cannot be kept");
-            if is_elsewhere && let Err(reason) = (self.rebind)(old.service.listen.clone()).await {
+            if is_elsewhere && let Err(reason) = (self.rebind)(was).await {
                 error!(%reason, "Listeners could not be put back");
             }
             // The file may be the new one already, and only its folder not
@@ -77,8 +78,8 @@ impl WinrmConfig {
         let prepared = tokio::task::spawn_blocking(move || prepare(&new)).await;
         match prepared {
             Ok(Ok(())) => Ok(()),
-            // Authorities of client certificates: there are no other files.
-            Ok(Err(reason)) => Err(ConfigError::Value {
+            Ok(Err(Unready::NobodyLogsOn)) => Err(ConfigError::LastLogOn),
+            Ok(Err(Unready::Authorities(reason))) => Err(ConfigError::Value {
                 name: values::element("access.client_ca_certificates").to_owned(),
                 reason,
             }),
@@ -113,7 +114,7 @@ impl WinrmConfig {
 /// in his words, the rest in those of the settings file.
 fn check(new: &Settings) -> Result<(), ConfigError> {
     let access = &new.access;
-    if new.service.listen.is_empty() {
+    if new.service.listening().is_empty() {
         return Err(ConfigError::LastListener);
     }
     if access.certificate && access.client_ca_certificates.is_none() {

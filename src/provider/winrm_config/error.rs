@@ -24,11 +24,8 @@ pub(crate) enum ConfigError {
     #[error("Address: {0} is neither * nor IP: and an address")]
     Address(String),
     /// The key `Transport` of a listener is none.
-    #[error("Transport: {0} is not HTTPS")]
+    #[error("Transport: {0} is neither HTTP nor HTTPS")]
     Transport(String),
-    /// A listener without TLS.
-    #[error("a listener for HTTP is not supported: requests are taken over HTTPS only")]
-    Plain,
     /// The document is not as its schema says.
     #[error("{0}")]
     Document(#[from] ReadError),
@@ -61,7 +58,7 @@ pub(crate) enum ConfigError {
         reason: String,
     },
     /// Nobody could log on any more.
-    #[error("Service/Auth/Basic must be true as long as nobody can log on by certificate")]
+    #[error("Service/Auth/Basic must be true as long as nobody can log on in another way")]
     LastLogOn,
     /// Certificates without anybody to issue them.
     #[error(

@@ -7,6 +7,7 @@ use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 
 use crate::config::Settings;
+use crate::config::Transport;
 use crate::document::Node;
 
 use super::ConfigError;
@@ -18,6 +19,7 @@ use super::key;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Listener {
     address: Address,
+    transport: Transport,
     port: u16,
     /// As in the settings.
     sockets: Vec<SocketAddr>,
@@ -35,15 +37,18 @@ enum Address {
 /// The listeners of the settings, in their order.
 pub(super) fn all(settings: &Settings) -> Vec<Listener> {
     let mut all: Vec<Listener> = Vec::new();
-    for &socket in &settings.service.listen {
+    for one in settings.service.listening() {
+        let (socket, transport) = (one.address, one.transport);
         let (address, port) = (Address::of(socket.ip()), socket.port());
-        let same = all
-            .iter_mut()
-            .find(|one| one.address == Address::Any && one.address == address && one.port == port);
+        let same = all.iter_mut().find(|one| {
+            address == Address::Any
+                && (one.address, one.transport, one.port) == (address, transport, port)
+        });
         match same {
             Some(listener) => listener.sockets.push(socket),
             None => all.push(Listener {
                 address,
+                transport,
                 port,
                 sockets: vec![socket],
             }),
@@ -61,12 +66,10 @@ pub(super) fn all(settings: &Settings) -> Vec<Listener> {
 /// [`ConfigError::Transport`].
 pub(super) fn find(settings: &Settings, keys: &Keys) -> Result<Listener, ConfigError> {
     let address = Address::parse(key(keys, ADDRESS))?;
-    if transport(key(keys, TRANSPORT))? == Transport::Http {
-        return Err(ConfigError::NotFound);
-    }
+    let transport = transport(key(keys, TRANSPORT))?;
     let mut found = all(settings)
         .into_iter()
-        .filter(|listener| listener.address == address);
+        .filter(|listener| (listener.address, listener.transport) == (address, transport));
     let listener = found.next().ok_or(ConfigError::NotFound)?;
     if found.next().is_some() {
         return Err(ConfigError::Ambiguous(listener.words()));
@@ -85,10 +88,11 @@ pub(super) fn create(
     given: &Node,
 ) -> Result<Listener, ConfigError> {
     let address = Address::parse(key(keys, ADDRESS))?;
-    if transport(key(keys, TRANSPORT))? == Transport::Http {
-        return Err(ConfigError::Plain);
-    }
-    let port = port(given)?.unwrap_or(HTTPS);
+    let transport = transport(key(keys, TRANSPORT))?;
+    let port = port(given)?.unwrap_or(match transport {
+        Transport::Http => HTTP,
+        Transport::Https => HTTPS,
+    });
     let ips: &[IpAddr] = match &address {
         Address::Any => &[
             IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -98,10 +102,14 @@ pub(super) fn create(
     };
     let listener = Listener {
         address,
+        transport,
         port,
         sockets: ips.iter().map(|ip| SocketAddr::new(*ip, port)).collect(),
     };
-    if all(settings).iter().any(|other| other.address == address) {
+    if all(settings)
+        .iter()
+        .any(|other| (other.address, other.transport) == (address, transport))
+    {
         return Err(ConfigError::Exists(listener.words()));
     }
     listener.check_keys(given)?;
@@ -113,12 +121,18 @@ impl Listener {
     pub(super) fn document(&self, thumbprint: &str) -> Node {
         let mut children = vec![
             Node::leaf(ADDRESS, self.address.text()),
-            Node::leaf(TRANSPORT, HTTPS_NAME),
+            Node::leaf(TRANSPORT, self.transport.to_string()),
             Node::leaf("Port", self.port.to_string()),
             Node::leaf("Hostname", ""),
             Node::leaf("Enabled", "true"),
             Node::leaf("URLPrefix", "wsman"),
-            Node::leaf("CertificateThumbprint", thumbprint),
+            Node::leaf(
+                "CertificateThumbprint",
+                match self.transport {
+                    Transport::Http => "",
+                    Transport::Https => thumbprint,
+                },
+            ),
         ];
         let on = match self.address {
             Address::Ip(ip) => vec![ip],
@@ -135,7 +149,7 @@ impl Listener {
     pub(super) fn keys(&self) -> Keys {
         vec![
             (ADDRESS.to_owned(), self.address.text()),
-            (TRANSPORT.to_owned(), HTTPS_NAME.to_owned()),
+            (TRANSPORT.to_owned(), self.transport.to_string()),
         ]
     }
 
@@ -147,7 +161,7 @@ impl Listener {
     pub(super) fn put(&self, given: &Node, settings: &mut Settings) -> Result<(), ConfigError> {
         self.check_keys(given)?;
         if let Some(port) = port(given)? {
-            for socket in &mut settings.service.listen {
+            for socket in settings.service.addresses_mut(self.transport) {
                 if self.sockets.contains(socket) {
                     socket.set_port(port);
                 }
@@ -159,13 +173,14 @@ impl Listener {
     /// The settings with it.
     pub(super) fn added_to(&self, settings: &Settings) -> Settings {
         let mut settings = settings.clone();
-        settings.service.listen.extend(&self.sockets);
+        let listen = settings.service.addresses_mut(self.transport);
+        listen.extend(&self.sockets);
         settings
     }
 
     /// Takes it out of the settings.
     pub(super) fn remove_from(&self, settings: &mut Settings) {
-        let listen = &mut settings.service.listen;
+        let listen = settings.service.addresses_mut(self.transport);
         listen.retain(|socket| !self.sockets.contains(socket));
     }
 
@@ -185,7 +200,7 @@ impl Listener {
             return Err(ConfigError::KeyChanged(ADDRESS));
         }
         match given.value(TRANSPORT) {
-            Some(text) if transport(text)? == Transport::Http => {
+            Some(text) if transport(text)? != self.transport => {
                 Err(ConfigError::KeyChanged(TRANSPORT))
             }
             Some(_) | None => Ok(()),
@@ -193,7 +208,11 @@ impl Listener {
     }
 
     fn words(&self) -> String {
-        format!("Address={}, Transport={HTTPS_NAME}", self.address.text())
+        format!(
+            "Address={}, Transport={}",
+            self.address.text(),
+            self.transport
+        )
     }
 }
 
@@ -231,23 +250,12 @@ impl Address {
     }
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Transport {
-    Http,
-    Https,
-}
-
 fn transport(text: &str) -> Result<Transport, ConfigError> {
     let text = text.trim();
-    if text.eq_ignore_ascii_case(HTTPS_NAME) {
-        return Ok(Transport::Https);
-    }
-    if text.eq_ignore_ascii_case("HTTP") {
-        return Ok(Transport::Http);
-    }
-    Err(ConfigError::Transport(
-        text.chars().take(MAX_WORD).collect(),
-    ))
+    [Transport::Http, Transport::Https]
+        .into_iter()
+        .find(|transport| text.eq_ignore_ascii_case(&transport.to_string()))
+        .ok_or_else(|| ConfigError::Transport(text.chars().take(MAX_WORD).collect()))
 }
 
 fn port(given: &Node) -> Result<Option<u16>, ConfigError> {
@@ -262,10 +270,10 @@ fn port(given: &Node) -> Result<Option<u16>, ConfigError> {
 
 const ADDRESS: &str = "Address";
 const TRANSPORT: &str = "Transport";
-const HTTPS_NAME: &str = "HTTPS";
 
 /// The port of a new listener that names none.
 const HTTPS: u16 = 5986;
+const HTTP: u16 = 5985;
 
 /// Characters of a client's word that an error repeats.
 const MAX_WORD: usize = 100;

@@ -1,5 +1,6 @@
 //! The configuration without a wire.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -7,6 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::Overlay;
+use crate::config::Transport;
 
 const SHA1: &str = "0123456789ABCDEF0123456789ABCDEF01234567";
 
@@ -15,7 +17,7 @@ struct Bench {
     config: WinrmConfig,
     current: Arc<Current>,
     /// What was asked for, in order.
-    bound: Arc<Mutex<Vec<Vec<SocketAddr>>>>,
+    bound: Arc<Mutex<Vec<Vec<Listening>>>>,
     folder: TempDir,
     admin: Principal,
 }
@@ -33,12 +35,14 @@ impl Bench {
             .clone_into(&mut settings.service.state_directory);
         prepare(&mut settings);
         let current = Arc::new(Current::new(settings.clone()));
-        let bound: Arc<Mutex<Vec<Vec<SocketAddr>>>> = Arc::default();
+        let bound: Arc<Mutex<Vec<Vec<Listening>>>> = Arc::default();
         let rebind = {
             let bound = Arc::clone(&bound);
-            move |listen: Vec<SocketAddr>| -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
-                let is_taken = listen.iter().any(|at| at.port() == 9);
-                let has_ipv6 = listen.iter().any(|at| at.ip().is_unspecified() && at.is_ipv6());
+            move |listen: Vec<Listening>| -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
+                let is_taken = listen.iter().any(|at| at.address.port() == 9);
+                let has_ipv6 = listen
+                    .iter()
+                    .any(|at| at.address.ip().is_unspecified() && at.address.is_ipv6());
                 bound.lock().expect("no panic").push(listen);
                 Box::pin(async move {
                     match (is_taken, has_ipv6) {
@@ -52,9 +56,16 @@ impl Bench {
         let catalog = Catalog::bundled().expect("schemas are correct");
         let thumbprint = Box::new(|| SHA1.to_owned());
         let prepare: Prepare = Arc::new(|new: &Settings| {
-            let authorities = new.access.client_ca_certificates.as_deref();
-            match authorities.filter(|_| new.access.certificate) {
-                Some(path) if path.ends_with("none") => Err("there is no such file".to_owned()),
+            let access = &new.access;
+            let is_mapped = access.certificate_mappings.iter().any(|one| one.enabled);
+            if !access.basic && !(access.certificate && is_mapped) {
+                return Err(Unready::NobodyLogsOn);
+            }
+            let authorities = access.client_ca_certificates.as_deref();
+            match authorities.filter(|_| access.certificate) {
+                Some(path) if path.ends_with("none") => {
+                    Err(Unready::Authorities("there is no such file".to_owned()))
+                }
                 Some(_) | None => Ok(()),
             }
         });
@@ -113,6 +124,13 @@ impl Bench {
 fn own(keys: &[(&str, &str)]) -> Keys {
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     keys.iter().map(own).collect()
+}
+
+fn https(address: SocketAddr) -> Listening {
+    Listening {
+        address,
+        transport: Transport::Https,
+    }
 }
 
 fn config(children: Vec<Node>) -> Node {
@@ -211,9 +229,9 @@ async fn a_document_with_one_wrong_value_changes_nothing() {
             ConfigError::NoAuthorities,
         ),
         (
-            service(vec![Node::leaf("AllowUnencrypted", "true")]),
+            service(vec![Node::leaf("EnableCompatibilityHttpListener", "true")]),
             ConfigError::Fixed {
-                name: "Service/AllowUnencrypted".to_owned(),
+                name: "Service/EnableCompatibilityHttpListener".to_owned(),
                 value: "false".to_owned(),
             },
         ),
@@ -246,7 +264,7 @@ async fn a_change_that_cannot_be_kept_is_not_made() {
     assert_eq!(done, Err(ConfigError::Unavailable));
     assert_eq!(bench.current.get(), before);
     let bound = bench.bound.lock().expect("no panic").clone();
-    let at = |port| vec![SocketAddr::from(([127, 0, 0, 1], port))];
+    let at = |port| vec![https(SocketAddr::from(([127, 0, 0, 1], port)))];
     assert_eq!(
         bound,
         [at(6000), at(5986)],
@@ -315,10 +333,10 @@ async fn listeners_come_move_and_go_with_their_sockets() {
     assert_eq!(
         bound,
         [
-            vec![at(1, 5986), at(2, 7000)],
-            vec![at(1, 5986), at(2, 9)],
-            vec![at(1, 5986), at(2, 7001)],
-            vec![at(2, 7001)],
+            vec![https(at(1, 5986)), https(at(2, 7000))],
+            vec![https(at(1, 5986)), https(at(2, 9))],
+            vec![https(at(1, 5986)), https(at(2, 7001))],
+            vec![https(at(2, 7001))],
         ]
     );
     assert_eq!(bench.started_again().service.listen, [at(2, 7001)]);
@@ -382,10 +400,15 @@ async fn a_listener_is_what_this_service_can_be() {
     }
     let plain = &[("Address", "*"), ("Transport", "HTTP")];
     let given = Node::branch("Listener", Vec::new());
-    assert_eq!(
-        bench.create(Part::Listener, plain, given).await,
-        Err(ConfigError::Plain)
-    );
+    let made = bench.create(Part::Listener, plain, given).await;
+    assert!(made.is_ok(), "{made:?}");
+    let listener = bench.config.get(Part::Listener, &own(plain));
+    let listener = listener.expect("there");
+    assert_eq!(listener.value("Port"), Some("5985"));
+    assert_eq!(listener.value("CertificateThumbprint"), Some(""));
+    let service = bench.current.get().service.clone();
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], 5985));
+    assert_eq!(service.listen_http, [everywhere]);
 }
 
 #[tokio::test]

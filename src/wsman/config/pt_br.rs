@@ -20,10 +20,7 @@ pub(in super::super) fn words(error: &ConfigError) -> String {
         ConfigError::Address(value) => {
             format!("Address: {value} não é * nem IP: com um endereço")
         }
-        ConfigError::Transport(value) => format!("Transport: {value} não é HTTPS"),
-        ConfigError::Plain => "não há suporte para um ouvinte HTTP: as solicitações são aceitas \
-            somente por HTTPS"
-            .to_owned(),
+        ConfigError::Transport(value) => format!("Transport: {value} não é HTTP nem HTTPS"),
         ConfigError::Document(error) => document(error),
         ConfigError::Missing(name) => format!("falta {name}"),
         ConfigError::KeyChanged(name) => format!("a chave {name} não pode ser alterada"),
@@ -140,7 +137,6 @@ mod tests {
         for error in [
             ConfigError::Denied,
             ConfigError::NotFound,
-            ConfigError::Plain,
             ConfigError::LastLogOn,
             ConfigError::NoAuthorities,
             ConfigError::LastListener,

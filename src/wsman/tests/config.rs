@@ -9,7 +9,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::auth::Caller;
 use crate::config::CertificateMapping;
+use crate::config::Listening;
 use crate::config::Overlay;
+use crate::provider::Unready;
 use crate::provider::WinrmConfig;
 
 pub(super) const CONFIG: &str = "http://schemas.microsoft.com/wbem/wsman/1/config";
@@ -44,10 +46,16 @@ impl Machine {
             settings,
             &catalog,
             Box::new(|| SHA1.to_owned()),
-            Arc::new(|_| Ok(())),
-            Box::new(|listen: Vec<SocketAddr>| {
+            Arc::new(|new: &Settings| {
+                if new.access.basic {
+                    Ok(())
+                } else {
+                    Err(Unready::NobodyLogsOn)
+                }
+            }),
+            Box::new(|listen: Vec<Listening>| {
                 Box::pin(async move {
-                    let is_taken = listen.iter().any(|address| address.port() == 9);
+                    let is_taken = listen.iter().any(|one| one.address.port() == 9);
                     if is_taken {
                         Err("it is taken".to_owned())
                     } else {
@@ -153,9 +161,9 @@ async fn the_whole_document_is_that_of_windows_with_our_values() {
         "<cfg:MaxConnections>300</cfg:MaxConnections>",
         "<cfg:MaxPacketRetrievalTimeSeconds>120</cfg:MaxPacketRetrievalTimeSeconds>",
         "<cfg:AllowUnencrypted>false</cfg:AllowUnencrypted>",
-        "<cfg:Auth><cfg:Basic>true</cfg:Basic><cfg:Kerberos>false</cfg:Kerberos>",
-        "<cfg:Negotiate>false</cfg:Negotiate><cfg:Certificate>false</cfg:Certificate>",
-        "<cfg:CredSSP>false</cfg:CredSSP><cfg:CbtHardeningLevel>None</cfg:CbtHardeningLevel></cfg:Auth>",
+        "<cfg:Auth><cfg:Basic>true</cfg:Basic><cfg:Kerberos>true</cfg:Kerberos>",
+        "<cfg:Negotiate>true</cfg:Negotiate><cfg:Certificate>false</cfg:Certificate>",
+        "<cfg:CredSSP>false</cfg:CredSSP><cfg:CbtHardeningLevel>Strict</cfg:CbtHardeningLevel></cfg:Auth>",
         "<cfg:DefaultPorts><cfg:HTTP>5985</cfg:HTTP><cfg:HTTPS>5986</cfg:HTTPS></cfg:DefaultPorts>",
         "<cfg:IPv4Filter>*</cfg:IPv4Filter><cfg:IPv6Filter>*</cfg:IPv6Filter>",
         "<cfg:EnableCompatibilityHttpListener>false</cfg:EnableCompatibilityHttpListener>",
@@ -486,11 +494,15 @@ async fn a_listener_is_made_moved_and_removed() {
         last.reason
     );
     let plain = &[("Address", "*"), ("Transport", "HTTP")];
-    assert_eq!(
-        machine
-            .gist(&transfer("Create", "/listener", plain, &given("")))
-            .await,
-        "wsman:UnsupportedFeature/InsecureAddress 2150858865"
+    let made = machine
+        .body(&transfer("Create", "/listener", plain, &given("")))
+        .await;
+    assert!(made.contains(">HTTP</wsman:Selector>"), "{made}");
+    let shown = machine.body(&transfer("Get", "/listener", plain, "")).await;
+    assert!(shown.contains("<cfg:Port>5985</cfg:Port>"), "{shown}");
+    assert!(
+        shown.contains("<cfg:CertificateThumbprint></cfg:CertificateThumbprint>"),
+        "{shown}"
     );
 }
 
@@ -607,9 +619,9 @@ async fn values_that_do_not_fit_have_their_faults() {
             "Service/MaxConcurrentOperations",
         ),
         (
-            service(&leaf("AllowUnencrypted", "true")),
+            service(&leaf("EnableCompatibilityHttpListener", "true")),
             fixed,
-            "Service/AllowUnencrypted cannot",
+            "Service/EnableCompatibilityHttpListener cannot",
         ),
         (
             service(&leaf("AllowRemoteAccess", "true")),
@@ -617,9 +629,9 @@ async fn values_that_do_not_fit_have_their_faults() {
             "read-only",
         ),
         (
-            service(&format!("<cfg:Auth>{}</cfg:Auth>", leaf("Kerberos", "1"))),
+            service(&leaf("EnableCompatibilityHttpsListener", "1")),
             fixed,
-            "Service/Auth/Kerberos cannot be changed",
+            "Service/EnableCompatibilityHttpsListener cannot",
         ),
         (
             service(&format!("<cfg:Auth>{}</cfg:Auth>", leaf("Basic", "0"))),

@@ -51,7 +51,6 @@ fn cases() -> Vec<(&'static str, String)> {
             "05e-two-listeners-at-an-address",
             transfer("Get", "/listener", LOCAL, ""),
         ),
-        ("071-listener-without-tls", listener("HTTP")),
         (
             "0ed-mapping-of-another",
             transfer(
