@@ -10,10 +10,11 @@ import subprocess
 import tempfile
 import unittest
 import xml.etree.ElementTree as ET
+from http.client import HTTPConnection
 from pathlib import Path
 
 from clients.base import WithDaemon
-from harness.daemon import Daemon, Failed
+from harness.daemon import Daemon, Failed, free_port
 from harness.wsman import IDENTIFY, N, W, X, Client, Fault, envelope
 from lxml import etree
 
@@ -229,7 +230,7 @@ class WinrmConfig(WithDaemon):
         for path, values, code in (
             ("", {"MaxEnvelopeSizekb": "31"}, INVALID_VALUES),
             ("", {"MaxEnvelopeSizekb": "60", "MaxProviderRequests": "1"}, FROZEN),
-            ("/service", {"AllowUnencrypted": "true", "MaxConnections": "9"}, READ_ONLY),
+            ("/service", {"EnableCompatibilityHttpListener": "true", "MaxConnections": "9"}, READ_ONLY),
             ("/service/auth", {"Basic": "false"}, INVALID_VALUES),
             ("/client/auth", {"Kerberos": "true"}, READ_ONLY),
             ("/winrs", {"AllowRemoteShellAccess": "true"}, READ_ONLY),
@@ -278,11 +279,25 @@ class WinrmConfig(WithDaemon):
         self.assertEqual(self.config.enumerate("/service/certmapping"), [])
         self.assertFalse(self.file.exists())
 
-    def test_a_listener_for_http_is_refused(self) -> None:
-        body = f'<cfg:Listener xmlns:cfg="{CONFIG}/listener"><cfg:Port>5985</cfg:Port></cfg:Listener>'
-        with self.assertRaises(Fault) as fault:
-            self.config.create("/listener", {"Address": "*", "Transport": "HTTP"}, body)
-        self.assertEqual((fault.exception.subcode, fault.exception.detail), ("UnsupportedFeature", "InsecureAddress"))
+    def test_a_listener_for_http_takes_no_password(self) -> None:
+        port, keys = free_port(), {"Address": "IP:127.0.0.1", "Transport": "HTTP"}
+        body = f'<cfg:Listener xmlns:cfg="{CONFIG}/listener"><cfg:Port>{port}</cfg:Port></cfg:Listener>'
+        self.config.create("/listener", keys, body)
+        self.addCleanup(self.config.delete, "/listener", keys)
+        self.assertEqual(value(self.config.get("/listener", keys), "CertificateThumbprint"), "")
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        self.addCleanup(connection.close)
+        basic = self.daemon.admin.basic
+        connection.request("POST", "/wsman", b"", {"Authorization": basic})
+        answer = connection.getresponse()
+        answer.read()
+        self.assertEqual(answer.status, 401)
+        self.assertNotIn("Basic", answer.headers.get_all("WWW-Authenticate", []))
+        identify = IDENTIFY.encode()
+        headers = {"WSMANIDENTIFY": "unauthenticated", "Content-Type": "application/soap+xml;charset=UTF-8"}
+        connection.request("POST", "/wsman", identify, headers)
+        answer = connection.getresponse()
+        self.assertIn(b"IdentifyResponse", answer.read())
 
     def test_the_url_alias_and_an_option_that_must_be_heeded(self) -> None:
         answer = self.client.call(f"{X}/Get", "", None, "winrm/config/winrs")
