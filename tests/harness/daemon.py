@@ -110,9 +110,9 @@ class Daemon:
                 file.write(account.password)
         return path
 
-    def add_user(self, account: Account) -> None:
+    def add_user(self, account: Account, *options: str) -> None:
         """Makes the account known to the service."""
-        command = [str(self.program), "user", "add", account.name]
+        command = [str(self.program), "user", "add", account.name, *options]
         command += ["--password-file", str(self.password_file(account)), "--config", str(self.config)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode:
