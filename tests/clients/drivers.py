@@ -6,16 +6,20 @@ envelopes. A session keeps its connection, as the client keeps it.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import http.client
+import os
 import ssl
 import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
+from urllib.parse import quote
 
+import awinrm
 import spnego
 import spnego.channel_bindings
 from cryptography import x509
@@ -145,6 +149,61 @@ class CurlSession:
         if done.returncode or done.stdout != "200":
             raise Refused(f"{done.stdout} {done.stderr}{body.decode(errors='replace')}")
         return body
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+
+class AwinrmSession:
+    """awinrm, whose log-ons and ciphers are all its own."""
+
+    def __init__(self, to: Endpoint, who: Person, kind: str) -> None:
+        name, password = (quote(part, safe="") for part in (who.account.name, who.account.password))
+        url = f"{'https' if to.tls else 'http'}+{kind}-password://{name}:{password}@localhost:{to.port}/"
+        context = ssl.create_default_context(cafile=str(to.certificate)) if to.tls else None
+        self.loop = asyncio.Runner()
+        self.session = awinrm.Session(url, ssl_ctx=context)
+
+    def send(self, envelope: str) -> bytes:
+        try:
+            return bytes(self.loop.run(self.session.protocol.transport.send_message(envelope.encode())))
+        except awinrm.WinRMTransportError as error:
+            text = error.response_text
+            raise Refused(text.decode(errors="replace") if isinstance(text, bytes) else str(text)) from error
+        except (awinrm.WinRMError, awinrm.AuthenticationError) as error:
+            raise Refused(str(error)) from error
+
+    def close(self) -> None:
+        self.loop.run(self.session.protocol.close())
+        self.loop.close()
+
+
+class GoSession:
+    """masterzen/winrm, which knows shells only: what it says of ours."""
+
+    program: ClassVar[Path]
+
+    def __init__(self, to: Endpoint, who: Person, by: str) -> None:
+        shown = [str(who.shown.certificate), str(who.shown.key)] if who.shown else ["", ""]
+        named = [who.account.name, who.account.password]
+        transport = "https" if to.tls else "http"
+        self.words = ["localhost", str(to.port), transport, by, *named, str(to.certificate) if to.tls else "", *shown]
+
+    @classmethod
+    def build(cls, folder: Path) -> None:
+        """Compiles it against Debian's package."""
+        cls.program = folder / "masterzen"
+        source = Path(__file__).parent / "masterzen" / "main.go"
+        environment = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(folder / "go")}
+        subprocess.run(
+            ["go", "build", "-o", str(cls.program), str(source)], env={**os.environ, **environment}, check=True,
+            capture_output=True, timeout=300,
+        )
+
+    def open_shell(self) -> str:
+        """What it says to the answer."""
+        done = subprocess.run([str(self.program), *self.words], capture_output=True, text=True, timeout=60, check=True)
+        return done.stdout
 
     def close(self) -> None:
         """Nothing is kept."""

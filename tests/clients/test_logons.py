@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from clients.drivers import (
-    CurlSession, Endpoint, Person, PypsrpSession, PywinrmSession, Refused, SchemeSession, Session, body_of,
+    AwinrmSession, CurlSession, Endpoint, GoSession, Person, PypsrpSession, PywinrmSession, Refused, SchemeSession, Session, body_of,
 )
 from harness.authority import Authority
 from harness.daemon import Daemon, Settings, free_port
@@ -22,7 +22,7 @@ SPNEGO = "application/HTTP-SPNEGO-session-encrypted"
 KERBEROS = "application/HTTP-Kerberos-session-encrypted"
 
 # What clients say of a 401 that they cannot answer.
-REFUSED = {"pypsrp": "authenticate", "pywinrm": "credentials", "curl": "401", "pyspnego": "401"}
+REFUSED = {"pypsrp": "authenticate", "pywinrm": "credentials", "curl": "401", "pyspnego": "401", "awinrm": "401"}
 
 # Envelopes of more than a megabyte go both ways.
 LARGE = {"wsman": {"max_envelope_size_kb": 4_096}}
@@ -53,6 +53,10 @@ def curl(name: str, *options: str, by: str = "password") -> Way:
     return Way("curl", name, lambda to, who, folder: CurlSession(to, who, folder, *options), by)
 
 
+def awinrm(name: str, kind: str) -> Way:
+    return Way("awinrm", name, lambda to, who, _: AwinrmSession(to, who, kind))
+
+
 def scheme(name: str, header: str, protocol: str, sealed: str = "", by: str = "password", **more: object) -> Way:
     return Way("pyspnego", name, lambda to, who, _: SchemeSession(to, who, header, protocol, sealed, **more), by)
 
@@ -70,6 +74,8 @@ SEALED = [
     pywinrm("ntlm", "ntlm"),
     pywinrm("kerberos", "kerberos", by="ticket"),
     pywinrm("credssp", "credssp"),
+    awinrm("ntlm", "ntlm"),
+    awinrm("spnego-ntlm", "spnego-ntlm"),
     scheme("kerberos-scheme", "Kerberos", "kerberos", KERBEROS, by="ticket"),
     scheme("kerberos-in-negotiate", "Negotiate", "kerberos", SPNEGO, by="ticket"),
     scheme("spnego-ntlm", "Negotiate", "negotiate", SPNEGO),
@@ -303,3 +309,16 @@ class Lenient(WithRealm):
     def test_who_seals_and_binds_does_so_here_too(self) -> None:
         self.run_each(SEALED, False, self.walks_through)
         self.run_each(BOUND, True, self.walks_through)
+
+    def test_a_client_of_shells_logs_on_and_hears_that_there_are_none(self) -> None:
+        GoSession.build(self.folder)
+        for tls, by, person in (
+            (False, "basic", "password"), (True, "basic", "password"), (False, "ntlm", "password"),
+            (True, "ntlm", "password"), (True, "certificate", "certificate"),
+        ):
+            with self.subTest(tls=tls, by=by):
+                said = GoSession(self.endpoint(tls), self.people[person], by).open_shell()
+                self.assertIn("2150858811", said)
+                if by != "certificate":
+                    wrong = Person(Account(self.daemon.alice.name, "wrong"))
+                    self.assertIn("401", GoSession(self.endpoint(tls), wrong, by).open_shell())
