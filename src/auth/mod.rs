@@ -25,6 +25,7 @@ mod certificate;
 mod client_certificate;
 mod connection;
 mod credentials;
+mod credssp;
 mod door;
 mod exchange;
 mod identity;
@@ -70,6 +71,11 @@ pub(crate) trait Acceptor: Send {
     /// has failed. Only one that exists: people type passwords where names
     /// belong.
     fn claimed(&self) -> Option<&str>;
+
+    /// What goes to the client with the refusal, once a step has failed.
+    fn farewell(&mut self) -> Option<String> {
+        None
+    }
 }
 
 /// What [`Acceptor::step`] gives.
