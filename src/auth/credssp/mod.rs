@@ -275,8 +275,7 @@ impl Attempt {
     /// A leg of the log-on within. With NTLM, what follows it comes with the
     /// client's last token.
     async fn log_on(&mut self, request: &TsRequest<'_>) -> Result<Leg, Failure> {
-        let (Some(token), None, None) =
-            (request.nego_token, request.auth_info, request.error_code)
+        let (Some(token), None, None) = (request.nego_token, request.auth_info, request.error_code)
         else {
             return Err(Failure::OutOfOrder);
         };
