@@ -44,6 +44,8 @@ pub(crate) use caller::Caller;
 pub(crate) use certificate::is_in_force as takes_certificates;
 pub(crate) use client_certificate::ClientCertificate;
 pub(crate) use connection::ConnectionAuth;
+#[cfg(fuzzing)]
+pub(crate) use credssp::fuzz as fuzz_ts_request;
 pub(crate) use door::Admission;
 pub(crate) use door::Door;
 pub(crate) use door::Means;

@@ -45,7 +45,10 @@ use ts_request::TsRequestError;
 
 mod certificate;
 mod tls;
-pub(super) mod ts_request;
+mod ts_request;
+
+#[cfg(fuzzing)]
+pub(crate) use ts_request::fuzz;
 
 /// The mechanism.
 pub(super) struct CredSsp {

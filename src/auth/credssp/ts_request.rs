@@ -111,6 +111,17 @@ pub(super) enum CredentialsError {
     Kind(u32),
 }
 
+/// For the fuzz target: what is read is written the same.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(octets: &[u8]) {
+    if let Ok(request) = TsRequest::decode(octets) {
+        assert_eq!(request.encode().as_deref(), Ok(octets));
+        // A client's sealed part may hold anything once it is opened.
+        let _ = request.auth_info.map(check_credentials);
+    }
+    let _ = check_credentials(octets);
+}
+
 /// Checks that `octets` are `TSCredentials` ([MS-CSSP] 2.2.1.2) with a
 /// password. They are borrowed, and nothing of them is given back.
 ///
