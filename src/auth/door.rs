@@ -54,6 +54,9 @@ pub(crate) enum Admission {
     Admitted(Caller, Option<String>),
     /// The log-on goes on: 401 with this challenge and no other.
     Continue(String),
+    /// The log-on has failed, and the mechanism says why: 401 with this
+    /// challenge and no other.
+    Refused(String),
 }
 
 impl Door {
@@ -145,7 +148,10 @@ impl Door {
                 } else {
                     debug!(target: AUDIT, %address, %error, "Log-on not tried");
                 }
-                return Err(error);
+                return match acceptor.farewell() {
+                    Some(token) => Ok(Admission::Refused(format!("{} {token}", mechanism.scheme))),
+                    None => Err(error),
+                };
             }
         };
         // A fresh proof may have taken its time: the mechanism can have been

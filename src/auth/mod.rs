@@ -25,6 +25,7 @@ mod certificate;
 mod client_certificate;
 mod connection;
 mod credentials;
+mod credssp;
 mod door;
 mod exchange;
 mod identity;
@@ -43,6 +44,8 @@ pub(crate) use caller::Caller;
 pub(crate) use certificate::is_in_force as takes_certificates;
 pub(crate) use client_certificate::ClientCertificate;
 pub(crate) use connection::ConnectionAuth;
+#[cfg(fuzzing)]
+pub(crate) use credssp::fuzz as fuzz_ts_request;
 pub(crate) use door::Admission;
 pub(crate) use door::Door;
 pub(crate) use door::Means;
@@ -70,6 +73,11 @@ pub(crate) trait Acceptor: Send {
     /// has failed. Only one that exists: people type passwords where names
     /// belong.
     fn claimed(&self) -> Option<&str>;
+
+    /// What goes to the client with the refusal, once a step has failed.
+    fn farewell(&mut self) -> Option<String> {
+        None
+    }
 }
 
 /// What [`Acceptor::step`] gives.

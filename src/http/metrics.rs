@@ -58,7 +58,7 @@ pub(super) async fn answer<E, F: Fn() -> Option<u64>>(
             }
             answer
         }
-        Ok(Admission::Continue(token)) => {
+        Ok(Admission::Continue(token) | Admission::Refused(token)) => {
             let mut answer = bare(StatusCode::UNAUTHORIZED);
             challenge(&mut answer, &token);
             answer

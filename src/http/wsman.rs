@@ -54,7 +54,7 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
             }
             answer
         }
-        Ok(Admission::Continue(token)) => {
+        Ok(Admission::Continue(token) | Admission::Refused(token)) => {
             let mut answer = bare(StatusCode::UNAUTHORIZED);
             challenge(&mut answer, &token);
             body::finish(body, site.limits(), answer).await

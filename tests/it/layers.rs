@@ -79,6 +79,7 @@ const DECIDING: &[&str] = &[
     "cim",
     "soap",
     "document",
+    "auth/credssp/ts_request",
     "auth/spnego",
     "auth/ntlm",
     "auth/sealed",

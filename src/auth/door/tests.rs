@@ -66,6 +66,23 @@ impl Acceptor for TwoLegs {
     }
 }
 
+/// A mechanism that refuses everybody, and says why.
+struct Explains;
+
+impl Acceptor for Explains {
+    fn step<'a>(&'a mut self, _token: &'a str) -> Stepping<'a> {
+        Box::pin(async { Err(AuthError::Refused) })
+    }
+
+    fn claimed(&self) -> Option<&str> {
+        None
+    }
+
+    fn farewell(&mut self) -> Option<String> {
+        Some("because".to_owned())
+    }
+}
+
 fn door(account: &str) -> Door {
     let two_legs = Mechanism {
         scheme: "Two",
@@ -145,6 +162,23 @@ async fn a_failed_leg_ends_the_attempt() {
         door.admit(&own, Some("Two two")).await,
         Err(AuthError::Refused)
     );
+}
+
+#[tokio::test]
+async fn a_refusal_may_carry_the_last_token() {
+    let explains = Mechanism {
+        scheme: "Why",
+        challenge: Some("Why"),
+        offered: Offered::Always,
+        is_in_force: Box::new(|_| true),
+        start: Box::new(|_| Box::new(Explains)),
+    };
+    let door = Door::for_test(vec![explains], "alice");
+    let own = connection(Channel::Plain);
+    let leg = door.admit(&own, Some("Why x")).await;
+    assert_eq!(leg, Ok(Admission::Refused("Why because".to_owned())));
+    assert!(own.take_attempt("Why").is_none(), "the attempt goes on");
+    assert_eq!(door.admit(&own, None).await, Err(AuthError::Refused));
 }
 
 #[tokio::test]
