@@ -29,7 +29,6 @@ use super::budget::Budget;
 use super::budget::Visitor;
 use super::connection::Connection;
 use super::connection::Due;
-use super::line_budget::LineBudget;
 use super::tls::Acceptor;
 use super::tls::Acceptors;
 use crate::auth::AUDIT;
@@ -40,6 +39,7 @@ use crate::auth::Peer;
 use crate::config::Current;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::counters::Limit;
+use crate::telemetry::line_budget::LineBudget;
 
 /// What every connection needs.
 pub(super) struct Shared {
