@@ -13,6 +13,7 @@
 
 use std::ffi::CString;
 use std::ffi::OsStr;
+use std::fmt;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -144,6 +145,14 @@ impl Kerberos {
             lines: LineBudget::default(),
         });
         Ok(Some(Arc::new(Self { shared })))
+    }
+}
+
+impl fmt::Debug for Kerberos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kerberos")
+            .field("keytab", &self.shared.keytab)
+            .finish_non_exhaustive()
     }
 }
 
