@@ -20,7 +20,6 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::debug;
 use tracing::error;
@@ -52,11 +51,13 @@ use super::read_secret;
 use crate::config::AccessSettings;
 use crate::config::ChannelBindingLevel;
 use crate::config::Current;
-use crate::telemetry::counters::Counter;
-use crate::telemetry::counters::Limit;
 use crate::telemetry::line_budget::LineBudget;
 
+mod keytab;
 mod ticket;
+mod turns;
+
+use turns::Turns;
 
 /// Logs on by Kerberos with the keys of a keytab.
 pub(crate) struct Kerberos {
@@ -85,10 +86,7 @@ struct Shared {
     keytab: PathBuf,
     store: gss::Store,
     settings: Arc<Current>,
-    /// A permit for each log-on that runs or waits.
-    places: Arc<Semaphore>,
-    /// A permit for each log-on that runs.
-    turns: Arc<Semaphore>,
+    turns: Turns,
     /// Lines that clients can have written to the log.
     lines: LineBudget,
 }
@@ -116,7 +114,7 @@ impl Kerberos {
             }
             return Ok(None);
         };
-        check_keytab(path).map_err(KerberosError::Keytab)?;
+        let keys = read_keytab(path).map_err(KerberosError::Keytab)?;
         let library = match gss::Library::load(library) {
             Ok(library) => library,
             Err(cause) => {
@@ -130,18 +128,13 @@ impl Kerberos {
         };
         let replay_cache = now.service.state_directory.join(REPLAY_CACHE);
         let store = find_keys(&library, path, &replay_cache)?;
-        let own_replay_cache = store.replay_cache.is_some();
-        info!(keytab = %path.display(), own_replay_cache, "Kerberos ready");
-        let waiting = usize::try_from(now.wsman.max_waiting_logons)
-            .unwrap_or(Semaphore::MAX_PERMITS)
-            .min(Semaphore::MAX_PERMITS - RUNNING);
+        say_whose(path, &keys, store.replay_cache.is_some());
         let shared = Arc::new(Shared {
             library,
             keytab: path.clone(),
             store,
             settings: Arc::clone(settings),
-            places: Arc::new(Semaphore::new(waiting + RUNNING)),
-            turns: Arc::new(Semaphore::new(RUNNING)),
+            turns: Turns::new(RUNNING, now.wsman.max_waiting_logons),
             lines: LineBudget::default(),
         });
         Ok(Some(Arc::new(Self { shared })))
@@ -196,15 +189,10 @@ impl Shared {
     /// Finds a thread for it.
     async fn log_on(self: &Arc<Self>, peer: Peer, token: &[u8]) -> Result<Proven, AuthError> {
         self.is_for_us(peer.address, token)?;
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            Counter::Refused(Limit::WaitingLogOns).bump();
-            AuthError::Busy
-        })?;
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        let turn = turn.map_err(|_| AuthError::Unavailable)?;
+        let turn = self.turns.take().await?;
         let (shared, token) = (Arc::clone(self), token.to_vec());
         let accepted = tokio::task::spawn_blocking(move || {
-            let _held = (place, turn);
+            let _turn = turn;
             shared.accept(&peer, &token)
         });
         // A panic of the task is reported by the runtime.
@@ -226,7 +214,7 @@ impl Shared {
 
     /// Opens the ticket, and decides.
     fn accept(&self, peer: &Peer, token: &[u8]) -> Result<Proven, AuthError> {
-        check_keytab(&self.keytab).map_err(|cause| self.unusable(&cause))?;
+        read_keytab(&self.keytab).map_err(|cause| self.unusable(&cause))?;
         let keys = self.library.credential(&self.store);
         let keys = keys.map_err(|cause| self.unusable(&cause))?;
         let level = self.settings.get().access.channel_binding;
@@ -384,7 +372,7 @@ fn account(parties: &gss::Parties, flags: gss::Flags) -> Result<Arc<str>, Refusa
     if parties.mechanism != gss::KERBEROS {
         return Err(Refusal("the mechanism is not Kerberos"));
     }
-    if !is_key_of_a_service(&parties.service) {
+    if !str::from_utf8(&parties.service).is_ok_and(is_key_of_a_service) {
         return Err(Refusal("the key is that of another service"));
     }
     if flags.is_anonymous() {
@@ -422,10 +410,7 @@ fn is_service(name: &str) -> bool {
 /// Holds when a ticket for us may be under the key of this principal: one of
 /// our services, or an account itself, whose services share its key (`HOST$` of
 /// a machine in Active Directory). The claim in the ticket counts then.
-fn is_key_of_a_service(principal: &[u8]) -> bool {
-    let Ok(principal) = str::from_utf8(principal) else {
-        return false;
-    };
+fn is_key_of_a_service(principal: &str) -> bool {
     let name = principal
         .rsplit_once('@')
         .map_or(principal, |(name, _)| name);
@@ -435,11 +420,10 @@ fn is_key_of_a_service(principal: &[u8]) -> bool {
     }
 }
 
-/// Sees whether the service, and nobody else, can read the keytab.
-fn check_keytab(path: &Path) -> Result<(), SecretFileError> {
+/// The keytab, if the service can read it, and nobody else.
+fn read_keytab(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretFileError> {
     let (keys, _) = read_secret(path, MAX_KEYTAB)?;
-    drop(Zeroizing::new(keys));
-    Ok(())
+    Ok(Zeroizing::new(keys))
 }
 
 /// Sees whether there are keys in the keytab, and whether the library takes a
@@ -465,6 +449,18 @@ fn find_keys(
         keys.map_err(|failure| unusable(failure.text))?;
     }
     Ok(store)
+}
+
+/// Says which services the keytab has keys of.
+fn say_whose(keytab: &Path, keys: &[u8], has_own_replay_cache: bool) {
+    let keytab = keytab.display();
+    let principals = keytab::principals(keys);
+    if !principals.is_empty() && !principals.iter().any(|name| is_key_of_a_service(name)) {
+        warn!(%keytab, "The keytab has no keys of HTTP/host, HOST/host or WSMAN/host");
+    }
+    let shown: Vec<&str> = principals.iter().take(8).map(String::as_str).collect();
+    let (count, principals) = (principals.len(), shown.join(" "));
+    info!(%keytab, principals, count, has_own_replay_cache, "Kerberos ready");
 }
 
 /// A file as the library names it.
