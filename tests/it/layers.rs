@@ -79,6 +79,8 @@ const DECIDING: &[&str] = &[
     "cim",
     "soap",
     "document",
+    "auth/kerberos/keytab",
+    "auth/kerberos/ticket",
     "auth/spnego",
     "auth/ntlm",
     "auth/sealed",
