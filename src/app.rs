@@ -248,6 +248,7 @@ impl Places {
         paths.extend(service.certificate.clone());
         paths.extend(service.private_key.clone());
         paths.extend(settings.access.client_ca_certificates.clone());
+        paths.extend(settings.access.keytab.clone());
         paths.extend(settings.transfer.client_certificates.clone());
         paths.extend(settings.transfer.ca_certificates.clone());
         paths

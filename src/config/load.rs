@@ -177,6 +177,7 @@ impl Settings {
                 format!("{name:?} stands in access.administrators already, which includes it"),
             ));
         }
+        absolute("access.keytab", self.access.keytab.as_ref())?;
         self.check_certificates()
     }
 

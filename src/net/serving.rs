@@ -31,7 +31,6 @@ use super::budget::Budget;
 use super::budget::Visitor;
 use super::connection::Connection;
 use super::connection::Due;
-use super::line_budget::LineBudget;
 use super::tls::Acceptor;
 use super::tls::Acceptors;
 use crate::auth::AUDIT;
@@ -43,6 +42,7 @@ use crate::config::Current;
 use crate::config::Transport;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::counters::Limit;
+use crate::telemetry::line_budget::LineBudget;
 
 /// What every connection needs.
 pub(super) struct Shared {

@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::LogFormat;
 
 pub(crate) mod counters;
+pub(crate) mod line_budget;
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]

@@ -29,6 +29,7 @@ class WithDaemon(unittest.TestCase):
     """Starts both before the first test of the class, stops both after the last."""
 
     settings: ClassVar[Settings] = {}
+    environment: ClassVar[dict[str, str]] = {}
     folder: ClassVar[Path]
     origin: ClassVar[Origin]
     daemon: ClassVar[Daemon]
@@ -39,7 +40,7 @@ class WithDaemon(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
         cls.origin = Origin()
         cls.addClassCleanup(cls.origin.close)
-        cls.daemon = Daemon(cls.folder, cls.settings)
+        cls.daemon = Daemon(cls.folder, cls.settings, environment=cls.environment)
         cls.addClassCleanup(cls.daemon.kill)
         cls.daemon.start()
 

@@ -57,8 +57,15 @@ def free_port() -> int:
 class Daemon:
     """One installation: a folder with settings, state and files."""
 
-    def __init__(self, folder: Path, settings: Settings | None = None, program: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings | None = None,
+        program: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.program = program or binary()
+        self.environment = dict(environment or {})
         self.folder = folder
         self.state = folder / "state"
         self.files = folder / "files"
@@ -123,7 +130,12 @@ class Daemon:
         command = [*(before or []), str(self.program), "serve", "--config", str(self.config)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, umask=0o022
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                umask=0o022,
+                env={**os.environ, **self.environment},
             )
         deadline = time.monotonic() + READY_WITHIN_S
         while True:

@@ -80,6 +80,8 @@ const DECIDING: &[&str] = &[
     "soap",
     "document",
     "auth/credssp/ts_request",
+    "auth/kerberos/keytab",
+    "auth/kerberos/ticket",
     "auth/spnego",
     "auth/ntlm",
     "auth/sealed",

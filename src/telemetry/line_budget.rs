@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// second, and no more. What collects the log drops lines of a service that
 /// writes too many, and with them those that tell of an attack.
 #[derive(Debug, Default)]
-pub(super) struct LineBudget(Mutex<Option<Second>>);
+pub(crate) struct LineBudget(Mutex<Option<Second>>);
 
 /// A second that has begun with a line.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ struct Second {
 
 impl LineBudget {
     /// Takes a line; false when there is none left at `now`.
-    pub(super) fn take(&self, now: Instant) -> bool {
+    pub(crate) fn take(&self, now: Instant) -> bool {
         // The change is one assignment: a panic leaves it whole.
         let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (begun_at, lines) = second
