@@ -29,6 +29,8 @@ mod door;
 mod exchange;
 mod identity;
 mod mapping;
+mod ntlm;
+mod ntlm_exchange;
 mod principal;
 mod profile;
 mod secret_file;
@@ -48,6 +50,8 @@ pub(crate) use door::Door;
 pub(crate) use door::Means;
 pub(crate) use identity::CurrentIdentity;
 pub(crate) use identity::Identity;
+#[cfg(fuzzing)]
+pub(crate) use ntlm::fuzz as fuzz_ntlm;
 pub(crate) use principal::Principal;
 pub(crate) use principal::Scope;
 pub(crate) use profile::security_profiles;
