@@ -615,10 +615,16 @@ mod tests {
         assert!(users.can_use_ntlm() && !plain.can_use_ntlm());
         let text = std::fs::read_to_string(&users.path).expect("read");
         let hash = STANDARD.encode(*nt_hash("Password"));
-        assert!(!text.contains(&hash) && text.matches(':').count() == 2, "{text}");
+        assert!(
+            !text.contains(&hash) && text.matches(':').count() == 2,
+            "{text}"
+        );
         users.add("bob", "x").expect("added");
         let long = users.names_and_ntlm().expect("read");
-        assert_eq!(long, [("alice".to_owned(), true), ("bob".to_owned(), false)]);
+        assert_eq!(
+            long,
+            [("alice".to_owned(), true), ("bob".to_owned(), false)]
+        );
         assert_eq!(users.names().expect("read"), ["alice", "bob"]);
         assert_ne!(hash_of(&users, "bob"), nt_hash("x"));
 

@@ -286,7 +286,9 @@ pub(crate) fn fuzz(octets: &[u8]) {
     let (negotiate, authenticate) = rest.split_at(length);
     let (mut acceptor, host) = (Acceptor::default(), Host::new("host.example.org"));
     let now = FileTime(0);
-    if let Ok(challenge) = acceptor.challenge(negotiate, &host, *b"\x01\x23\x45\x67\x89\xab\xcd\xef", now) {
+    if let Ok(challenge) =
+        acceptor.challenge(negotiate, &host, *b"\x01\x23\x45\x67\x89\xab\xcd\xef", now)
+    {
         assert!(challenge.len() < 1_024);
     }
     let Ok(claim) = acceptor.claim(authenticate) else {

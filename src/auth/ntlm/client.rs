@@ -16,6 +16,7 @@ use super::message::head;
 use super::message::push_field;
 use super::message::utf16;
 use super::seal::Context;
+use crate::auth::exchange::SecurityContext;
 
 /// Somebody who logs on.
 #[derive(Clone)]
@@ -65,13 +66,18 @@ impl Client {
     pub(in crate::auth) fn negotiate(&self) -> Vec<u8> {
         let mut octets = head(NEGOTIATE);
         octets.extend_from_slice(&self.flags.to_le_bytes());
-        octets.extend_from_slice(&[0; 16]);
+        for _ in ["domain", "workstation"] {
+            push_field(&mut octets, &mut 40, &[]);
+        }
         octets.extend_from_slice(&VERSION);
         octets
     }
 
     /// The answer to a challenge, and the keys.
-    pub(in crate::auth) fn authenticate(&self, challenge: &[u8]) -> (Vec<u8>, Context) {
+    pub(in crate::auth) fn authenticate(
+        &self,
+        challenge: &[u8],
+    ) -> (Vec<u8>, Box<dyn SecurityContext>) {
         let told = Challenge::decode(challenge);
         let name = |text: &str| {
             if told.flags.has(Flags::UNICODE) {
@@ -119,11 +125,11 @@ impl Client {
         let has_room = matches!(self.mic, Mic::Sent | Mic::Zero);
         let mut message = message(told.flags, &parts, has_room);
         if self.mic == Mic::Sent {
-            let code =
-                keys::integrity_code(&session_key, [&self.negotiate(), challenge, &message]);
+            let code = keys::integrity_code(&session_key, [&self.negotiate(), challenge, &message]);
             message[72..88].copy_from_slice(&*code);
         }
-        (message, Context::new(told.flags, &session_key, Sender::Client))
+        let context = Context::new(told.flags, &session_key, Sender::Client);
+        (message, Box::new(context))
     }
 }
 

@@ -225,10 +225,7 @@ fn extent(octets: &[u8], at: usize) -> Result<(usize, usize), MessageError> {
     Ok((usize::from(length), offset))
 }
 
-fn array_at<const LENGTH: usize>(
-    octets: &[u8],
-    at: usize,
-) -> Result<[u8; LENGTH], MessageError> {
+fn array_at<const LENGTH: usize>(octets: &[u8], at: usize) -> Result<[u8; LENGTH], MessageError> {
     let octets = octets.get(at..).and_then(<[u8]>::first_chunk);
     octets.copied().ok_or(MessageError::Cut)
 }

@@ -74,7 +74,11 @@ impl Context {
     }
 
     fn check_may_seal(&self) -> Result<(), SealError> {
-        if self.may_seal { Ok(()) } else { Err(SealError) }
+        if self.may_seal {
+            Ok(())
+        } else {
+            Err(SealError)
+        }
     }
 }
 
@@ -110,7 +114,11 @@ impl Direction {
         }
         let mut alone = cipher(&self.seal_key);
         let checksum = checksum(&self.sign_key, sequence, data);
-        let signature = signature(checksum, self.seals_checksum.then_some(&mut alone), sequence);
+        let signature = signature(
+            checksum,
+            self.seals_checksum.then_some(&mut alone),
+            sequence,
+        );
         self.go_on(sequence);
         Ok(signature)
     }
