@@ -75,7 +75,7 @@ pub(crate) enum UserCommand {
         /// This keeps a hash that is worth as much as the password, encrypted
         /// under the service's key. Where that comes as a systemd credential,
         /// run this as root while the service runs, with
-        /// CREDENTIALS_DIRECTORY=/run/credentials/bitsd.service.
+        /// `CREDENTIALS_DIRECTORY=/run/credentials/bitsd.service`.
         #[arg(long)]
         ntlm: bool,
         /// Configuration file.

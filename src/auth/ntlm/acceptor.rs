@@ -235,7 +235,7 @@ impl Claim {
         let mut right = None;
         for upper in keys::upper_case(user) {
             let response_key = keys::response_key(nt_hash, &upper, domain);
-            let proof = keys::proof(&response_key, &self.challenged.nonce, &response.proved);
+            let proof = keys::proof(&response_key, self.challenged.nonce, &response.proved);
             if bool::from(proof.ct_eq(&response.proof)) {
                 right = Some(keys::session_base_key(&response_key, &response.proof));
             }
@@ -335,7 +335,7 @@ const MAX_NET_BIOS: usize = 15;
 /// Characters of a DNS name.
 const MAX_DNS: usize = 255;
 
-const FROM_1601_TO_1970: Duration = Duration::from_secs(11_644_473_600);
+const FROM_1601_TO_1970: Duration = Duration::from_days(134_774);
 
 /// `MaxLifetime` (3.1.1.1): 36 hours, in units of 100 ns.
 const MAX_LIFETIME: u64 = 36 * 3_600 * 10_000_000;

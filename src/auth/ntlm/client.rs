@@ -106,7 +106,7 @@ impl Client {
         let hash = keys::nt_hash(&self.password);
         let [upper, _] = keys::upper_case(&self.user);
         let response_key = keys::response_key(&hash, &upper, &self.domain);
-        let proof = keys::proof(&response_key, &told.nonce, &proved);
+        let proof = keys::proof(&response_key, told.nonce, &proved);
         let base = keys::session_base_key(&response_key, &proof);
         let mut session_key = base.clone();
         let mut encrypted = Vec::new();

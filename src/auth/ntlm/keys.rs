@@ -58,8 +58,8 @@ pub(super) fn upper_case(user: &str) -> [String; 2] {
 }
 
 /// `NTProofStr`.
-pub(super) fn proof(response_key: &Key, nonce: &[u8; 8], proved: &[u8]) -> Key {
-    hmac_md5(response_key, &[nonce, proved])
+pub(super) fn proof(response_key: &Key, nonce: [u8; 8], proved: &[u8]) -> Key {
+    hmac_md5(response_key, &[&nonce, proved])
 }
 
 /// `SessionBaseKey`, which with `NTLMv2` is `KeyExchangeKey` too (3.4.5.1).
