@@ -335,7 +335,7 @@ const MAX_NET_BIOS: usize = 15;
 /// Characters of a DNS name.
 const MAX_DNS: usize = 255;
 
-const FROM_1601_TO_1970: Duration = Duration::from_days(134_774);
+const FROM_1601_TO_1970: Duration = Duration::from_hours(3_234_576);
 
 /// `MaxLifetime` (3.1.1.1): 36 hours, in units of 100 ns.
 const MAX_LIFETIME: u64 = 36 * 3_600 * 10_000_000;
