@@ -86,7 +86,7 @@ impl Negotiate {
     ///
     /// [`MessageError`].
     pub(super) fn decode(octets: &[u8]) -> Result<Self, MessageError> {
-        check_head(octets, NEGOTIATE)?;
+        check_head(octets, NEGOTIATE, MAX_NEGOTIATE)?;
         let flags = Flags(u32::from_le_bytes(array_at(octets, 12)?));
         Ok(Self { flags })
     }
@@ -117,7 +117,7 @@ impl Authenticate {
     ///
     /// [`MessageError`].
     pub(super) fn decode(octets: &[u8]) -> Result<Self, MessageError> {
-        check_head(octets, AUTHENTICATE)?;
+        check_head(octets, AUTHENTICATE, MAX_AUTHENTICATE)?;
         let flags = Flags(u32::from_le_bytes(array_at(octets, 60)?));
         if !flags.has(Flags::EXTENDED_SESSION_SECURITY) {
             return Err(MessageError::Weak);
@@ -231,9 +231,9 @@ fn array_at<const LENGTH: usize>(octets: &[u8], at: usize) -> Result<[u8; LENGTH
 }
 
 /// Holds a token to its length, its signature and its type.
-fn check_head(octets: &[u8], kind: u32) -> Result<(), MessageError> {
-    if octets.len() > MAX_MESSAGE {
-        return Err(MessageError::TooLong("whole"));
+fn check_head(octets: &[u8], kind: u32, limit: usize) -> Result<(), MessageError> {
+    if octets.len() > limit {
+        return Err(MessageError::TooLong("body"));
     }
     if !octets.starts_with(SIGNATURE) {
         return Err(MessageError::NotNtlm);
@@ -291,9 +291,13 @@ const RESPONSE_HEAD: usize = 28;
 /// In `MsvAvFlags`: there is a message integrity code.
 pub(super) const HAS_MIC: u32 = 2;
 
-/// Octets of a message: a response can name a service, and that is all that is
-/// long in it.
-const MAX_MESSAGE: usize = 16 * 1_024;
+/// Octets of a NEGOTIATE, which is kept until the client answers: there are two
+/// names in it, in the code page of the client.
+const MAX_NEGOTIATE: usize = 1_024;
+
+/// Octets of an AUTHENTICATE: a response can name a service, and that is all
+/// that is long in it.
+const MAX_AUTHENTICATE: usize = 16 * 1_024;
 
 /// Octets of a name: Windows takes 256 characters.
 const MAX_NAME: usize = 512;

@@ -304,11 +304,14 @@ fn a_message_is_short_and_is_the_one_that_is_due() {
         Err(MessageError::OutOfTurn)
     );
     let mut long = negotiate;
+    long.resize(1_024, 0);
+    assert!(Negotiate::decode(&long).is_ok());
+    long.push(0);
+    assert_eq!(Negotiate::decode(&long), Err(MessageError::TooLong("body")));
+    let mut long = super::message::head(super::message::AUTHENTICATE);
     long.resize(16 * 1_024 + 1, 0);
-    assert_eq!(
-        Negotiate::decode(&long),
-        Err(MessageError::TooLong("whole"))
-    );
+    let answer = Authenticate::decode(&long);
+    assert_eq!(answer, Err(MessageError::TooLong("body")));
 }
 
 #[test]
