@@ -57,7 +57,6 @@ use crate::store::Store;
 use crate::telemetry;
 use crate::transfer::Mover;
 use crate::vault::Vault;
-use crate::vault::VaultError;
 use crate::wsman::Endpoint;
 
 /// Does what the command line says.
@@ -88,12 +87,13 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     make_private_folder(&base.service.state_directory)?;
     let settings = overlaid(&base)?;
     let places = Places::of(&settings);
-    let users = Arc::new(Users::open(&places.users)?);
+    let users = Users::open(&places.users)?;
     let tls = Tls::load(&settings.service)?;
     let current = Arc::new(Current::new(settings.clone()));
     let listener = net::bind(&current, &tls)?;
 
-    let vault = open_vault(&settings, &places)?;
+    let vault = open_vault(&settings, &places, &users)?;
+    let users = Arc::new(users.with_vault(Arc::clone(&vault))?);
     let store: Arc<dyn Store> = Arc::new(Sqlite::open(&store_folder(&settings), vault)?);
     let protected = places.protected(&settings, config);
     let mover = Mover::new(
@@ -163,17 +163,29 @@ fn user(command: UserCommand) -> Result<(), Box<dyn Error>> {
         UserCommand::Add {
             name,
             password_file,
+            ntlm,
             config,
         } => {
-            let (users, settings) = open(config)?;
+            let (mut users, settings) = open(config)?;
+            if ntlm {
+                let vault = open_vault(&settings, &Places::of(&settings), &users)?;
+                users = users.with_vault(vault)?;
+            }
             let password = match password_file {
                 Some(path) => first_line(&path)?,
                 None => ask_password(&name)?,
             };
-            let change = users.add(&name, &password)?;
+            let change = if ntlm {
+                users.add_for_ntlm(&name, &password)?
+            } else {
+                users.add(&name, &password)?
+            };
             match change {
                 auth::Change::Added => println!("Added {name}."),
                 auth::Change::Replaced => println!("Changed the password of {name}."),
+                auth::Change::WithoutNtlm => println!(
+                    "Changed the password of {name}, who cannot log on by NTLM any more: that needs --ntlm."
+                ),
             }
             let access = &settings.access;
             if !access.users.contains(&name) && !access.administrators.contains(&name) {
@@ -182,14 +194,21 @@ fn user(command: UserCommand) -> Result<(), Box<dyn Error>> {
                 );
             }
             // A file of changes that does not fit is for the start to refuse.
-            let basic = overlaid(&settings).map_or(access.basic, |now| now.access.basic);
-            if !basic {
+            let now = overlaid(&settings).map_or_else(|_| access.clone(), |now| now.access);
+            if !now.basic {
                 println!("Log-on by name and password is switched off (Auth/Basic).");
             }
+            if ntlm && !(now.negotiate && now.ntlm) {
+                println!("Log-on by NTLM is switched off (Auth/Negotiate, access.ntlm).");
+            }
         }
-        UserCommand::List { config } => {
-            for name in open(config)?.0.names()? {
-                println!("{name}");
+        UserCommand::List { long, config } => {
+            for (name, has_nt_hash) in open(config)?.0.names_and_ntlm()? {
+                match (long, has_nt_hash) {
+                    (true, true) => println!("{name}\tBasic, NTLM"),
+                    (true, false) => println!("{name}\tBasic"),
+                    (false, _) => println!("{name}"),
+                }
             }
         }
         UserCommand::Remove { name, config } => {
@@ -261,10 +280,17 @@ fn store_folder(settings: &Settings) -> PathBuf {
 }
 
 /// The key of the secrets; made when nothing was kept under one yet.
-fn open_vault(settings: &Settings, places: &Places) -> Result<Arc<Vault>, VaultError> {
+fn open_vault(
+    settings: &Settings,
+    places: &Places,
+    users: &Users,
+) -> Result<Arc<Vault>, Box<dyn Error>> {
     let vault = match &places.key {
         Key::Given(path) => Vault::open(path)?,
-        Key::Ours(path) => Vault::create_or_open(path, Sqlite::exists(&store_folder(settings)))?,
+        Key::Ours(path) => {
+            let is_kept = Sqlite::exists(&store_folder(settings)) || users.have_nt_hashes()?;
+            Vault::create_or_open(path, is_kept)?
+        }
     };
     Ok(Arc::new(vault))
 }

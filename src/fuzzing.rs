@@ -66,3 +66,8 @@ pub fn document(octets: &[u8]) {
 pub fn ts_request(octets: &[u8]) {
     auth::fuzz_ts_request(octets);
 }
+
+/// The two messages of an `NTLM` client, and what they lead to.
+pub fn ntlm(octets: &[u8]) {
+    auth::fuzz_ntlm(octets);
+}

@@ -9,8 +9,10 @@ use std::fs;
 use std::io;
 use std::io::Read;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::fchown;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -197,6 +199,11 @@ fn create(path: &Path) -> io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(&new)?;
+    // Who makes it before the first start is not the account of the service.
+    let (own, like) = (file.metadata()?, fs::metadata(folder)?);
+    if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
+        fchown(&file, Some(like.uid()), Some(like.gid()))?;
+    }
     file.write_all(&*key)?;
     file.sync_all()?;
     fs::rename(&new, path)?;

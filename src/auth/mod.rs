@@ -32,6 +32,8 @@ mod gss;
 mod identity;
 mod kerberos;
 mod mapping;
+mod ntlm;
+mod ntlm_exchange;
 mod principal;
 mod profile;
 mod secret_file;
@@ -54,6 +56,8 @@ pub(crate) use door::Means;
 pub(crate) use identity::CurrentIdentity;
 pub(crate) use identity::Identity;
 pub(crate) use kerberos::Kerberos;
+#[cfg(fuzzing)]
+pub(crate) use ntlm::fuzz as fuzz_ntlm;
 pub(crate) use principal::Principal;
 pub(crate) use principal::Scope;
 pub(crate) use profile::security_profiles;

@@ -1,5 +1,10 @@
-//! The user file: a line an account, `name:hash`, the hash as argon2id PHC
-//! string. Blank lines and lines that begin with `#` stay as they are.
+//! The user file: a line an account, `name:hash` or `name:hash:ntlm`, the hash
+//! as argon2id PHC string. Blank lines and lines that begin with `#` stay as
+//! they are.
+//!
+//! The third field is what `NTLM` needs, the NT hash of the password, in base64
+//! and sealed by the vault for this account: it is worth as much as the
+//! password.
 //!
 //! The file is replaced whole, so a reader finds the old accounts or the new
 //! ones; it is read again when it is another file than the one last read.
@@ -19,18 +24,40 @@ use std::sync::PoisonError;
 use argon2::Argon2;
 use argon2::PasswordHasher as _;
 use argon2::password_hash::phc::PasswordHash;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tracing::error;
+use zeroize::Zeroizing;
 
+use super::ntlm::NtHash;
+use super::ntlm::nt_hash;
 use super::secret_file::Ownership;
 use super::secret_file::SecretFileError;
 use super::secret_file::read_secret;
 use super::secret_file::replace_file;
+use crate::vault::Purpose;
+use crate::vault::Vault;
+use crate::vault::VaultError;
 
 /// The accounts in a user file.
 #[derive(Debug)]
 pub(crate) struct Users {
     path: PathBuf,
     known: Mutex<Known>,
+    sealing: Option<Sealing>,
 }
+
+/// What NT hashes are sealed with.
+#[derive(Debug)]
+struct Sealing {
+    vault: Arc<Vault>,
+    /// The hash of no password, sealed like the others: what is checked for
+    /// accounts that have none, so that they cost the same.
+    decoy: Vec<u8>,
+}
+
+/// For what an NT hash is sealed: an account by its name.
+struct NtHashOf<'a>(&'a str);
 
 /// What was last read.
 #[derive(Debug)]
@@ -39,10 +66,12 @@ struct Known {
     accounts: Arc<Accounts>,
 }
 
-/// Name and hash of each account at one moment.
+/// Name and hashes of each account at one moment.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     hashes: HashMap<String, Arc<str>>,
+    /// The sealed NT hashes.
+    nt_hashes: HashMap<String, Vec<u8>>,
 }
 
 /// What tells one state of the file from another.
@@ -62,6 +91,8 @@ pub(crate) enum Change {
     Added,
     /// The account has another password.
     Replaced,
+    /// The account has another password, and its NT hash is gone.
+    WithoutNtlm,
 }
 
 /// Why the accounts cannot be read or changed.
@@ -95,6 +126,15 @@ pub(crate) enum UsersError {
     /// The password could not be hashed.
     #[error("the password cannot be hashed: {0}")]
     Hash(argon2::password_hash::Error),
+    /// The NT hash could not be sealed.
+    #[error("the NT hash of the password cannot be kept")]
+    Vault(#[from] VaultError),
+    /// There is an NT hash that was sealed under another key.
+    #[error(
+        "the NT hash of {0} cannot be decrypted: this is not the key that it was sealed under. \
+         If that key is lost, add {0} again without --ntlm first"
+    )]
+    OtherKey(String),
     /// The new file cannot be written.
     #[error("cannot write {path}")]
     Write {
@@ -120,9 +160,52 @@ impl Users {
                 stamp: None,
                 accounts: Arc::default(),
             }),
+            sealing: None,
         };
         users.accounts()?;
         Ok(users)
+    }
+
+    /// With the vault that NT hashes are sealed by; without one there is no
+    /// log-on by `NTLM`. The log has the accounts whose hash it cannot open.
+    ///
+    /// # Errors
+    ///
+    /// [`UsersError`].
+    pub(crate) fn with_vault(mut self, vault: Arc<Vault>) -> Result<Self, UsersError> {
+        let mut decoy = Zeroizing::new([0; 16]);
+        aws_lc_rs::rand::fill(&mut *decoy).map_err(|_| VaultError::NotSealed)?;
+        let decoy = vault.seal(&NtHashOf(""), &*decoy)?;
+        let sealing = Sealing { vault, decoy };
+        for (name, sealed) in &self.accounts()?.nt_hashes {
+            // What is wrong is said there.
+            let _ = sealing.open(name, sealed);
+        }
+        self.sealing = Some(sealing);
+        Ok(self)
+    }
+
+    /// Holds when some account has an NT hash.
+    ///
+    /// # Errors
+    ///
+    /// As [`Users::open`].
+    pub(crate) fn have_nt_hashes(&self) -> Result<bool, UsersError> {
+        Ok(!self.accounts()?.nt_hashes.is_empty())
+    }
+
+    /// Holds when somebody could log on by `NTLM`.
+    pub(super) fn can_use_ntlm(&self) -> bool {
+        self.sealing.is_some() && self.have_nt_hashes().unwrap_or(false)
+    }
+
+    /// The NT hash of an account, or for one that has none that of no password,
+    /// after the same work. None without a vault.
+    pub(super) fn nt_hash(&self, accounts: &Accounts, name: Option<&str>) -> Option<NtHash> {
+        let sealing = self.sealing.as_ref()?;
+        let own = name.and_then(|name| Some((name, accounts.nt_hashes.get(name)?)));
+        let hash = own.and_then(|(name, sealed)| sealing.open(name, sealed));
+        hash.or_else(|| sealing.open("", &sealing.decoy))
     }
 
     /// The accounts as they are now: one question to the file system, and
@@ -154,7 +237,15 @@ impl Users {
         };
         let mut accounts = Accounts::default();
         for line in lines {
-            if let Line::Account { name, hash } = line {
+            if let Line::Account {
+                name,
+                hash,
+                nt_hash,
+            } = line
+            {
+                if let Some(sealed) = nt_hash {
+                    accounts.nt_hashes.insert(name.clone(), sealed);
+                }
                 accounts.hashes.insert(name, Arc::from(hash));
             }
         }
@@ -168,19 +259,61 @@ impl Users {
     /// # Errors
     ///
     /// As [`Users::open`].
-    pub(crate) fn names(&self) -> Result<Vec<String>, UsersError> {
+    fn names(&self) -> Result<Vec<String>, UsersError> {
         let mut names: Vec<String> = self.accounts()?.hashes.keys().cloned().collect();
         names.sort_unstable();
         Ok(names)
     }
 
-    /// Adds an account, or gives it another password. Takes some tenths of a
-    /// second.
+    /// Names and whether they have an NT hash, in order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Users::open`].
+    pub(crate) fn names_and_ntlm(&self) -> Result<Vec<(String, bool)>, UsersError> {
+        let accounts = self.accounts()?;
+        let names = self.names()?.into_iter();
+        let with_ntlm = |name: String| {
+            let has_hash = accounts.nt_hashes.contains_key(&name);
+            (name, has_hash)
+        };
+        Ok(names.map(with_ntlm).collect())
+    }
+
+    /// Adds an account, or gives it another password; an NT hash that it had is
+    /// gone then, since it would still open with the old one. Takes some tenths
+    /// of a second.
     ///
     /// # Errors
     ///
     /// [`UsersError`]; the file is then as it was.
     pub(crate) fn add(&self, name: &str, password: &str) -> Result<Change, UsersError> {
+        self.put(name, password, None)
+    }
+
+    /// As [`Users::add`], but the account has an NT hash of the new password.
+    ///
+    /// # Errors
+    ///
+    /// [`UsersError`]; the file is then as it was.
+    pub(crate) fn add_for_ntlm(&self, name: &str, password: &str) -> Result<Change, UsersError> {
+        let sealing = self.sealing.as_ref().ok_or(VaultError::NotSealed)?;
+        for (other, sealed) in &self.accounts()?.nt_hashes {
+            if other != name && sealing.open(other, sealed).is_none() {
+                return Err(UsersError::OtherKey(other.clone()));
+            }
+        }
+        let sealed = sealing.vault.seal(&NtHashOf(name), &*nt_hash(password))?;
+        self.put(name, password, Some(sealed))
+    }
+
+    /// Writes the line of an account.
+    fn put(
+        &self,
+        name: &str,
+        password: &str,
+        nt_hash: Option<Vec<u8>>,
+    ) -> Result<Change, UsersError> {
         if !is_name(name) {
             return Err(UsersError::Name(name.to_owned()));
         }
@@ -195,13 +328,26 @@ impl Users {
             let own = lines
                 .iter_mut()
                 .find(|line| matches!(line, Line::Account { name: own, .. } if own == name));
+            let is_without = nt_hash.is_none();
             let new = Line::Account {
                 name: name.to_owned(),
                 hash,
+                nt_hash,
             };
             if let Some(line) = own {
-                *line = new;
-                return Ok(Change::Replaced);
+                let old = std::mem::replace(line, new);
+                let had_one = matches!(
+                    old,
+                    Line::Account {
+                        nt_hash: Some(_),
+                        ..
+                    }
+                );
+                return Ok(if had_one && is_without {
+                    Change::WithoutNtlm
+                } else {
+                    Change::Replaced
+                });
             }
             lines.push(new);
             Ok(Change::Added)
@@ -305,6 +451,29 @@ impl Accounts {
     }
 }
 
+impl Sealing {
+    /// The NT hash of an account. One that is not ours is as good as none, and
+    /// an operator must know.
+    fn open(&self, name: &str, sealed: &[u8]) -> Option<NtHash> {
+        let opened = self.vault.unseal(&NtHashOf(name), sealed);
+        let hash = opened.ok().and_then(|hash| hash.as_slice().try_into().ok());
+        if hash.is_none() {
+            error!(
+                account = name,
+                "NT hash cannot be decrypted: no log-on by NTLM until the account is added again"
+            );
+        }
+        hash.map(Zeroizing::new)
+    }
+}
+
+impl Purpose for NtHashOf<'_> {
+    /// Longer than what any secret of a job is sealed for.
+    fn octets(&self) -> Vec<u8> {
+        [b"NT hash of the account: ".as_slice(), self.0.as_bytes()].concat()
+    }
+}
+
 impl Stamp {
     fn of(metadata: &std::fs::Metadata) -> Self {
         Self {
@@ -319,7 +488,12 @@ impl Stamp {
 
 /// A line of the user file.
 enum Line {
-    Account { name: String, hash: String },
+    Account {
+        name: String,
+        hash: String,
+        /// Sealed.
+        nt_hash: Option<Vec<u8>>,
+    },
     Other(String),
 }
 
@@ -328,9 +502,13 @@ impl Line {
         if text.trim().is_empty() || text.starts_with('#') {
             return Ok(Self::Other(text.to_owned()));
         }
-        let (name, hash) = text
+        let (name, rest) = text
             .split_once(':')
             .ok_or("an account is written name:hash")?;
+        let (hash, nt_hash) = match rest.split_once(':') {
+            Some((hash, nt_hash)) => (hash, Some(nt_hash)),
+            None => (rest, None),
+        };
         if !is_name(name) {
             return Err("the name is no account name");
         }
@@ -339,9 +517,11 @@ impl Line {
         if parsed.algorithm.as_str() != "argon2id" || !is_whole {
             return Err("the hash is no argon2id hash with salt");
         }
+        let nt_hash = nt_hash.map(|text| STANDARD.decode(text)).transpose();
         Ok(Self::Account {
             name: name.to_owned(),
             hash: hash.to_owned(),
+            nt_hash: nt_hash.map_err(|_| "the NT hash is no base64")?,
         })
     }
 }
@@ -349,7 +529,16 @@ impl Line {
 impl std::fmt::Display for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Account { name, hash } => writeln!(f, "{name}:{hash}"),
+            Self::Account {
+                name,
+                hash,
+                nt_hash: None,
+            } => writeln!(f, "{name}:{hash}"),
+            Self::Account {
+                name,
+                hash,
+                nt_hash: Some(sealed),
+            } => writeln!(f, "{name}:{hash}:{}", STANDARD.encode(sealed)),
             Self::Other(text) => writeln!(f, "{text}"),
         }
     }
@@ -374,88 +563,4 @@ pub(super) const MAX_PASSWORD: usize = 1_024;
 const MAX_FILE: u64 = 32 * 1_024 * 1_024;
 
 #[cfg(test)]
-mod tests {
-    use std::fs::Permissions;
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-
-    fn users() -> (tempfile::TempDir, Users) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let users = Users::open(&folder.path().join("state/users")).expect("no file is no error");
-        (folder, users)
-    }
-
-    #[test]
-    fn an_account_is_added_replaced_and_removed() {
-        let (_folder, users) = users();
-        assert_eq!(users.add("bob", "one").expect("added"), Change::Added);
-        assert_eq!(users.add("alice", "x").expect("added"), Change::Added);
-        let before = users.accounts().expect("read").hash("bob").cloned();
-        assert_eq!(users.add("bob", "two").expect("replaced"), Change::Replaced);
-        assert_ne!(users.accounts().expect("read").hash("bob").cloned(), before);
-        assert_eq!(users.names().expect("read"), ["alice", "bob"]);
-        users.remove("bob").expect("removed");
-        assert_eq!(users.names().expect("read"), ["alice"]);
-        assert!(matches!(users.remove("bob"), Err(UsersError::NoAccount(_))));
-        let mode = std::fs::metadata(&users.path)
-            .expect("a file")
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn comments_stay_and_no_second_file_is_left() {
-        let (_folder, users) = users();
-        users.add("bob", "one").expect("added");
-        let text = std::fs::read_to_string(&users.path).expect("read");
-        std::fs::write(&users.path, format!("# ours\n\n{text}")).expect("written");
-        users.add("alice", "x").expect("added");
-        let text = std::fs::read_to_string(&users.path).expect("read");
-        assert!(text.starts_with("# ours\n\nbob:$argon2id$"), "{text}");
-        let folder = users.path.parent().expect("a folder");
-        assert_eq!(std::fs::read_dir(folder).expect("read").count(), 1);
-    }
-
-    #[test]
-    fn a_world_readable_file_is_refused() {
-        let (_folder, users) = users();
-        users.add("bob", "one").expect("added");
-        std::fs::set_permissions(&users.path, Permissions::from_mode(0o644)).expect("a mode");
-        let error = Users::open(&users.path).expect_err("open to all");
-        assert!(error.to_string().contains("mode 0644"), "{error}");
-        assert!(users.accounts().is_err(), "the change of mode is seen");
-        assert!(users.add("eve", "x").is_err());
-    }
-
-    #[test]
-    fn a_line_that_is_no_account_is_named() {
-        let (_folder, users) = users();
-        users.add("bob", "one").expect("added");
-        std::fs::write(&users.path, "# x\nbob\n").expect("written");
-        let error = Users::open(&users.path).expect_err("no account");
-        assert!(
-            error.to_string().contains("users, line 2: an account is"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn names_and_passwords_are_held_to_their_form() {
-        let (_folder, users) = users();
-        for name in ["", "a:b", "a b", "-x", "a\nb", "#a", &"x".repeat(65)] {
-            assert!(
-                matches!(users.add(name, "x"), Err(UsersError::Name(_))),
-                "{name:?}"
-            );
-        }
-        for password in ["", &"x".repeat(1_025)] {
-            assert!(matches!(
-                users.add("bob", password),
-                Err(UsersError::Password)
-            ));
-        }
-        assert!(is_name("DOMAIN\\jürgen.k@example.org"));
-    }
-}
+mod tests;

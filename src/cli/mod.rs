@@ -70,12 +70,23 @@ pub(crate) enum UserCommand {
         /// terminal.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
+        /// Let the account log on by NTLM as well.
+        ///
+        /// This keeps a hash that is worth as much as the password, encrypted
+        /// under the service's key. Where that comes as a systemd credential,
+        /// run this as root while the service runs, with
+        /// `CREDENTIALS_DIRECTORY=/run/credentials/bitsd.service`.
+        #[arg(long)]
+        ntlm: bool,
         /// Configuration file.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
     /// List the accounts.
     List {
+        /// Show how each can log on, too.
+        #[arg(long)]
+        long: bool,
         /// Configuration file.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
@@ -106,7 +117,9 @@ mod tests {
         for line in [
             "serve --config f",
             "user add n --password-file f --config c",
+            "user add n --ntlm",
             "user list",
+            "user list --long",
             "user remove n",
             "demo --exit --size 10",
             "demo --url http://h/f --to /tmp/f",

@@ -1,0 +1,177 @@
+//! The client's side, for tests.
+
+use super::av_pairs::AvPairs;
+use super::av_pairs::CHANNEL_BINDINGS;
+use super::av_pairs::FLAGS;
+use super::flags::Flags;
+use super::keys;
+use super::keys::Sender;
+use super::message::AUTHENTICATE;
+use super::message::CHALLENGE;
+use super::message::Challenge;
+use super::message::HAS_MIC;
+use super::message::NEGOTIATE;
+use super::message::VERSION;
+use super::message::head;
+use super::message::push_field;
+use super::message::utf16;
+use super::seal::Context;
+use crate::auth::exchange::SecurityContext;
+
+/// Somebody who logs on.
+#[derive(Clone)]
+pub(in crate::auth) struct Client {
+    pub(in crate::auth) domain: String,
+    pub(in crate::auth) user: String,
+    pub(in crate::auth) password: String,
+    /// What it asks for.
+    pub(in crate::auth) flags: u32,
+    pub(in crate::auth) mic: Mic,
+    /// The hash of the channel that it names.
+    pub(in crate::auth) channel: Option<[u8; 16]>,
+    /// Its own time, in place of the server's.
+    pub(in crate::auth) time: Option<u64>,
+}
+
+/// What it does about the message integrity code.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::auth) enum Mic {
+    Sent,
+    /// Announced, and zero.
+    Zero,
+    /// Announced, and there is no room for it.
+    Missing,
+    /// Neither announced nor sent, as with curl.
+    None,
+}
+
+impl Client {
+    pub(in crate::auth) fn new(user: &str, password: &str) -> Self {
+        Self {
+            domain: "DOMAIN".to_owned(),
+            user: user.to_owned(),
+            password: password.to_owned(),
+            flags: SEALING,
+            mic: Mic::Sent,
+            channel: None,
+            time: None,
+        }
+    }
+
+    pub(in crate::auth) fn without_mic(mut self) -> Self {
+        self.mic = Mic::None;
+        self
+    }
+
+    pub(in crate::auth) fn negotiate(&self) -> Vec<u8> {
+        let mut octets = head(NEGOTIATE);
+        octets.extend_from_slice(&self.flags.to_le_bytes());
+        for _ in ["domain", "workstation"] {
+            push_field(&mut octets, &mut 40, &[]);
+        }
+        octets.extend_from_slice(&VERSION);
+        octets
+    }
+
+    /// The answer to a challenge, and the keys.
+    pub(in crate::auth) fn authenticate(
+        &self,
+        challenge: &[u8],
+    ) -> (Vec<u8>, Box<dyn SecurityContext>) {
+        let told = Challenge::decode(challenge);
+        let name = |text: &str| {
+            if told.flags.has(Flags::UNICODE) {
+                utf16(text)
+            } else {
+                text.as_bytes().to_vec()
+            }
+        };
+        let mut pairs = told.target_info.clone();
+        if self.mic != Mic::None {
+            pairs.push(FLAGS, HAS_MIC.to_le_bytes().to_vec());
+        }
+        if let Some(channel) = self.channel {
+            pairs.push(CHANNEL_BINDINGS, channel.to_vec());
+        }
+        let time = told.target_info.value(super::av_pairs::TIMESTAMP);
+        let time = time.map(|time| u64::from_le_bytes(time.try_into().expect("a time")));
+        let time = self.time.or(time).unwrap_or_default();
+        let mut proved = vec![1, 1, 0, 0, 0, 0, 0, 0];
+        proved.extend_from_slice(&time.to_le_bytes());
+        proved.extend_from_slice(&[0xaa; 8]);
+        proved.extend_from_slice(&[0; 4]);
+        proved.extend_from_slice(&pairs.encode());
+        proved.extend_from_slice(&[0; 4]);
+
+        let hash = keys::nt_hash(&self.password);
+        let [upper, _] = keys::upper_case(&self.user);
+        let response_key = keys::response_key(&hash, &upper, &self.domain);
+        let proof = keys::proof(&response_key, told.nonce, &proved);
+        let base = keys::session_base_key(&response_key, &proof);
+        let mut session_key = base.clone();
+        let mut encrypted = Vec::new();
+        if told.flags.exchanges_key() {
+            session_key = zeroize::Zeroizing::new([0x55; 16]);
+            encrypted = keys::exchanged(&base, &session_key).to_vec();
+        }
+        let parts = [
+            vec![0; 24],
+            [proof.as_slice(), &proved].concat(),
+            name(&self.domain),
+            name(&self.user),
+            name("CLIENT"),
+            encrypted,
+        ];
+        let has_room = matches!(self.mic, Mic::Sent | Mic::Zero);
+        let mut message = message(told.flags, &parts, has_room);
+        if self.mic == Mic::Sent {
+            let code = keys::integrity_code(&session_key, [&self.negotiate(), challenge, &message]);
+            message[72..88].copy_from_slice(&*code);
+        }
+        let context = Context::new(told.flags, &session_key, Sender::Client);
+        (message, Box::new(context))
+    }
+}
+
+/// An AUTHENTICATE of these parts: `LM` and `NT` response, domain, user,
+/// workstation, session key.
+pub(super) fn message(flags: Flags, parts: &[Vec<u8>; 6], has_room: bool) -> Vec<u8> {
+    let mut octets = head(AUTHENTICATE);
+    let mut payload_at = if has_room { 88 } else { 72 };
+    for part in parts {
+        push_field(&mut octets, &mut payload_at, part);
+    }
+    octets.extend_from_slice(&flags.0.to_le_bytes());
+    octets.extend_from_slice(&VERSION);
+    if has_room {
+        octets.extend_from_slice(&[0; 16]);
+    }
+    octets.extend(parts.iter().flatten());
+    octets
+}
+
+impl Challenge {
+    /// Reads one that is right.
+    pub(super) fn decode(octets: &[u8]) -> Self {
+        assert!(octets.starts_with(&head(CHALLENGE)));
+        let part = |at: usize| {
+            let length = usize::from(u16::from_le_bytes([octets[at], octets[at + 1]]));
+            let place = octets[at + 4..at + 8].try_into().expect("a number");
+            let place = usize::try_from(u32::from_le_bytes(place)).expect("small");
+            octets[place..place + length].to_vec()
+        };
+        let flags = octets[20..24].try_into().expect("flags");
+        Self {
+            flags: Flags(u32::from_le_bytes(flags)),
+            nonce: octets[24..32].try_into().expect("a nonce"),
+            target_name: part(12),
+            target_info: AvPairs::decode(&part(40)).expect("AV pairs"),
+        }
+    }
+}
+
+/// What a client asks for that seals, as pyspnego does.
+pub(in crate::auth) const SEALING: u32 = 0xe208_8237;
+
+/// What curl asks for.
+pub(in crate::auth) const CURL: u32 = 0x0008_8206;
