@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::DecodePaddingMode;
+use base64::engine::GeneralPurpose;
+use base64::engine::GeneralPurposeConfig;
 
 use super::Acceptor;
 use super::AuthError;
@@ -96,15 +98,17 @@ impl InHeader {
 impl Acceptor for InHeader {
     fn step<'a>(&'a mut self, token: &'a str) -> Stepping<'a> {
         Box::pin(async move {
+            // Without a token, GSS-API would have the server begin. No client
+            // of HTTP waits for that (RFC 4559 5).
             if token.is_empty() || token.len() > MAX_TOKEN {
                 return Err(AuthError::Malformed);
             }
-            let token = STANDARD.decode(token).map_err(|_| AuthError::Malformed)?;
+            let token = BASE64.decode(token).map_err(|_| AuthError::Malformed)?;
             Ok(match self.exchange.step(&token).await? {
-                Leg::Continue(token) => Step::Continue(STANDARD.encode(token)),
+                Leg::Continue(token) => Step::Continue(BASE64.encode(token)),
                 Leg::Done(proven) => Step::Done(LoggedOn {
                     who: Proved::Account(proven.account),
-                    token: proven.token.map(|token| STANDARD.encode(token)),
+                    token: proven.token.map(|token| BASE64.encode(token)),
                     holds: Holds::Connection(Some(proven.context)),
                     proof: Proof::Fresh,
                     bound: proven.bound,
@@ -118,6 +122,12 @@ impl Acceptor for InHeader {
     }
 }
 
-/// Characters of a token: 64 KiB in base64, as Kerberos tickets with many
+/// Padded, as every client sends it; `token68` of RFC 9110 11.2 need not be.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Characters of a token: 66 KiB in base64, as Kerberos tickets with many
 /// groups need them.
 const MAX_TOKEN: usize = 88 * 1_024;

@@ -29,9 +29,11 @@ mod door;
 mod exchange;
 mod identity;
 mod mapping;
+mod negotiate;
 mod principal;
 mod profile;
 mod secret_file;
+mod spnego;
 mod users;
 
 use crate::config::AccessSettings;
