@@ -61,7 +61,6 @@ impl Negotiate {
     /// The mechanisms as the door offers them, in this order: clients that
     /// take the first one that they know should negotiate.
     pub(super) fn mechanisms(&self) -> Vec<Mechanism> {
-        let negotiate = self.clone();
         let kerberos = Self {
             ntlm: None,
             ..self.clone()
@@ -71,22 +70,24 @@ impl Negotiate {
             ..self.clone()
         };
         vec![
-            negotiate.mechanism("Negotiate", |access| access.negotiate),
+            self.clone()
+                .mechanism("Negotiate", |access| access.negotiate),
             kerberos.mechanism("Kerberos", |_| true),
-            // No client is known to send it; those that do mean NTLM within
-            // Negotiate, so both are switched off together.
+            // What curl sends for `--ntlm`. It is NTLM within Negotiate by
+            // another name, so both are switched off together.
             ntlm.mechanism("NTLM", |access| access.negotiate),
         ]
     }
 
+    /// What it has, under the name of a scheme. Each takes SPNEGO as well.
     fn mechanism(self, scheme: &'static str, is_on: fn(&AccessSettings) -> bool) -> Mechanism {
-        let is_in_force = self.clone();
+        let starting = self.clone();
         Mechanism {
             scheme,
             challenge: Some(scheme),
             offered: Offered::Always,
-            is_in_force: Box::new(move |access| is_on(access) && is_in_force.is_available(access)),
-            start: Box::new(move |peer| Box::new(InHeader::new(self.start(peer)))),
+            is_in_force: Box::new(move |access| is_on(access) && self.is_available(access)),
+            start: Box::new(move |peer| Box::new(InHeader::new(starting.start(peer)))),
         }
     }
 

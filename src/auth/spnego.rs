@@ -348,4 +348,4 @@ pub(crate) fn fuzz(octets: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
