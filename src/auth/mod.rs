@@ -57,6 +57,8 @@ pub(crate) use secret_file::Ownership;
 pub(crate) use secret_file::SecretFileError;
 pub(crate) use secret_file::read_secret;
 pub(crate) use secret_file::replace_file;
+#[cfg(fuzzing)]
+pub(crate) use spnego::fuzz as fuzz_spnego;
 pub(crate) use users::Change;
 pub(crate) use users::Users;
 
