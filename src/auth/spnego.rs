@@ -43,6 +43,7 @@ pub(super) enum MechType {
 }
 
 /// How a client begins to negotiate (RFC 4178 4.2.1).
+#[expect(clippy::struct_field_names, reason = "they are RFC 4178's")]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct NegTokenInit<'a> {
     /// `mechTypes`.
@@ -206,7 +207,7 @@ impl<'a> NegTokenResp<'a> {
         }
         let body = value(octets, context(1), "NegTokenResp")?;
         let [neg_state, mech, response_token, mech_list_mic, _] = elements(body)?;
-        let mech = mech.map(|mech| AnyRef::from_der(mech)).transpose()?;
+        let mech = mech.map(AnyRef::from_der).transpose()?;
         Ok(Self {
             neg_state: neg_state.map(NegState::decode).transpose()?,
             supported_mech: mech.map(oid).transpose()?.and_then(MechType::of),

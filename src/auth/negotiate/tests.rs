@@ -1,188 +1,29 @@
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 use std::task::Waker;
 
 use der::asn1::ObjectIdentifier;
-use proptest::prelude::*;
 
 use super::super::Bound;
 use super::super::Channel;
-use super::super::Parts;
-use super::super::Seal;
-use super::super::Sealed;
-use super::super::exchange::SecurityContext;
-use super::super::spnego::tests::Side;
-use super::super::spnego::tests::Token;
 use super::super::spnego::tests::init;
 use super::super::spnego::tests::initial;
 use super::super::spnego::tests::list;
-use super::super::spnego::tests::recorded;
 use super::*;
 use crate::config::Settings;
 
-/// What a mechanism of the tests says to a token.
-#[derive(Clone)]
-enum Said {
-    More(Vec<u8>),
-    In(Option<Vec<u8>>),
-    No(AuthError),
-}
+mod any_messages;
+mod recorded;
+mod scripted;
 
-/// A mechanism that follows a script: what it says to a token of a leg.
-#[derive(Clone)]
-struct Scripted {
-    script: Arc<dyn Fn(usize, &[u8]) -> Said + Send + Sync>,
-    keys: Keys,
-    is_available: Arc<AtomicBool>,
-}
-
-/// How its contexts sign.
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum Keys {
-    /// The client by `theirs`, we by `ours`, before what is signed.
-    Usual,
-    /// Not at all.
-    None,
-    /// As it was recorded.
-    Recorded {
-        list: Vec<u8>,
-        theirs: Vec<u8>,
-        ours: Vec<u8>,
-    },
-}
-
-struct Scene {
-    of: Scripted,
-    leg: usize,
-    has_failed: bool,
-}
-
-impl Scripted {
-    fn new(script: impl Fn(usize, &[u8]) -> Said + Send + Sync + 'static) -> Self {
-        Self {
-            script: Arc::new(script),
-            keys: Keys::Usual,
-            is_available: Arc::new(AtomicBool::new(true)),
-        }
-    }
-
-    /// As NTLM goes: three messages.
-    fn ntlm() -> Self {
-        Self::new(|leg, token| match (leg, token) {
-            (0, b"NTLMSSP\0negotiate") => Said::More(b"challenge".to_vec()),
-            (1, b"authenticate") => Said::In(None),
-            (1, b"wrong password") => Said::No(AuthError::Refused),
-            (1, b"no binding") => Said::No(AuthError::Unbound),
-            (_, _) => Said::No(AuthError::Malformed),
-        })
-    }
-
-    /// As Kerberos goes: one message, whose answer the client may want; or
-    /// three.
-    fn kerberos() -> Self {
-        let is = |token: &[u8], what: &[u8]| token.ends_with(what);
-        Self::new(move |leg, token| match (leg, token) {
-            (0, token) if is(token, b"quiet ticket") => Said::In(None),
-            (0, token) if is(token, b"ticket of three") => Said::More(b"reply".to_vec()),
-            (0, token) if is(token, b"bad ticket") => Said::No(AuthError::Refused),
-            (0, token) if is(token, b"ticket") => Said::In(Some(b"reply".to_vec())),
-            (1, b"third") => Said::In(None),
-            (_, b"again") => Said::More(b"again".to_vec()),
-            (_, _) => Said::No(AuthError::Malformed),
-        })
-    }
-
-    fn without_keys(self) -> Self {
-        let keys = Keys::None;
-        Self { keys, ..self }
-    }
-}
-
-impl Start for Scripted {
-    fn start(&self, _: &Peer) -> Box<dyn Exchange> {
-        Box::new(Scene {
-            of: self.clone(),
-            leg: 0,
-            has_failed: false,
-        })
-    }
-
-    fn is_available(&self, _: &AccessSettings) -> bool {
-        self.is_available.load(Ordering::SeqCst)
-    }
-}
-
-impl Exchange for Scene {
-    fn step<'a>(&'a mut self, token: &'a [u8]) -> Legs<'a> {
-        Box::pin(async move {
-            let said = (self.of.script)(self.leg, token);
-            self.leg += 1;
-            match said {
-                Said::More(token) => Ok(Leg::Continue(token)),
-                Said::In(token) => Ok(Leg::Done(Proven {
-                    account: Arc::from("alice"),
-                    token,
-                    bound: Bound::Yes,
-                    context: Box::new(self.of.keys.clone()),
-                })),
-                Said::No(error) => {
-                    self.has_failed = true;
-                    Err(error)
-                }
-            }
-        })
-    }
-
-    fn claimed(&self) -> Option<&str> {
-        self.has_failed.then_some("bob")
-    }
-}
-
-impl Seal for Keys {
-    fn seal(&mut self, plain: &[u8]) -> Result<Sealed, SealError> {
-        Ok(Sealed {
-            signature: 0,
-            octets: plain.to_vec(),
-        })
-    }
-
-    fn open(&mut self, message: &[u8]) -> Result<Vec<u8>, SealError> {
-        Ok(message.to_vec())
-    }
-
-    fn parts(&self) -> Parts {
-        Parts::Whole
-    }
-}
-
-impl SecurityContext for Keys {
-    fn sign(&mut self, data: &[u8]) -> Result<Vec<u8>, SealError> {
-        match self {
-            Self::Usual => Ok([b"ours", data].concat()),
-            Self::Recorded { list, ours, .. } if list == data => Ok(ours.clone()),
-            Self::Recorded { .. } | Self::None => Err(SealError),
-        }
-    }
-
-    fn verify(&mut self, data: &[u8], signature: &[u8]) -> Result<(), SealError> {
-        let is_right = match self {
-            Self::Usual => signature == theirs(data),
-            Self::Recorded { list, theirs, .. } => list == data && theirs == signature,
-            Self::None => false,
-        };
-        is_right.then_some(()).ok_or(SealError)
-    }
-}
-
-/// How the client signs.
-fn theirs(data: &[u8]) -> Vec<u8> {
-    [b"theirs", data].concat()
-}
+use scripted::Keys;
+use scripted::Said;
+use scripted::Scripted;
+use scripted::theirs;
 
 /// What a leg came to, to be compared.
 #[derive(Debug, Eq, PartialEq)]
@@ -485,7 +326,7 @@ fn where_his_token_is_the_last_one_the_client_signs_with_it() {
 
 #[test]
 fn what_cannot_sign_is_good_only_for_the_first_choice() {
-    let ntlm = || Some(Scripted::ntlm().without_keys());
+    let ntlm = || Some(Scripted::ntlm().with(Keys::None));
     let types = [KERBEROS, NTLM];
     let mut exchange = negotiate(ntlm(), None).start(&peer());
     ntlm_first(&mut *exchange);
@@ -497,7 +338,7 @@ fn what_cannot_sign_is_good_only_for_the_first_choice() {
     let last = resp(Some(b"authenticate"), Some(&theirs(&list(&types))));
     assert_eq!(step(&mut *exchange, &last), REFUSED);
 
-    let kerberos = Some(Scripted::kerberos().without_keys());
+    let kerberos = Some(Scripted::kerberos().with(Keys::None));
     let mut exchange = negotiate(None, kerberos).start(&peer());
     let first = init(&[NTLM, KERBEROS], None, None);
     assert!(matches!(step(&mut *exchange, &first), Answer::More(_)));
@@ -627,7 +468,12 @@ fn a_log_on_has_no_more_legs_than_it_needs() {
 #[test]
 fn what_is_switched_off_is_neither_offered_nor_begun_nor_ended() {
     let (ntlm, kerberos) = (Scripted::ntlm(), Scripted::kerberos());
-    let negotiate = negotiate(Some(ntlm.clone()), Some(kerberos.clone()));
+    let settings = Arc::new(Current::new(Settings::default()));
+    let negotiate = Negotiate::new(
+        Arc::new(ntlm.clone()),
+        Some(Arc::new(kerberos.clone())),
+        Arc::clone(&settings),
+    );
     let set = |change: fn(&mut AccessSettings)| {
         let mut settings = Settings::default();
         change(&mut settings.access);
@@ -692,147 +538,4 @@ fn each_scheme_takes_its_own_mechanisms() {
     assert_eq!(takes[1], [true, true, false, false]);
     // Of the list, only NTLM is there.
     assert_eq!(takes[2], [false, true, true, true]);
-}
-
-/// What the mechanism said to a token of a recorded exchange.
-fn said(at: usize, tokens: &[Token]) -> Option<(Vec<u8>, Said)> {
-    let asked = tokens[at].mechanism_token.as_ref()?.0.clone();
-    let answer = tokens.get(at + 1);
-    let token = answer.and_then(|answer| answer.mechanism_token.as_ref());
-    let token = token.map(|token| token.0.clone());
-    let goes_on = tokens[at + 1..].iter().any(|token| {
-        let is_his = token.by == Side::Client;
-        is_his && token.mechanism_token.is_some()
-    });
-    let said = match token {
-        Some(token) if goes_on => Said::More(token),
-        token => Said::In(token),
-    };
-    Some((asked, said))
-}
-
-#[test]
-fn exchanges_of_pyspnego_go_octet_for_octet() {
-    let mut names = Vec::new();
-    for exchange in recorded() {
-        if exchange.name == "hints" {
-            continue;
-        }
-        let tokens = &exchange.tokens;
-        let is_second = exchange.name.ends_with("second");
-        // What comes first is not for the mechanism, where it is the second.
-        let script: Vec<_> = (0..tokens.len())
-            .filter(|at| tokens[*at].by == Side::Client && !(is_second && *at == 0))
-            .filter_map(|at| said(at, tokens))
-            .collect();
-        let mic = |side| {
-            let mut mics = tokens.iter().filter(|token| token.by == side);
-            let mic = mics.find_map(|token| token.mech_list_mic.as_ref());
-            mic.map(|mic| mic.0.clone()).unwrap_or_default()
-        };
-        let keys = Keys::Recorded {
-            list: tokens[0].mech_list.as_ref().expect("a list").0.clone(),
-            theirs: mic(Side::Client),
-            ours: mic(Side::Server),
-        };
-        let scripted = Scripted::new(move |leg, token| match script.get(leg) {
-            Some((asked, said)) if asked == token => said.clone(),
-            Some(_) | None => Said::No(AuthError::Malformed),
-        });
-        let scripted = Some(Scripted { keys, ..scripted });
-        let negotiate = match exchange.name.starts_with("NTLM") {
-            true => negotiate(scripted, None),
-            false => negotiate(None, scripted),
-        };
-        let mut attempt = negotiate.start(&peer());
-        for (at, token) in tokens.iter().enumerate() {
-            if token.by == Side::Server {
-                continue;
-            }
-            let answer = tokens.get(at + 1).map(|answer| answer.octets.0.clone());
-            let expected = match answer {
-                Some(answer) if at + 2 < tokens.len() => Answer::More(answer),
-                answer => Answer::In(answer),
-            };
-            let answered = step(&mut *attempt, &token.octets.0);
-            assert_eq!(answered, expected, "{} {at}", exchange.name);
-        }
-        names.push(exchange.name);
-    }
-    assert_eq!(names.len(), 5, "{names:?}");
-}
-
-/// Messages from which a client, or somebody in between, may choose.
-fn messages(types: &[ObjectIdentifier]) -> Vec<Vec<u8>> {
-    let mut messages = Vec::new();
-    let mics = [None, Some(theirs(&list(types))), Some(b"theirs".to_vec())];
-    let tokens = [
-        None,
-        Some(&b"NTLMSSP\0negotiate"[..]),
-        Some(b"authenticate"),
-        Some(b"ticket"),
-        Some(b"quiet ticket"),
-        Some(b"ticket of three"),
-        Some(b"third"),
-    ];
-    for token in tokens {
-        for mic in &mics {
-            messages.push(init(types, token, mic.as_deref()));
-            messages.push(resp(token, mic.as_deref()));
-        }
-        messages.extend(token.map(<[u8]>::to_vec));
-    }
-    messages
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_096))]
-
-    #[test]
-    fn nobody_gets_in_by_another_choice_without_a_signature(
-        types in prop::sample::subsequence(vec![NEGOEX, NTLM, KERBEROS], 1..4).prop_shuffle(),
-        which in 0..3_usize,
-        picks in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..6),
-    ) {
-        let mut exchange = [both, ntlm_only, kerberos_only][which]();
-        let has = |mech: ObjectIdentifier| match which {
-            0 => mech != NEGOEX,
-            1 => mech == NTLM,
-            _ => mech == KERBEROS,
-        };
-        let is_first_choice = has(types[0]);
-        let right = theirs(&list(&types));
-        // Those that fit the leg come more often than any of them.
-        let (all, begin) = (messages(&types), init(&types, Some(b"ticket"), None));
-        let (mut is_signed, mut is_over) = (false, false);
-        for (leg, (pick, is_usual)) in picks.into_iter().enumerate() {
-            let message = if leg == 0 && is_usual { &begin } else { pick.get(&all) };
-            let mic = NegTokenResp::decode(message).ok().and_then(|it| it.mech_list_mic);
-            is_signed |= mic == Some(&*right);
-            let answer = step(&mut *exchange, message);
-            if is_over {
-                prop_assert_eq!(answer, MALFORMED);
-                continue;
-            }
-            let is_bare = leg == 0 && !message.starts_with(b"\x60");
-            if is_bare {
-                break;
-            }
-            is_over = !matches!(answer, Answer::More(_));
-            if let Answer::In(_) = answer {
-                prop_assert!(is_first_choice || is_signed);
-            }
-        }
-    }
-
-    #[test]
-    fn any_tokens_are_answered_or_refused(tokens: Vec<Vec<u8>>, begins: bool) {
-        let mut exchange = both();
-        if begins {
-            ntlm_first(&mut *exchange);
-        }
-        for token in tokens {
-            prop_assert!(!matches!(step(&mut *exchange, &token), Answer::In(_)));
-        }
-    }
 }

@@ -26,7 +26,7 @@ pub(in super::super) struct Token {
     pub(in super::super) mech_list: Option<Hex>,
     neg_state: Option<String>,
     supported_mech: Option<Mech>,
-    pub(in super::super) mechanism_token: Option<Hex>,
+    pub(in super::super) inner: Option<Hex>,
     pub(in super::super) mech_list_mic: Option<Hex>,
 }
 
@@ -70,8 +70,8 @@ pub(in super::super) fn recorded() -> Vec<Recorded> {
 }
 
 impl Token {
-    fn mechanism_token(&self) -> Option<&[u8]> {
-        self.mechanism_token.as_ref().map(|token| &*token.0)
+    fn inner(&self) -> Option<&[u8]> {
+        self.inner.as_ref().map(|token| &*token.0)
     }
 
     fn mic(&self) -> Option<&[u8]> {
@@ -94,7 +94,7 @@ impl Token {
             supported_mech: self
                 .supported_mech
                 .and_then(|mech| MechType::of(mech.0.as_bytes())),
-            response_token: self.mechanism_token(),
+            response_token: self.inner(),
             mech_list_mic: self.mic(),
         })
     }
@@ -172,7 +172,7 @@ fn tokens_are_read_as_pyspnego_reads_them() {
             assert_eq!(init.mech_types.types, types);
             let list = token.mech_list.as_ref().expect("a list");
             assert_eq!(init.mech_types.octets, list.0);
-            assert_eq!(init.mech_token, token.mechanism_token());
+            assert_eq!(init.mech_token, token.inner());
             assert_eq!(init.mech_list_mic, token.mic());
         }
     }
@@ -190,7 +190,7 @@ fn tokens_are_written_as_pyspnego_writes_them() {
                 (None, types) => {
                     let types = types.as_deref().expect("a first token has a list");
                     let types: Vec<_> = types.iter().map(|mech| mech.0).collect();
-                    init(&types, token.mechanism_token(), token.mic())
+                    init(&types, token.inner(), token.mic())
                 }
             };
             assert_eq!(written, token.octets.0, "{}", exchange.name);
