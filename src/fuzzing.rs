@@ -6,7 +6,7 @@
 //! `wsman::fuzzing`, `tests/fuzz/NAME.rs`, a `[[bin]]` beside the others, and
 //! seeds in `tests/fuzz/corpus/NAME/`, by which `tests/fuzz/run` finds it.
 
-use crate::auth::fuzz_spnego;
+use crate::auth;
 use crate::cim;
 use crate::http;
 use crate::wsman::fuzzing as wsman;
@@ -17,6 +17,11 @@ pub fn envelope(octets: &[u8]) {
     if let Some((text, encoding)) = http::decoded(octets) {
         wsman::envelope(&text, encoding);
     }
+}
+
+/// A token of SPNEGO: the first one of a log-on, or a later one.
+pub fn spnego(octets: &[u8]) {
+    auth::fuzz_spnego(octets);
 }
 
 /// A query in WQL.
@@ -60,9 +65,4 @@ pub fn document(octets: &[u8]) {
     if let Ok(text) = std::str::from_utf8(octets) {
         wsman::document(text);
     }
-}
-
-/// A token of SPNEGO: the first one of a log-on, or a later one.
-pub fn spnego(octets: &[u8]) {
-    fuzz_spnego(octets);
 }

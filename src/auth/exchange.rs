@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::GeneralPurpose;
 use base64::engine::GeneralPurposeConfig;
+use base64::engine::general_purpose::STANDARD;
 
 use super::Acceptor;
 use super::AuthError;
@@ -105,10 +106,10 @@ impl Acceptor for InHeader {
             }
             let token = BASE64.decode(token).map_err(|_| AuthError::Malformed)?;
             Ok(match self.exchange.step(&token).await? {
-                Leg::Continue(token) => Step::Continue(BASE64.encode(token)),
+                Leg::Continue(token) => Step::Continue(STANDARD.encode(token)),
                 Leg::Done(proven) => Step::Done(LoggedOn {
                     who: Proved::Account(proven.account),
-                    token: proven.token.map(|token| BASE64.encode(token)),
+                    token: proven.token.map(|token| STANDARD.encode(token)),
                     holds: Holds::Connection(Some(proven.context)),
                     proof: Proof::Fresh,
                     bound: proven.bound,
@@ -122,7 +123,8 @@ impl Acceptor for InHeader {
     }
 }
 
-/// Padded, as every client sends it; `token68` of RFC 9110 11.2 need not be.
+/// What clients send. They all pad it, though `token68` of RFC 9110 11.2 need
+/// not be.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -136,8 +138,6 @@ const MAX_TOKEN: usize = 88 * 1_024;
 mod tests {
     use std::net::Ipv4Addr;
     use std::net::SocketAddr;
-
-    use base64::engine::general_purpose::STANDARD;
 
     use super::super::Channel;
     use super::super::Parts;
