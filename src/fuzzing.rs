@@ -19,6 +19,11 @@ pub fn envelope(octets: &[u8]) {
     }
 }
 
+/// A token of SPNEGO: the first one of a log-on, or a later one.
+pub fn spnego(octets: &[u8]) {
+    auth::fuzz_spnego(octets);
+}
+
 /// A query in WQL.
 pub fn wql(octets: &[u8]) {
     if let Ok(text) = std::str::from_utf8(octets) {

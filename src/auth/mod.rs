@@ -32,11 +32,13 @@ mod gss;
 mod identity;
 mod kerberos;
 mod mapping;
+mod negotiate;
 mod ntlm;
 mod ntlm_exchange;
 mod principal;
 mod profile;
 mod secret_file;
+mod spnego;
 mod users;
 
 use crate::config::AccessSettings;
@@ -65,6 +67,8 @@ pub(crate) use secret_file::Ownership;
 pub(crate) use secret_file::SecretFileError;
 pub(crate) use secret_file::read_secret;
 pub(crate) use secret_file::replace_file;
+#[cfg(fuzzing)]
+pub(crate) use spnego::fuzz as fuzz_spnego;
 pub(crate) use users::Change;
 pub(crate) use users::Users;
 
