@@ -20,13 +20,14 @@ use tracing::info;
 use tracing::warn;
 
 use super::Tls;
+use super::acceptor::Acceptors;
 use super::bind::Error;
 use super::bind::listen;
 use super::budget::Budget;
 use super::line_budget::LineBudget;
+use super::reload::Reload;
 use super::serving;
 use super::serving::Shared;
-use super::tls::Acceptors;
 use crate::config::Current;
 
 /// Sockets that are bound, and what is needed to serve them. Clients can
@@ -35,6 +36,7 @@ use crate::config::Current;
 pub(crate) struct Listener {
     sockets: Sockets,
     acceptors: Arc<Acceptors>,
+    reload: Arc<Reload>,
     settings: Arc<Current>,
     stop_timeout: Duration,
 }
@@ -92,9 +94,11 @@ enum Socket {
 /// [`Error`], and then none is bound.
 pub(crate) fn bind(settings: &Arc<Current>, tls: &Tls) -> Result<Listener, Error> {
     let now = settings.get();
-    let acceptors = Acceptors::new(tls, &now.access).map_err(Error::Authorities)?;
+    let acceptors = Acceptors::new(tls, &now).map_err(Error::Authorities)?;
     let open = bind_all(&now.service.listen)?;
+    let acceptors = Arc::new(acceptors);
     Ok(Listener {
+        reload: Arc::new(Reload::new(tls, &acceptors, settings)),
         sockets: Sockets(Arc::new(Inner {
             state: Mutex::new(State {
                 open,
@@ -102,7 +106,7 @@ pub(crate) fn bind(settings: &Arc<Current>, tls: &Tls) -> Result<Listener, Error
             }),
             turn: Semaphore::new(1),
         })),
-        acceptors: Arc::new(acceptors),
+        acceptors,
         settings: Arc::clone(settings),
         stop_timeout: Duration::from_secs(now.service.stop_timeout_s),
     })
@@ -117,6 +121,11 @@ impl Listener {
     /// What takes connections, to prepare it for other settings.
     pub(crate) fn acceptors(&self) -> Arc<Acceptors> {
         Arc::clone(&self.acceptors)
+    }
+
+    /// What reads certificates again.
+    pub(crate) fn reload(&self) -> Arc<Reload> {
+        Arc::clone(&self.reload)
     }
 
     /// See [`Sockets::addresses`].
