@@ -60,7 +60,7 @@ impl ChannelBinding {
     /// certificate's own signature, SHA-256 in place of MD5 and SHA-1 (RFC 5929
     /// 4.1). Where the signature names none (Ed25519, Ed448) the binding is not
     /// defined; SHA-256 is what pypsrp and `requests_ntlm` take, as the fixture
-    /// `channel_binding.toml` shows.
+    /// `binding/clients.toml` shows.
     pub(crate) fn of_end_point(certificate: &[u8]) -> Self {
         let mut data = b"tls-server-end-point:".to_vec();
         data.extend_from_slice(digest::digest(signature_hash(certificate), certificate).as_ref());
@@ -175,12 +175,13 @@ mod tests {
         let binding = ChannelBinding::of_end_point(certificate);
         let hash = binding.octets().strip_prefix(b"tls-server-end-point:");
         let octets = hash.expect("the prefix").iter();
-        octets.map(|octet| format!("{octet:02x}")).collect()
+        let digits: Vec<_> = octets.map(|octet| format!("{octet:02x}")).collect();
+        digits.concat()
     }
 
     #[test]
     fn the_binding_is_what_clients_make_of_the_certificate() {
-        let text = include_str!("../../tests/fixtures/channel_binding.toml");
+        let text = include_str!("binding/clients.toml");
         let fixture: Fixture = toml::from_str(text).expect("the fixture");
         let mut lengths = Vec::new();
         for signed in fixture.certificate {

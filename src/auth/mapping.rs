@@ -280,7 +280,9 @@ mod tests {
             let is_pinned = mappings.iter().any(|one| one.issuer != ISSUER);
             assert_eq!(is_named(&mappings, &holder), is_pinned);
             let mut off = mappings;
-            off.iter_mut().for_each(|one| one.enabled = false);
+            for mapping in &mut off {
+                mapping.enabled = false;
+            }
             assert!(!is_named(&off, &holder) && candidates(&off, &holder).is_empty());
         }
     }

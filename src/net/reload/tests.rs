@@ -49,7 +49,7 @@ fn bench(service: impl FnOnce(&Path) -> ServiceSettings) -> Bench {
         tls,
         reload,
         // What is there now is old by then.
-        now: SystemTime::now() + Duration::from_secs(60),
+        now: SystemTime::now() + Duration::from_mins(1),
     };
     bench.look();
     bench
@@ -149,7 +149,7 @@ fn what_was_written_a_moment_ago_is_looked_at_again() {
     let path = folder.path().join("file");
     fs::write(&path, "one").expect("written");
     let (paths, now) = ([path], SystemTime::now());
-    let later = now + Duration::from_secs(60);
+    let later = now + Duration::from_mins(1);
     assert!(files.have_changed(&paths, now), "the first time");
     assert!(files.have_changed(&paths, now), "within the same second");
     assert!(files.have_changed(&paths, later), "and once more");
@@ -192,14 +192,14 @@ fn a_made_certificate_is_made_again_when_it_is_lost_or_has_ended() {
 fn an_end_is_warned_of_once_a_day_within_its_last_month() {
     let (end, day) = (SystemTime::now(), Duration::from_hours(24));
     let mut warned = None;
-    let mut is_due = |end, now| super::is_due(&mut warned, end, WARNING, now);
-    assert!(!is_due(end, end - 31 * day));
-    assert!(is_due(end, end - 30 * day));
-    assert!(!is_due(end, end - 30 * day + day / 2));
-    assert!(is_due(end, end - 29 * day));
-    assert!(is_due(end + day, end - 29 * day), "another certificate");
-    assert!(!is_due(end + 60 * day, end - 28 * day));
-    assert!(is_due(end, end + 3 * day), "it has ended");
+    let mut warns = |end, now| is_due(&mut warned, end, WARNING, now);
+    assert!(!warns(end, end - 31 * day));
+    assert!(warns(end, end - 30 * day));
+    assert!(!warns(end, end - 30 * day + day / 2));
+    assert!(warns(end, end - 29 * day));
+    assert!(warns(end + day, end - 29 * day), "another certificate");
+    assert!(!warns(end + 60 * day, end - 28 * day));
+    assert!(warns(end, end + 3 * day), "it has ended");
 }
 
 #[test]
