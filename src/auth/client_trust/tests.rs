@@ -15,7 +15,9 @@ use rcgen::KeyUsagePurpose;
 use rcgen::RevokedCertParams;
 use rcgen::SerialNumber;
 
+use super::super::client_certificate::ClientCertificate;
 use super::*;
+use crate::config::Settings;
 
 type Signer = Issuer<'static, KeyPair>;
 
@@ -421,6 +423,45 @@ fn no_thumbprint_saves_what_a_list_names() {
         "{refused:?}"
     );
     assert!(alone(&of(&[]), &[&own]).is_ok());
+}
+
+#[test]
+fn what_was_believed_is_judged_again_when_lists_end_or_change() {
+    let (root, key) = authority("root");
+    let own = holder(|_| {}, &key);
+    let with = |revoked: &[&Certificate]| {
+        let lists = vec![list(&Listed {
+            revoked,
+            by: &key,
+            hours: (-1, 1),
+        })];
+        trust(&[&root], lists)
+    };
+    let current = Arc::new(CurrentTrust::new(with(&[])));
+    let shown = ClientCertificate::new(&[own.der().clone()], Arc::clone(&current));
+    let settings = Arc::new(Settings::default());
+    let (now, later) = (
+        SystemTime::now(),
+        SystemTime::now() + Duration::from_hours(2),
+    );
+    let terms = shown.believe(&settings, now).expect("good").terms;
+    assert!(terms.hold(&settings, now));
+    assert!(!terms.hold(&settings, later), "the list has ended");
+    assert!(!terms.hold(&Arc::new(Settings::default()), now));
+    let refused = |at, is_news| {
+        let refused = shown
+            .believe(&settings, at)
+            .expect_err("revoked, or unknown");
+        assert!(matches!(refused.reason, Unverified::Revoked(_)));
+        assert_eq!(refused.is_news, is_news);
+    };
+    refused(later, true);
+    current.set(Arc::new(with(&[])));
+    assert!(!terms.hold(&settings, now), "a new list");
+    assert!(shown.believe(&settings, now).is_ok());
+    current.set(Arc::new(with(&[&own])));
+    refused(now, true);
+    refused(now, false);
 }
 
 #[test]
