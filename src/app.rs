@@ -18,10 +18,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::SystemTime;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -45,8 +47,10 @@ use crate::engine::Engine;
 use crate::http;
 use crate::net;
 use crate::net::Acceptors;
+use crate::net::Reload;
 use crate::net::Sockets;
 use crate::net::Tls;
+use crate::net::Why;
 use crate::provider::BitsClientJob;
 use crate::provider::Prepare;
 use crate::provider::Rebind;
@@ -112,8 +116,8 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     }));
     let catalog = Catalog::bundled()?;
     let jobs = BitsClientJob::new(engine.clone(), &catalog)?;
-    let thumbprint = tls.thumbprint().to_owned();
-    let thumbprint = Box::new(move || thumbprint.clone());
+    let identity = tls.clone();
+    let thumbprint = Box::new(move || identity.thumbprint());
     let winrm_config = WinrmConfig::new(
         &current,
         base,
@@ -140,9 +144,11 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     }
     let stop = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signal(stop.clone())?);
+    let reloads = tokio::spawn(reload_on_signal(listener.reload())?);
     tell_manager(NotifyState::Ready);
     listener.serve(router, stop).await;
     signals.abort();
+    reloads.abort();
     // What is cut off here is as after a crash, and so is finished or taken up
     // again by the next start.
     if timeout(stop_timeout, engine.stop()).await.is_err() {
@@ -268,6 +274,7 @@ impl Places {
         paths.extend(service.private_key.clone());
         paths.extend(settings.access.client_ca_certificates.clone());
         paths.extend(settings.access.keytab.clone());
+        paths.extend(settings.access.client_revocation_lists.clone());
         paths.extend(settings.transfer.client_certificates.clone());
         paths.extend(settings.transfer.ca_certificates.clone());
         paths
@@ -377,6 +384,29 @@ fn stop_on_signal(stop: CancellationToken) -> io::Result<impl Future<Output = ()
     })
 }
 
+/// Has certificates read again on SIGHUP, and when their files have changed.
+fn reload_on_signal(reload: Arc<Reload>) -> io::Result<impl Future<Output = ()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        let mut why = Why::Time;
+        loop {
+            if why == Why::Asked {
+                tell_manager(NotifyState::Reloading);
+            }
+            let reload = Arc::clone(&reload);
+            // A panic is in the log, and the next look is another try.
+            let _ = spawn_blocking(move || reload.look(why, SystemTime::now())).await;
+            if why == Why::Asked {
+                tell_manager(NotifyState::Ready);
+            }
+            why = match timeout(LOOK_EVERY, hangup.recv()).await {
+                Ok(_) => Why::Asked,
+                Err(_) => Why::Time,
+            };
+        }
+    })
+}
+
 fn tell_manager(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         warn!(%error, "Service manager could not be told");
@@ -431,6 +461,9 @@ impl fmt::Display for Refusal {
 }
 
 impl Error for Refusal {}
+
+/// How often the files of certificates are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 const STORE_FOLDER: &str = "jobs";
 

@@ -8,9 +8,9 @@ use tracing::debug;
 use super::AUDIT;
 use super::Principal;
 use super::Scope;
-use super::client_certificate::Thumbprint;
 use super::mapping;
 use super::mapping::Candidate;
+use super::thumbprint::Thumbprint;
 
 /// Somebody who has been let in. Who he is may depend on the resource: a
 /// client certificate can stand for different accounts at different ones.

@@ -1,14 +1,19 @@
 //! Log-on by a client certificate ([MS-WSMV] 3.1.4.1.35).
 //!
-//! TLS has verified the certificate, and that the client has its key; here it
-//! is only asked for whom it stands. The proof is the connection's: it needs no
-//! header, though some clients send one. It holds as long as the settings do
-//! under which it was found, so that a changed mapping counts from the next
-//! request on.
+//! TLS has verified that the client has the key of the certificate that he has
+//! shown; here it is asked whether it is good, and for whom it stands. The proof
+//! is the connection's: it needs no header, though some clients send one. It
+//! holds as long as the settings, the authorities and the lists of revoked
+//! certificates do under which it was found: a change of them counts from the
+//! next request on.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tracing::warn;
+
+use super::AUDIT;
 use super::Acceptor;
 use super::AuthError;
 use super::Bound;
@@ -21,17 +26,21 @@ use super::Proof;
 use super::Proved;
 use super::Step;
 use super::Stepping;
+use super::client_certificate::Believed;
 use super::mapping;
 use crate::config::AccessSettings;
 use crate::config::Current;
+use crate::telemetry::counters::Counter;
 
 /// The scheme, as clients announce it.
 pub(super) const SCHEME: &str =
     "http://schemas.dmtf.org/wbem/wsman/1/wsman/secprofile/https/mutual";
 
-/// Holds when certificates are asked for and log on.
+/// Holds when certificates are asked for and log on: there are authorities, or
+/// mappings, which can name a client's own certificate.
 pub(crate) fn is_in_force(access: &AccessSettings) -> bool {
-    access.certificate && access.client_ca_certificates.is_some()
+    let is_mapped = || access.certificate_mappings.iter().any(|one| one.enabled);
+    access.certificate && (access.client_ca_certificates.is_some() || is_mapped())
 }
 
 /// The mechanism as the door knows it. It is not offered in a 401: its name is
@@ -44,6 +53,7 @@ pub(super) fn mechanism(settings: Arc<Current>) -> Mechanism {
         is_in_force: Box::new(is_in_force),
         start: Box::new(move |peer| {
             Box::new(Attempt {
+                address: peer.address,
                 certificate: peer.certificate.clone(),
                 settings: Arc::clone(&settings),
             })
@@ -53,6 +63,7 @@ pub(super) fn mechanism(settings: Arc<Current>) -> Mechanism {
 
 /// One log-on: one step.
 struct Attempt {
+    address: SocketAddr,
     certificate: Option<Arc<ClientCertificate>>,
     settings: Arc<Current>,
 }
@@ -62,23 +73,26 @@ impl Acceptor for Attempt {
         Box::pin(async move {
             let settings = self.settings.get();
             let certificate = self.certificate.clone().ok_or(AuthError::NoCertificate)?;
-            let access = &settings.access;
-            let authorities = access.client_ca_certificates.as_deref();
-            let is_good = certificate.is_good(authorities, SystemTime::now());
-            if !is_in_force(access) || !is_good {
+            if !is_in_force(&settings.access) {
                 return Err(AuthError::NoCertificate);
             }
-            let candidates = mapping::candidates(&access.certificate_mappings, &certificate);
+            let believed = certificate.believe(&settings, SystemTime::now());
+            let Believed { holder, terms } = believed.map_err(|not| {
+                if not.is_news {
+                    let (address, error) = (self.address, not.reason);
+                    Counter::CertificateRefused.bump();
+                    warn!(target: AUDIT, %address, %error, "Client certificate no longer taken");
+                }
+                AuthError::NoCertificate
+            })?;
+            let mappings = &settings.access.certificate_mappings;
             Ok(Step::Done(LoggedOn {
                 who: Proved::Certificate {
-                    certificate: certificate.thumbprint(),
-                    candidates,
+                    certificate: holder.thumbprint(),
+                    candidates: mapping::candidates(mappings, &holder),
                 },
                 token: None,
-                holds: Holds::Settings {
-                    until: certificate.not_after(),
-                    settings,
-                },
+                holds: Holds::Terms(terms),
                 proof: Proof::Fresh,
                 bound: Bound::NotApplicable,
             }))

@@ -10,6 +10,7 @@ use super::AuthError;
 use super::Caller;
 use super::Peer;
 use super::Seal;
+use super::client_certificate::Terms;
 use crate::config::Settings;
 
 /// The security context of one TCP connection; nothing of it outlives the
@@ -38,10 +39,9 @@ pub(super) enum State {
         scheme: &'static str,
         /// Who; an error if he may do nothing.
         caller: Result<Caller, AuthError>,
-        /// He must prove himself again when other settings are in force, and
-        /// from then on; without, he stays who he is until the connection
-        /// ends.
-        under: Option<(Arc<Settings>, SystemTime)>,
+        /// He must prove himself again when they no longer hold; without, he
+        /// stays who he is until the connection ends.
+        under: Option<Terms>,
         /// What protects the messages, if anything but TLS does.
         #[expect(dead_code, reason = "for log-on with several legs: NTLM, Kerberos")]
         seal: Option<Box<dyn Seal>>,
@@ -77,13 +77,9 @@ impl ConnectionAuth {
                 under,
                 ..
             } => {
-                let holds = match under {
-                    // They are kept here, so no others are at their address.
-                    Some((settings, until)) => {
-                        Arc::ptr_eq(settings, now) && SystemTime::now() <= *until
-                    }
-                    None => true,
-                };
+                let holds = under
+                    .as_ref()
+                    .is_none_or(|terms| terms.hold(now, SystemTime::now()));
                 (holds && scheme.is_none_or(|scheme| scheme == *own))
                     .then(|| (*own, caller.clone()))
             }

@@ -182,9 +182,7 @@ impl Door {
             seal,
         };
         match done.holds {
-            Holds::Settings { settings, until } => {
-                connection.set(established(Some((settings, until)), None));
-            }
+            Holds::Terms(terms) => connection.set(established(Some(terms), None)),
             Holds::Connection(seal) if caller.is_ok() => connection.set(established(None, seal)),
             Holds::Request if caller.is_ok() => {}
             Holds::Request | Holds::Connection(_) => connection.set(State::Nobody),

@@ -1,15 +1,15 @@
 //! Which account a client certificate stands for ([MS-WSMV] 3.1.4.1.35).
 //!
-//! A mapping counts when it is enabled, names the issuer of the certificate,
-//! its subject pattern meets a name in the certificate and its URI pattern the
+//! A mapping counts when it is enabled, names the issuer of the certificate or
+//! the certificate itself, its subject pattern meets a name in the certificate and its URI pattern the
 //! resource. Of several the one with the longest subject counts, then the one
 //! with the longest URI; two that are equally long deny, and so does none.
 //! Lengths are those of the patterns without their `*`. Letters are compared
 //! without case if they are ASCII: beyond it, different letters have the same
 //! lower case.
 
-use super::client_certificate::ClientCertificate;
-use super::client_certificate::Thumbprint;
+use super::holder::Holder;
+use super::thumbprint::Thumbprint;
 use crate::config::CertificateMapping;
 
 /// A mapping that fits a certificate, for some resources.
@@ -29,21 +29,39 @@ struct Pattern {
     is_open: bool,
 }
 
-/// The mappings that fit `certificate`, the weightiest first.
+/// The mappings that fit `holder`, the weightiest first.
 pub(super) fn candidates(
     mappings: &[CertificateMapping],
-    certificate: &ClientCertificate,
+    holder: &Holder,
 ) -> Vec<Candidate<String>> {
-    let fitting = mappings
-        .iter()
-        .filter(|mapping| mapping.enabled)
-        .filter(|mapping| {
-            Thumbprint::parse(&mapping.issuer)
-                .is_some_and(|issuer| certificate.issuers().contains(&issuer))
-        })
-        .filter(|mapping| meets(&mapping.subject, certificate.names()))
-        .map(|mapping| Candidate::new(&mapping.subject, &mapping.uri, mapping.user.clone()));
+    let fitting = in_force(mappings)
+        .filter(|(_, named)| holder.is_issued_by(*named) || holder.is_named_by(*named))
+        .filter(|(mapping, _)| meets(&mapping.subject, holder.names()))
+        .map(|(mapping, _)| Candidate::new(&mapping.subject, &mapping.uri, mapping.user.clone()));
     by_weight(fitting)
+}
+
+/// Holds when a mapping names the certificate of `holder` itself.
+pub(super) fn is_named(mappings: &[CertificateMapping], holder: &Holder) -> bool {
+    in_force(mappings).any(|(_, named)| holder.is_named_by(named))
+}
+
+/// Holds when every mapping names one of these certificates, of authorities:
+/// nobody is trusted for his own certificate then.
+pub(crate) fn name_only<'a>(
+    mappings: &[CertificateMapping],
+    authorities: impl Iterator<Item = &'a [u8]>,
+) -> bool {
+    let authorities: Vec<_> = authorities.map(Thumbprint::sha1_of).collect();
+    in_force(mappings).all(|(_, named)| authorities.contains(&named))
+}
+
+/// The mappings that count, with the certificate that each names.
+fn in_force(
+    mappings: &[CertificateMapping],
+) -> impl Iterator<Item = (&CertificateMapping, Thumbprint)> {
+    let enabled = mappings.iter().filter(|mapping| mapping.enabled);
+    enabled.filter_map(|mapping| Some((mapping, Thumbprint::parse(&mapping.issuer)?)))
 }
 
 /// Candidates, the weightiest first.
@@ -129,7 +147,10 @@ fn meets(pattern: &str, names: &[String]) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::client_certificate::tests::certificate;
+    use super::super::client_trust::Unverified;
+    use super::super::holder::Standing;
+    use super::super::holder::tests::der;
+    use super::super::holder::tests::holder;
     use super::*;
 
     /// SHA-1 of `abc`.
@@ -147,7 +168,7 @@ mod tests {
 
     /// Whom the certificate of `name` stands for at `uri`.
     fn user(mappings: &[CertificateMapping], name: &str, uri: &str) -> Option<String> {
-        let candidates = candidates(mappings, &certificate(name, b"abc"));
+        let candidates = candidates(mappings, &holder(name, b"abc"));
         choose(&candidates, uri).map(|candidate| candidate.user.clone())
     }
 
@@ -222,6 +243,64 @@ mod tests {
         ];
         assert_eq!(user(&mappings, "bob", "http://x"), None);
         assert_eq!(user(&mappings, "a bob", "http://x").as_deref(), Some("bob"));
+    }
+
+    #[test]
+    fn a_certificate_is_mapped_by_its_own_thumbprint_too() {
+        let own = der("bob", |_| {});
+        let sha1 = Thumbprint::sha1_of(&own).to_string();
+        let sha256 = Thumbprint::sha256_of(&own).to_string();
+        let issued = Standing::Issued(vec![Thumbprint::sha1_of(b"abc")]);
+        let alone = Standing::Alone(Unverified::TooLong);
+        let by = |issuer: &str, subject: &str, user: &str| CertificateMapping {
+            issuer: issuer.to_owned(),
+            ..mapping(subject, "*", user)
+        };
+        for (standing, mappings, expected) in [
+            (&alone, vec![by(&sha1, "*", "sha1")], Some("sha1")),
+            (&alone, vec![by(&sha256, "bob", "sha256")], Some("sha256")),
+            (&alone, vec![by(&sha256, "alice", "sha256")], None),
+            (&alone, vec![by(ISSUER, "*", "issuer")], None),
+            (&issued, vec![by(&sha1, "*", "sha1")], Some("sha1")),
+            (
+                &issued,
+                vec![by(&sha256, "*", "own"), by(ISSUER, "bob", "issuer")],
+                Some("issuer"),
+            ),
+            (
+                &issued,
+                vec![by(&sha256, "*", "own"), by(ISSUER, "*", "issuer")],
+                None,
+            ),
+        ] {
+            let holder = Holder::read(&own, standing.clone()).expect("X.509");
+            let found = candidates(&mappings, &holder);
+            let found = choose(&found, "").map(|candidate| candidate.user.as_str());
+            assert_eq!(found, expected, "{mappings:?}");
+            let is_pinned = mappings.iter().any(|one| one.issuer != ISSUER);
+            assert_eq!(is_named(&mappings, &holder), is_pinned);
+            let mut off = mappings;
+            for mapping in &mut off {
+                mapping.enabled = false;
+            }
+            assert!(!is_named(&off, &holder) && candidates(&off, &holder).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_thumbprint_that_is_no_authority_s_may_be_a_client_s() {
+        let authority = || std::iter::once(b"abc".as_slice());
+        let of_authority = mapping("*", "*", "alice");
+        let mut own = mapping("*", "*", "bob");
+        own.issuer = "0".repeat(64);
+        assert!(name_only(std::slice::from_ref(&of_authority), authority()));
+        assert!(!name_only(
+            &[of_authority.clone(), own.clone()],
+            authority()
+        ));
+        assert!(!name_only(&[of_authority], std::iter::empty()));
+        own.enabled = false;
+        assert!(name_only(&[own], std::iter::empty()));
     }
 
     proptest! {

@@ -15,7 +15,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 mod access;
 mod basic;
@@ -23,12 +22,14 @@ mod binding;
 mod caller;
 mod certificate;
 mod client_certificate;
+mod client_trust;
 mod connection;
 mod credentials;
 mod credssp;
 mod door;
 mod exchange;
 mod gss;
+mod holder;
 mod identity;
 mod kerberos;
 mod mapping;
@@ -39,16 +40,21 @@ mod principal;
 mod profile;
 mod secret_file;
 mod spnego;
+mod thumbprint;
 mod users;
 
 use crate::config::AccessSettings;
-use crate::config::Settings;
 
 pub(crate) use binding::Bound;
 pub(crate) use binding::ChannelBinding;
 pub(crate) use caller::Caller;
 pub(crate) use certificate::is_in_force as takes_certificates;
 pub(crate) use client_certificate::ClientCertificate;
+pub(crate) use client_trust::Authority;
+pub(crate) use client_trust::ClientTrust;
+pub(crate) use client_trust::CurrentTrust;
+pub(crate) use client_trust::RevocationList;
+pub(crate) use client_trust::Sources;
 pub(crate) use connection::ConnectionAuth;
 #[cfg(fuzzing)]
 pub(crate) use credssp::fuzz as fuzz_ts_request;
@@ -58,6 +64,7 @@ pub(crate) use door::Means;
 pub(crate) use identity::CurrentIdentity;
 pub(crate) use identity::Identity;
 pub(crate) use kerberos::Kerberos;
+pub(crate) use mapping::name_only;
 #[cfg(fuzzing)]
 pub(crate) use ntlm::fuzz as fuzz_ntlm;
 pub(crate) use principal::Principal;
@@ -123,7 +130,7 @@ enum Proved {
     /// The holder of a certificate, and the accounts it can stand for.
     Certificate {
         /// Which one.
-        certificate: client_certificate::Thumbprint,
+        certificate: thumbprint::Thumbprint,
         /// The weightiest first.
         candidates: Vec<mapping::Candidate<String>>,
     },
@@ -135,14 +142,8 @@ pub(crate) enum Holds {
     Request,
     /// For the connection, whose messages the seal protects, if there is one.
     Connection(Option<Box<dyn Seal>>),
-    /// For the connection, as long as these settings are in force, and not
-    /// beyond an instant.
-    Settings {
-        /// Under which it was found.
-        settings: Arc<Settings>,
-        /// The last instant.
-        until: SystemTime,
-    },
+    /// For the connection, as long as these terms hold.
+    Terms(client_certificate::Terms),
 }
 
 /// Where a proof comes from.
@@ -234,8 +235,7 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// What the octets go through.
     pub(crate) channel: Channel,
-    /// The certificate that he has proved to hold, if there is one that could
-    /// be verified.
+    /// The certificate that he has shown, and whose key he has.
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
 }
 

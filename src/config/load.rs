@@ -185,18 +185,27 @@ impl Settings {
         let access = &self.access;
         let authorities = access.client_ca_certificates.as_ref();
         absolute("access.client_ca_certificates", authorities)?;
-        if access.certificate && authorities.is_none() {
+        for list in &access.client_revocation_lists {
+            absolute("access.client_revocation_lists", Some(list))?;
+        }
+        let is_mapped = access.certificate_mappings.iter().any(|one| one.enabled);
+        if access.certificate && authorities.is_none() && !is_mapped {
             return Err((
                 "access.client_ca_certificates",
-                "must be given when access.certificate is true".to_owned(),
+                "must be given when access.certificate is true and access.certificate_mappings \
+                 names no certificate"
+                    .to_owned(),
             ));
         }
         for mapping in &access.certificate_mappings {
             let wrong = |reason: String| Err(("access.certificate_mappings", reason));
             let digits = mapping.issuer.chars().filter(|c| *c != ' ');
-            if digits.clone().count() != 40 || !digits.clone().all(|c| c.is_ascii_hexdigit()) {
+            let is_hash = matches!(digits.clone().count(), 40 | 64);
+            if !is_hash || !digits.clone().all(|c| c.is_ascii_hexdigit()) {
                 let issuer = &mapping.issuer;
-                return wrong(format!("issuer: {issuer:?} is not 40 hexadecimal digits"));
+                return wrong(format!(
+                    "issuer: {issuer:?} is not 40 or 64 hexadecimal digits"
+                ));
             }
             let subject = &mapping.subject;
             if subject.is_empty() || subject.rfind('*').is_some_and(|at| at > 0) {
@@ -655,8 +664,8 @@ mod tests {
                 "access.basic: must be true",
             ),
             (
-                "[access]\ncertificate = true\n",
-                "access.client_ca_certificates: must be given",
+                "[access]\nclient_revocation_lists = [\"/a\", \"b\"]\n",
+                "access.client_revocation_lists: \"b\" is no abs",
             ),
         ];
         for (text, part) in cases {
@@ -717,7 +726,16 @@ mod tests {
         let cases = [
             ([issuer, "*", "*", "alice"], None),
             ([issuer, "*@example.org", "http://x/*", "alice"], None),
+            ([&"aB".repeat(32), "*", "*", "alice"], None),
             ([&issuer[3..], "*", "*", "alice"], Some("issuer: \"11 22")),
+            (
+                [&"ab".repeat(24), "*", "*", "alice"],
+                Some("issuer: \"abab"),
+            ),
+            (
+                [&"xy".repeat(32), "*", "*", "alice"],
+                Some("issuer: \"xyxy"),
+            ),
             ([issuer, "a*", "*", "alice"], Some("subject: \"a*\"")),
             ([issuer, "**", "*", "alice"], Some("subject: \"**\"")),
             ([issuer, "", "*", "alice"], Some("subject: \"\"")),
@@ -738,6 +756,23 @@ mod tests {
                 "{error:?}"
             );
         }
+    }
+
+    #[test]
+    fn certificates_need_an_authority_or_a_mapping() {
+        let mapping = |enabled: bool| {
+            format!(
+                "[access]\nbasic = false\ncertificate = true\ncertificate_mappings = [{{ \
+                 issuer = \"{}\", subject = \"*\", user = \"alice\", enabled = {enabled} }}]\n",
+                "ab".repeat(32)
+            )
+        };
+        parse(&mapping(true)).expect("a certificate that is trusted for itself");
+        let error = parse(&mapping(false)).expect_err("nobody could log on");
+        assert!(
+            error.contains("access.client_ca_certificates: must be given"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -202,9 +202,12 @@ pub struct AccessSettings {
     pub allow_unencrypted: bool,
     /// `Auth/Certificate`: log-on by a client certificate.
     pub certificate: bool,
-    /// PEM file with the authorities of client certificates.
+    /// PEM file with the authorities of client certificates; absent: only
+    /// those count that a mapping names by their own thumbprint.
     pub client_ca_certificates: Option<PathBuf>,
-    /// Files with lists of revoked client certificates, PEM or DER.
+    /// Files with lists of revoked client certificates, PEM or DER. A list that
+    /// has ended refuses the certificates of its issuer; one that is not there
+    /// revokes nothing.
     pub client_revocation_lists: Vec<PathBuf>,
     /// `CertMapping`: which account a client certificate stands for.
     pub certificate_mappings: Vec<CertificateMapping>,

@@ -31,6 +31,7 @@ use crate::net;
 
 mod certificates;
 mod changes;
+mod reloads;
 
 /// Says who asked what.
 struct Echo;
@@ -70,6 +71,7 @@ struct Server {
     current: Arc<Current>,
     address: SocketAddr,
     sockets: net::Sockets,
+    reload: Arc<net::Reload>,
     /// Whom clients trust.
     roots: RootCertStore,
     client: TlsConnector,
@@ -110,6 +112,7 @@ impl Server {
         let tls = net::Tls::load(&service).expect("a certificate");
         let listener = net::bind(&current, &tls).expect("bound");
         let (sockets, address) = (listener.sockets(), listener.listening()[0].address);
+        let reload = listener.reload();
         let is_healthy = Arc::new(AtomicBool::new(true));
         let health = Arc::clone(&is_healthy);
         let router = routes(Arc::new(Echo), door, &current, move || {
@@ -126,6 +129,7 @@ impl Server {
             current,
             address,
             sockets,
+            reload,
             roots,
             client: TlsConnector::from(Arc::new(client)),
             stop,

@@ -43,7 +43,7 @@ pub(crate) enum Error {
     #[error("the service stops")]
     Stopping,
     /// The authorities of client certificates cannot be used.
-    #[error("access.client_ca_certificates")]
+    #[error("access.client_ca_certificates, access.client_revocation_lists")]
     Authorities(#[source] TlsError),
 }
 

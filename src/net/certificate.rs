@@ -22,7 +22,6 @@ use rcgen::KeyPair;
 use rcgen::KeyUsagePurpose;
 use rustls::pki_types::CertificateDer;
 use tracing::info;
-use tracing::warn;
 
 use super::tls::MAX_KEY;
 use super::tls::TlsError;
@@ -33,6 +32,15 @@ use crate::auth::read_secret;
 use crate::auth::replace_file;
 use crate::config::ServiceSettings;
 
+/// Where certificate and key are kept.
+pub(super) fn places(service: &ServiceSettings) -> [PathBuf; 2] {
+    let folder = service.state_directory.join("tls");
+    [
+        folder.join("certificate.pem"),
+        folder.join("private_key.pem"),
+    ]
+}
+
 /// Certificate and key below the state folder. They are made when there are
 /// none; a certificate that is lost or has expired is made again for the same
 /// key, so that there is no moment at which the two do not go together.
@@ -41,11 +49,7 @@ use crate::config::ServiceSettings;
 ///
 /// [`TlsError`]; a certificate whose key is lost is one.
 pub(super) fn made(service: &ServiceSettings) -> Result<(PathBuf, PathBuf), TlsError> {
-    let folder = service.state_directory.join("tls");
-    let (certificate, key) = (
-        folder.join("certificate.pem"),
-        folder.join("private_key.pem"),
-    );
+    let [certificate, key] = places(service);
     let is_there = match std::fs::metadata(&certificate) {
         Ok(_) => true,
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -56,17 +60,19 @@ pub(super) fn made(service: &ServiceSettings) -> Result<(PathBuf, PathBuf), TlsE
             });
         }
     };
-    if is_there && days_left(&read_chain(&certificate)?[0]).is_none_or(|days| days >= 0) {
+    let now = SystemTime::now();
+    if is_there && ends_at(&read_chain(&certificate)?[0]).is_none_or(|end| now <= end) {
         return Ok((certificate, key));
     }
-    DirBuilder::new()
+    let folder = service.state_directory.join("tls");
+    let created = DirBuilder::new()
         .recursive(true)
         .mode(0o750)
-        .create(&folder)
-        .map_err(|source| TlsError::Write {
-            path: folder,
-            source,
-        })?;
+        .create(&folder);
+    created.map_err(|source| TlsError::Write {
+        path: folder,
+        source,
+    })?;
     let pair = match read_secret(&key, MAX_KEY) {
         Ok((pem, _)) => {
             let pem = zeroize::Zeroizing::new(pem);
@@ -88,7 +94,7 @@ pub(super) fn made(service: &ServiceSettings) -> Result<(PathBuf, PathBuf), TlsE
         Err(error) => return Err(error.into()),
     };
     let names = names(service);
-    let pem = parameters(&names, SystemTime::now())?
+    let pem = parameters(&names, now)?
         .self_signed(&pair)
         .map_err(TlsError::Make)?
         .pem();
@@ -97,22 +103,12 @@ pub(super) fn made(service: &ServiceSettings) -> Result<(PathBuf, PathBuf), TlsE
     Ok((certificate, key))
 }
 
-/// Warns of a certificate that ends within a month, or has ended.
-pub(super) fn warn_of_end(path: &Path, certificate: &CertificateDer<'_>) {
-    if let Some(days) = days_left(certificate).filter(|days| *days < 30) {
-        warn!(certificate = %path.display(), days, "Certificate expires");
-    }
-}
-
-/// Whole days until the certificate ends; none when it cannot be parsed,
-/// which is for rustls to judge.
-fn days_left(certificate: &CertificateDer<'_>) -> Option<i64> {
+/// The last instant at which a certificate is valid; none when it cannot be
+/// parsed, which is for rustls to judge.
+pub(super) fn ends_at(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .ok()?;
-    let now = i64::try_from(now.as_secs()).ok()?;
-    Some((parsed.validity().not_after.timestamp() - now).div_euclid(86_400))
+    let since = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since))
 }
 
 /// What the certificate is for: the loopback names, the host, and what is

@@ -1,190 +1,146 @@
-//! Client certificates: which TLS asks for, and whose are believed.
+//! Client certificates: the files that say whose are believed, and how TLS asks
+//! for one.
 //!
 //! TLS proves that the client has the key of the certificate that he shows.
 //! Whether the certificate is good is judged after the handshake, also that of
 //! a resumed session: one that is not leaves the connection as it would be
 //! without, so that its client can log on by other means.
 
+use std::fs::File;
+use std::io;
+use std::io::Read as _;
 use std::path::Path;
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustls::DigitallySignedStruct;
 use rustls::DistinguishedName;
 use rustls::SignatureScheme;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::crypto::verify_tls12_signature;
 use rustls::crypto::verify_tls13_signature;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::TrustAnchor;
+use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::UnixTime;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::server::danger::ClientCertVerified;
 use rustls::server::danger::ClientCertVerifier;
-use webpki::EndEntityCert;
-use webpki::KeyUsage;
-use webpki::VerifiedPath;
-use webpki::anchor_from_trusted_cert;
 
 use super::tls::TlsError;
-use crate::auth::ClientCertificate;
+use crate::auth::Authority;
+use crate::auth::ClientTrust;
+use crate::auth::RevocationList;
+use crate::auth::Sources;
 
-/// The authorities of client certificates that one file has.
-#[derive(Debug)]
-pub(super) struct Authorities {
-    path: PathBuf,
-    /// In the order of the anchors.
-    certificates: Vec<CertificateDer<'static>>,
-    anchors: Vec<TrustAnchor<'static>>,
-    algorithms: WebPkiSupportedAlgorithms,
+/// Reads whose certificates are believed. It blocks.
+///
+/// # Errors
+///
+/// [`TlsError`].
+pub(super) fn load(sources: Sources) -> Result<ClientTrust, TlsError> {
+    let authorities = match &sources.authorities {
+        Some(path) => authorities(path)?,
+        None => Vec::new(),
+    };
+    let mut lists = Vec::new();
+    for path in &sources.revocation_lists {
+        lists.extend(revocation_lists(path)?);
+    }
+    Ok(ClientTrust::new(sources, authorities, lists))
 }
 
-/// Why a client certificate is not believed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Unverified {
-    /// There is no path to an authority, it has expired, or it is not for
-    /// clients.
-    #[error("{}", beginning(.0))]
-    Path(webpki::Error),
-    /// More certificates than any client has: each costs checks of signatures.
-    #[error("the chain of certificates is too long")]
-    TooLong,
-    /// It is none, or cannot be read.
-    #[error("the certificate cannot be read")]
-    Unreadable,
+/// The authorities of a PEM file.
+fn authorities(path: &Path) -> Result<Vec<Authority>, TlsError> {
+    let no_pem = || TlsError::NoPem {
+        path: path.to_owned(),
+        what: "certificate",
+    };
+    let pem = read(path, MAX_AUTHORITIES)?;
+    let certificates = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| no_pem())?;
+    let authorities: Vec<_> = certificates
+        .into_iter()
+        .map(Authority::decode)
+        .collect::<Result<_, _>>()
+        .map_err(|_| no_pem())?;
+    if authorities.is_empty() {
+        return Err(no_pem());
+    }
+    Ok(authorities)
 }
 
-impl Authorities {
-    /// Reads a PEM file.
-    ///
-    /// # Errors
-    ///
-    /// [`TlsError`].
-    pub(super) fn load(path: &Path) -> Result<Self, TlsError> {
-        let no_pem = || TlsError::NoPem {
+/// The lists of a file: one in DER, or any number in PEM.
+fn revocation_lists(path: &Path) -> Result<Vec<RevocationList>, TlsError> {
+    let octets = read(path, MAX_LISTS)?;
+    let der = if octets.starts_with(&[DER_SEQUENCE]) {
+        vec![octets.into()]
+    } else {
+        CertificateRevocationListDer::pem_slice_iter(&octets)
+            .collect::<Result<Vec<_>, _>>()
+            .unwrap_or_default()
+    };
+    if der.is_empty() {
+        return Err(TlsError::NoPem {
             path: path.to_owned(),
-            what: "certificate",
-        };
-        let pem = std::fs::read(path).map_err(|source| TlsError::Read {
+            what: "list of revoked certificates",
+        });
+    }
+    der.iter()
+        .map(|one| RevocationList::decode(one))
+        .collect::<Result<_, _>>()
+        .map_err(|source| TlsError::RevocationList {
             path: path.to_owned(),
             source,
-        })?;
-        let certificates = CertificateDer::pem_slice_iter(&pem)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| no_pem())?;
-        let anchors = certificates
-            .iter()
-            .map(|one| anchor_from_trusted_cert(one).map(|anchor| anchor.to_owned()))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| no_pem())?;
-        if anchors.is_empty() {
-            return Err(no_pem());
-        }
-        Ok(Self {
-            path: path.to_owned(),
-            certificates,
-            anchors,
-            algorithms: default_provider().signature_verification_algorithms,
         })
-    }
-
-    /// The file.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// What asks clients for a certificate.
-    pub(super) fn question(&self) -> impl ClientCertVerifier + 'static {
-        Question {
-            hints: self
-                .certificates
-                .iter()
-                .filter_map(|one| x509_parser::parse_x509_certificate(one).ok())
-                .map(|(_, one)| DistinguishedName::from(one.subject().as_raw().to_vec()))
-                .collect(),
-            algorithms: self.algorithms,
-        }
-    }
-
-    /// Judges what a client has shown, his own certificate first.
-    ///
-    /// # Errors
-    ///
-    /// [`Unverified`].
-    pub(super) fn verify(
-        &self,
-        chain: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertificate, Unverified> {
-        let (own, others) = chain.split_first().ok_or(Unverified::Unreadable)?;
-        if others.len() > MAX_INTERMEDIATES {
-            return Err(Unverified::TooLong);
-        }
-        let end = EndEntityCert::try_from(own).map_err(Unverified::Path)?;
-        let is_signed_by_authority = |path: &VerifiedPath<'_>| {
-            // A certificate that is trusted for itself may sign no other one.
-            let may_sign = self
-                .of_anchor(path.anchor())
-                .any(|authority| authority == own || is_authority(authority));
-            may_sign
-                .then_some(())
-                .ok_or(webpki::Error::EndEntityUsedAsCa)
-        };
-        let path = end
-            .verify_for_usage(
-                self.algorithms.all,
-                &self.anchors,
-                others,
-                now,
-                KeyUsage::client_auth(),
-                None,
-                Some(&is_signed_by_authority),
-            )
-            .map_err(Unverified::Path)?;
-        let intermediate = path
-            .intermediate_certificates()
-            .next()
-            .map(webpki::Cert::der);
-        let issuers: Vec<&[u8]> = match &intermediate {
-            Some(one) => vec![one],
-            None => self.of_anchor(path.anchor()).map(AsRef::as_ref).collect(),
-        };
-        ClientCertificate::read(own, &issuers, &self.path).ok_or(Unverified::Unreadable)
-    }
-
-    /// The certificates of an anchor: those with its name and key.
-    fn of_anchor<'s>(
-        &'s self,
-        anchor: &'s TrustAnchor<'_>,
-    ) -> impl Iterator<Item = &'s CertificateDer<'static>> {
-        let both = self.certificates.iter().zip(&self.anchors);
-        both.filter(|(_, own)| {
-            own.subject == anchor.subject
-                && own.subject_public_key_info == anchor.subject_public_key_info
-        })
-        .map(|(certificate, _)| certificate)
-    }
 }
 
-/// What is wrong, cut: it can repeat long lists from the certificate, and goes
-/// to the log.
-fn beginning(error: &webpki::Error) -> String {
-    error.to_string().chars().take(MAX_REASON).collect()
-}
-
-/// Holds for the certificate of an authority; one of version 1 does not say.
-fn is_authority(certificate: &CertificateDer<'_>) -> bool {
-    x509_parser::parse_x509_certificate(certificate)
-        .is_ok_and(|(_, parsed)| parsed.is_ca() || parsed.version().0 == 0)
+/// Reads a file of at most `limit` octets.
+pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, TlsError> {
+    let octets = || {
+        let mut octets = Vec::new();
+        File::open(path)?.take(limit + 1).read_to_end(&mut octets)?;
+        if u64::try_from(octets.len()).unwrap_or(u64::MAX) > limit {
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+        }
+        Ok(octets)
+    };
+    octets().map_err(|source| TlsError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Asks for a certificate, takes none or any, and has the client prove that he
 /// has its key.
 #[derive(Debug)]
-struct Question {
+pub(super) struct Question {
     hints: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// Whose certificates a client is told to show.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Hints {
+    /// Those of the authorities.
+    Authorities,
+    /// Any that he has: clients keep back those that are signed by themselves
+    /// when they are given names.
+    Nobody,
+}
+
+impl Question {
+    pub(super) fn new(trust: &ClientTrust, hints: Hints) -> Arc<Self> {
+        let names = trust.authorities();
+        let names = names.filter(|_| hints == Hints::Authorities);
+        Arc::new(Self {
+            hints: names
+                .filter_map(|one| x509_parser::parse_x509_certificate(one).ok())
+                .map(|(_, one)| DistinguishedName::from(one.subject().as_raw().to_vec()))
+                .collect(),
+            algorithms: trust.algorithms(),
+        })
+    }
 }
 
 impl ClientCertVerifier for Question {
@@ -202,8 +158,8 @@ impl ClientCertVerifier for Question {
         _: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        // INVARIANT: a chain counts for nothing before `Authorities::verify`
-        // has judged it.
+        // INVARIANT: a chain counts for nothing before `ClientTrust` has judged
+        // it.
         Ok(ClientCertVerified::assertion())
     }
 
@@ -230,11 +186,15 @@ impl ClientCertVerifier for Question {
     }
 }
 
-/// Certificates that a client may show beside his own.
-const MAX_INTERMEDIATES: usize = 8;
+/// Octets of a file of certificates: all authorities of a system are a quarter
+/// of it.
+pub(super) const MAX_AUTHORITIES: u64 = 1 << 20;
 
-/// Characters of the reason for which a certificate is refused.
-const MAX_REASON: usize = 200;
+/// Octets of a file of revocation lists: a million entries.
+const MAX_LISTS: u64 = 64 << 20;
+
+/// How everything in DER begins here, and nothing in PEM.
+const DER_SEQUENCE: u8 = 0x30;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::SystemTime;
 
 use axum::Router;
 use hyper::Request;
@@ -12,7 +13,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::UnixTime;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpListener;
@@ -27,12 +27,12 @@ use tower::Service as _;
 use tracing::debug;
 use tracing::warn;
 
+use super::acceptor::Acceptor;
+use super::acceptor::Acceptors;
 use super::budget::Budget;
 use super::budget::Visitor;
 use super::connection::Connection;
 use super::connection::Due;
-use super::tls::Acceptor;
-use super::tls::Acceptors;
 use crate::auth::AUDIT;
 use crate::auth::Channel;
 use crate::auth::ClientCertificate;
@@ -160,7 +160,7 @@ async fn shake_hands(
     until: Instant,
     shared: &Shared,
 ) -> Option<(TlsStream<TcpStream>, Peer)> {
-    let acceptor = shared.acceptors.under(&shared.settings.get().access);
+    let acceptor = shared.acceptors.under(&shared.settings.get());
     let stream = match timeout_at(until, acceptor.handshake.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
@@ -176,7 +176,7 @@ async fn shake_hands(
     let peer = Peer {
         address,
         channel: Channel::Tls(acceptor.end_point.clone()),
-        certificate: certificate(&acceptor, &stream, address, &shared.lines).map(Arc::new),
+        certificate: certificate(&acceptor, &stream, address, shared),
     };
     Some((stream, peer))
 }
@@ -251,24 +251,22 @@ async fn serve(
     }
 }
 
-/// The certificate that the client has shown, if it is good.
+/// The certificate that the client has shown, good or not.
 fn certificate(
     acceptor: &Acceptor,
     stream: &TlsStream<TcpStream>,
     address: SocketAddr,
-    lines: &LineBudget,
-) -> Option<ClientCertificate> {
-    let authorities = acceptor.authorities.as_ref()?;
+    shared: &Shared,
+) -> Option<Arc<ClientCertificate>> {
     let chain = stream.get_ref().1.peer_certificates()?;
-    authorities
-        .verify(chain, UnixTime::now())
-        .inspect_err(|error| {
-            Counter::CertificateRefused.bump();
-            if lines.take(Instant::now()) {
-                warn!(target: AUDIT, %address, %error, "Client certificate refused");
-            }
-        })
-        .ok()
+    let shown = acceptor.client_certificate(chain)?;
+    if let Err(error) = shown.check(&shared.settings.get(), SystemTime::now()) {
+        Counter::CertificateRefused.bump();
+        if shared.lines.take(Instant::now()) {
+            warn!(target: AUDIT, %address, %error, "Client certificate refused");
+        }
+    }
+    Some(Arc::new(shown))
 }
 
 /// Octets that hyper buffers: more than the longest head.

@@ -19,12 +19,13 @@ use tracing::info;
 use tracing::warn;
 
 use super::Tls;
+use super::acceptor::Acceptors;
 use super::bind::Error;
 use super::bind::listen;
 use super::budget::Budget;
+use super::reload::Reload;
 use super::serving;
 use super::serving::Shared;
-use super::tls::Acceptors;
 use crate::config::Current;
 use crate::config::Listening;
 use crate::telemetry::line_budget::LineBudget;
@@ -35,6 +36,7 @@ use crate::telemetry::line_budget::LineBudget;
 pub(crate) struct Listener {
     sockets: Sockets,
     acceptors: Arc<Acceptors>,
+    reload: Arc<Reload>,
     settings: Arc<Current>,
     stop_timeout: Duration,
 }
@@ -105,9 +107,11 @@ impl Open {
 /// [`Error`], and then none is bound.
 pub(crate) fn bind(settings: &Arc<Current>, tls: &Tls) -> Result<Listener, Error> {
     let now = settings.get();
-    let acceptors = Acceptors::new(tls, &now.access).map_err(Error::Authorities)?;
+    let acceptors = Acceptors::new(tls, &now).map_err(Error::Authorities)?;
     let open = bind_all(&now.service.listening())?;
+    let acceptors = Arc::new(acceptors);
     Ok(Listener {
+        reload: Arc::new(Reload::new(tls, &acceptors, settings)),
         sockets: Sockets(Arc::new(Inner {
             state: Mutex::new(State {
                 open,
@@ -115,7 +119,7 @@ pub(crate) fn bind(settings: &Arc<Current>, tls: &Tls) -> Result<Listener, Error
             }),
             turn: Semaphore::new(1),
         })),
-        acceptors: Arc::new(acceptors),
+        acceptors,
         settings: Arc::clone(settings),
         stop_timeout: Duration::from_secs(now.service.stop_timeout_s),
     })
@@ -130,6 +134,11 @@ impl Listener {
     /// What takes connections, to prepare it for other settings.
     pub(crate) fn acceptors(&self) -> Arc<Acceptors> {
         Arc::clone(&self.acceptors)
+    }
+
+    /// What reads certificates again.
+    pub(crate) fn reload(&self) -> Arc<Reload> {
+        Arc::clone(&self.reload)
     }
 
     /// See [`Sockets::listening`].

@@ -1,74 +1,34 @@
-//! TLS of the listeners: versions, certificate and key, and whether clients are
-//! asked for certificates.
+//! The server's identity: certificate and key, from their files, and read again
+//! when those have changed.
 
-use std::fmt;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 
 use aws_lc_rs::digest;
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::sign::CertifiedKey;
-use rustls::sign::SingleCertAndKey;
-use tokio_rustls::TlsAcceptor;
-use tracing::error;
 use tracing::info;
 
 use super::certificate;
-use super::client_trust::Authorities;
+use super::client_trust::MAX_AUTHORITIES;
+use super::client_trust::read;
 use crate::auth::ChannelBinding;
 use crate::auth::CurrentIdentity;
 use crate::auth::Identity;
 use crate::auth::SecretFileError;
 use crate::auth::read_secret;
-use crate::auth::takes_certificates;
-use crate::config::AccessSettings;
 use crate::config::ServiceSettings;
 
-/// The server's identity, and how it speaks TLS.
+/// The server's identity, and where it comes from.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
-    /// Asks no client for a certificate.
-    plain: Arc<ServerConfig>,
+    service: Arc<ServiceSettings>,
     identity: Arc<CurrentIdentity>,
-    fingerprint: String,
-    #[cfg(test)]
-    certificate: PathBuf,
-    thumbprint: String,
-}
-
-/// What takes connections, as the settings want it.
-#[derive(Debug)]
-pub(crate) struct Acceptors {
-    tls: Tls,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug)]
-struct Known {
-    /// For the settings that were in force last.
-    latest: Arc<Acceptor>,
-    /// For those that are about to be.
-    prepared: Option<Arc<Acceptor>>,
-}
-
-/// What takes connections.
-pub(super) struct Acceptor {
-    pub(super) handshake: TlsAcceptor,
-    /// What binds log-ons to its connections.
-    pub(super) end_point: ChannelBinding,
-    /// Whose client certificates are believed; without, none is asked for.
-    pub(super) authorities: Option<Authorities>,
-    /// What the settings name, though it may not be readable.
-    wanted: Option<PathBuf>,
 }
 
 /// Why there is no TLS. Each text names the file.
@@ -77,8 +37,8 @@ pub(crate) enum TlsError {
     /// The key cannot be read, or others may read it.
     #[error(transparent)]
     KeyFile(#[from] SecretFileError),
-    /// The certificate cannot be read.
-    #[error("cannot read the certificate {path}")]
+    /// A file of certificates or lists cannot be read.
+    #[error("cannot read {path}")]
     Read {
         /// The file.
         path: PathBuf,
@@ -106,15 +66,18 @@ pub(crate) enum TlsError {
         #[source]
         source: rustls::Error,
     },
-    /// Nothing can be made of the authorities of client certificates.
-    #[error("the authorities in {path} cannot be used")]
-    Authorities {
+    /// A list of revoked client certificates is none that can be used.
+    #[error("the list of revoked certificates in {path} cannot be used")]
+    RevocationList {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         #[source]
-        source: rustls::Error,
+        source: webpki::Error,
     },
+    /// TLS takes certificate and key, but not for a server.
+    #[error("TLS cannot be set up")]
+    Refused(#[source] rustls::Error),
     /// A certificate cannot be made from `certificate_names`.
     #[error("no certificate can be made")]
     Make(#[source] rcgen::Error),
@@ -137,55 +100,33 @@ impl Tls {
     ///
     /// [`TlsError`].
     pub(crate) fn load(service: &ServiceSettings) -> Result<Self, TlsError> {
-        let (certificate, key) = match (&service.certificate, &service.private_key) {
-            (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
-            (None | Some(_), None) | (None, Some(_)) => certificate::made(service)?,
+        let tls = Self {
+            identity: Arc::new(CurrentIdentity::new(identity(service)?)),
+            service: Arc::new(service.clone()),
         };
-        let chain = read_chain(&certificate)?;
-        let fingerprint = fingerprint(&chain[0]);
-        let thumbprint = thumbprint(&chain[0]);
-        certificate::warn_of_end(&certificate, &chain[0]);
-        let private_key = read_key(&key)?;
-        let end_point = ChannelBinding::of_end_point(&chain[0]);
-        let unusable = |source| TlsError::Unusable {
-            certificate: certificate.clone(),
-            key: key.clone(),
-            source,
-        };
-        let certified = CertifiedKey::from_der(chain, private_key, &default_provider());
-        let certified = Arc::new(certified.map_err(unusable)?);
-        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(unusable)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&certified))));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        info!(certificate = %certificate.display(), sha256 = %fingerprint, "Certificate loaded");
-        Ok(Self {
-            plain: Arc::new(config),
-            identity: Arc::new(CurrentIdentity::new(Identity {
-                key: certified,
-                end_point,
-            })),
-            fingerprint,
-            #[cfg(test)]
-            certificate,
-            thumbprint,
-        })
+        tls.tell();
+        Ok(tls)
     }
 
-    /// The same, but it asks clients for certificates.
-    fn asking(&self, authorities: &Authorities) -> Result<ServerConfig, rustls::Error> {
-        let question = Arc::new(authorities.question());
-        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()?;
-        // Sessions are kept by each for itself: none is resumed that began
-        // under another one.
-        let mut config = builder
-            .with_client_cert_verifier(question)
-            .with_cert_resolver(Arc::clone(&self.plain.cert_resolver));
-        config.alpn_protocols.clone_from(&self.plain.alpn_protocols);
-        Ok(config)
+    /// Does the same again; another certificate is shown from the next
+    /// connection on. It blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`]; all is as it was then.
+    pub(super) fn reload(&self) -> Result<(), TlsError> {
+        let new = identity(&self.service)?;
+        if new.key.cert != self.identity.get().key.cert {
+            self.identity.set(new);
+            self.tell();
+        }
+        Ok(())
+    }
+
+    fn tell(&self) {
+        let [certificate, _] = self.files();
+        let sha256 = self.fingerprint();
+        info!(certificate = %certificate.display(), sha256, "Certificate loaded");
     }
 
     /// What new connections are shown.
@@ -193,148 +134,75 @@ impl Tls {
         Arc::clone(&self.identity)
     }
 
+    /// The files of certificate and key.
+    pub(super) fn files(&self) -> [PathBuf; 2] {
+        match (&self.service.certificate, &self.service.private_key) {
+            (Some(certificate), Some(key)) => [certificate.clone(), key.clone()],
+            (None | Some(_), None) | (None, Some(_)) => certificate::places(&self.service),
+        }
+    }
+
+    /// The service makes its certificate itself.
+    pub(super) fn is_made(&self) -> bool {
+        self.service.certificate.is_none()
+    }
+
+    /// The server's own certificate.
+    pub(super) fn end_entity(&self) -> CertificateDer<'static> {
+        end_entity(&self.identity.get()).clone().into_owned()
+    }
+
     /// SHA-256 of the certificate, in hexadecimal digits.
-    pub(crate) fn fingerprint(&self) -> &str {
-        &self.fingerprint
+    pub(crate) fn fingerprint(&self) -> String {
+        fingerprint(end_entity(&self.identity.get()))
     }
 
     /// SHA-1 of the certificate, in hexadecimal digits as Windows writes them.
-    pub(crate) fn thumbprint(&self) -> &str {
-        &self.thumbprint
+    pub(crate) fn thumbprint(&self) -> String {
+        thumbprint(end_entity(&self.identity.get()))
     }
 
     /// The PEM file with the certificate, for clients that pin it.
     #[cfg(test)]
-    pub(crate) fn certificate(&self) -> &Path {
-        &self.certificate
+    pub(crate) fn certificate(&self) -> PathBuf {
+        let [certificate, _] = self.files();
+        certificate
     }
 }
 
-impl Acceptors {
-    /// What `access` asks for.
-    ///
-    /// # Errors
-    ///
-    /// [`TlsError`], of the authorities of client certificates.
-    pub(super) fn new(tls: &Tls, access: &AccessSettings) -> Result<Self, TlsError> {
-        let latest = Arc::new(Acceptor::new(tls, wanted(access))?);
-        Ok(Self {
-            tls: tls.clone(),
-            known: Mutex::new(Known {
-                latest,
-                prepared: None,
-            }),
-        })
-    }
-
-    /// Reads what `access` asks for, before it is in force: what was read here
-    /// is what [`Self::under`] gives then. Blocks while a file is read.
-    ///
-    /// # Errors
-    ///
-    /// [`TlsError`]: `access` must not be put in force.
-    pub(crate) fn prepare(&self, access: &AccessSettings) -> Result<(), TlsError> {
-        let wanted = wanted(access);
-        if self.lock().latest.is_for(wanted) {
-            return Ok(());
-        }
-        let prepared = Arc::new(Acceptor::new(&self.tls, wanted)?);
-        self.lock().prepared = Some(prepared);
-        Ok(())
-    }
-
-    /// What takes a connection under `access`. Authorities that nobody has
-    /// prepared and that cannot be read are as none: an error goes to the log,
-    /// and nobody is asked.
-    pub(super) fn under(&self, access: &AccessSettings) -> Arc<Acceptor> {
-        let mut known = self.lock();
-        let wanted = wanted(access);
-        if known.latest.wanted.as_deref() != wanted {
-            let prepared = known.prepared.take();
-            known.latest = prepared
-                .filter(|prepared| prepared.is_for(wanted))
-                .unwrap_or_else(|| Arc::new(self.read(wanted)));
-            info!(
-                authorities = ?known.latest.authorities.as_ref().map(Authorities::path),
-                "Client certificates changed"
-            );
-        }
-        Arc::clone(&known.latest)
-    }
-
-    fn read(&self, wanted: Option<&Path>) -> Acceptor {
-        Acceptor::new(&self.tls, wanted).unwrap_or_else(|cause| {
-            error!(
-                cause = &cause as &dyn std::error::Error,
-                "Client certificates are not taken"
-            );
-            Acceptor::plain(&self.tls, wanted)
-        })
-    }
-
-    /// Each change is one assignment: a panic leaves it whole.
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Reads certificate and key, or makes them.
+fn identity(service: &ServiceSettings) -> Result<Identity, TlsError> {
+    let (certificate, key) = match (&service.certificate, &service.private_key) {
+        (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
+        (None | Some(_), None) | (None, Some(_)) => certificate::made(service)?,
+    };
+    let chain = read_chain(&certificate)?;
+    let private_key = read_key(&key)?;
+    let end_point = ChannelBinding::of_end_point(&chain[0]);
+    let certified = CertifiedKey::from_der(chain, private_key, &default_provider());
+    let certified = certified.map_err(|source| TlsError::Unusable {
+        certificate,
+        key,
+        source,
+    })?;
+    Ok(Identity {
+        key: Arc::new(certified),
+        end_point,
+    })
 }
 
-impl Acceptor {
-    fn new(tls: &Tls, wanted: Option<&Path>) -> Result<Self, TlsError> {
-        let Some(path) = wanted else {
-            return Ok(Self::plain(tls, None));
-        };
-        let authorities = Authorities::load(path)?;
-        let config = tls
-            .asking(&authorities)
-            .map_err(|source| TlsError::Authorities {
-                path: path.to_owned(),
-                source,
-            })?;
-        Ok(Self {
-            handshake: TlsAcceptor::from(Arc::new(config)),
-            end_point: tls.identity.get().end_point.clone(),
-            authorities: Some(authorities),
-            wanted: wanted.map(Path::to_owned),
-        })
-    }
-
-    fn plain(tls: &Tls, wanted: Option<&Path>) -> Self {
-        Self {
-            handshake: TlsAcceptor::from(Arc::clone(&tls.plain)),
-            end_point: tls.identity.get().end_point.clone(),
-            authorities: None,
-            wanted: wanted.map(Path::to_owned),
-        }
-    }
-
-    /// It is what the settings want, and nothing of it is missing.
-    fn is_for(&self, wanted: Option<&Path>) -> bool {
-        self.wanted.as_deref() == wanted && self.authorities.is_some() == wanted.is_some()
-    }
-}
-
-impl fmt::Debug for Acceptor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Acceptor")
-            .field("wanted", &self.wanted)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The authorities of client certificates, if any are to be asked for.
-fn wanted(access: &AccessSettings) -> Option<&Path> {
-    access
-        .client_ca_certificates
-        .as_deref()
-        .filter(|_| takes_certificates(access))
+/// The first certificate of a chain, which is the server's own.
+fn end_entity(identity: &Identity) -> &CertificateDer<'static> {
+    identity
+        .key
+        .cert
+        .first()
+        .expect("a chain has at least one: `read_chain` refuses others")
 }
 
 /// The certificates of a PEM file; the first one is the server's own.
 pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = std::fs::read(path).map_err(|source| TlsError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let pem = read(path, MAX_AUTHORITIES)?;
     CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<Vec<_>, _>>()
         .ok()
@@ -404,7 +272,7 @@ mod tests {
             metadata.permissions().mode() & 0o777
         };
         assert_eq!(mode(&tls.join("private_key.pem")), 0o600);
-        let chain = read_chain(first.certificate()).expect("a chain");
+        let chain = read_chain(&first.certificate()).expect("a chain");
         let (_, parsed) = x509_parser::parse_x509_certificate(&chain[0]).expect("X.509");
         let names = parsed
             .subject_alternative_name()
@@ -437,32 +305,6 @@ mod tests {
         let validity = parsed.validity();
         let days = (validity.not_after.timestamp() - validity.not_before.timestamp()) / 86_400;
         assert!((730..=825).contains(&days), "{days}");
-    }
-
-    #[test]
-    fn what_was_prepared_is_in_force_then_and_nothing_that_cannot_be_read() {
-        let (folder, service) = service();
-        let tls = Tls::load(&service).expect("made");
-        let path = folder.path().join("authorities.pem");
-        let on = AccessSettings {
-            certificate: true,
-            client_ca_certificates: Some(path.clone()),
-            ..AccessSettings::default()
-        };
-        let off = AccessSettings::default();
-        let acceptors = Acceptors::new(&tls, &off).expect("no authorities");
-        assert!(acceptors.prepare(&on).is_err(), "there is no file");
-        std::fs::write(&path, "no certificate").expect("a file");
-        assert!(acceptors.prepare(&on).is_err(), "there is none in it");
-        assert!(acceptors.under(&off).authorities.is_none());
-        std::fs::copy(tls.certificate(), &path).expect("a copy");
-        acceptors.prepare(&on).expect("a certificate");
-        std::fs::remove_file(&path).expect("gone");
-        assert!(acceptors.under(&off).authorities.is_none(), "not yet");
-        assert!(acceptors.under(&on).authorities.is_some());
-        acceptors.prepare(&on).expect("it is in force");
-        assert!(acceptors.under(&off).authorities.is_none());
-        assert!(acceptors.prepare(&on).is_err(), "it is read again");
     }
 
     #[test]

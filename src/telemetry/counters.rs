@@ -11,6 +11,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 /// Something that happens.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -88,6 +89,10 @@ pub(crate) enum Gauge {
     Enumerations,
     /// Requests at work.
     Operations,
+    /// When the server's certificate ends.
+    CertificateExpiry,
+    /// When the first of the lists of revoked certificates ends.
+    RevocationListsExpiry,
 }
 
 impl Counter {
@@ -122,6 +127,15 @@ impl Gauge {
     /// So many less.
     pub(crate) fn down(self) {
         GAUGES[self as usize].fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// So it is now: an instant, in seconds since 1970. What has no instant is
+    /// set to 0, and not shown.
+    pub(crate) fn set_to(self, instant: SystemTime) {
+        let since = instant.duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = since.unwrap_or_default().as_secs();
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        GAUGES[self as usize].store(seconds, Ordering::Relaxed);
     }
 }
 
@@ -173,8 +187,11 @@ pub(crate) fn text(jobs: Option<u64>) -> String {
         plain(out, name, load(cell));
     }
     for ((name, help), cell) in GAUGE_NAMES.iter().zip(&GAUGES) {
-        head(out, name, "gauge", help);
         let value = cell.load(Ordering::Relaxed);
+        if value == 0 && name.ends_with("_timestamp_seconds") {
+            continue;
+        }
+        head(out, name, "gauge", help);
         plain(out, name, u64::try_from(value).unwrap_or(0));
     }
     if let Some(jobs) = jobs {
@@ -247,13 +264,21 @@ const LOG_ON_NAMES: [(&str, &str); 3] = [
 ];
 
 /// In the order of [`Gauge`].
-const GAUGE_NAMES: [(&str, &str); 3] = [
+const GAUGE_NAMES: [(&str, &str); 5] = [
     (
         "bitsd_connections",
         "Connections, those that wait for a place left out.",
     ),
     ("bitsd_enumerations", "Open enumerations."),
     ("bitsd_operations", "Requests at work."),
+    (
+        "bitsd_certificate_expiry_timestamp_seconds",
+        "When the certificate of the service ends, in seconds since 1970.",
+    ),
+    (
+        "bitsd_client_revocation_lists_expiry_timestamp_seconds",
+        "When the first list of revoked client certificates ends, in seconds since 1970.",
+    ),
 ];
 
 static REFUSED: [AtomicU64; LIMITS.len()] = [const { AtomicU64::new(0) }; LIMITS.len()];
@@ -313,6 +338,16 @@ mod tests {
         assert_eq!(value(&text, &name("x:OnlyInThisTest")), 2);
         assert_eq!(value(&text, &name("OnlyInThisTest")), 1);
         assert_eq!(value(&text, "bitsd_jobs"), 7);
+    }
+
+    #[test]
+    fn an_end_is_told_in_seconds_since_1970_once_there_is_one() {
+        let name = "bitsd_client_revocation_lists_expiry_timestamp_seconds";
+        let end = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_900_000_000);
+        Gauge::RevocationListsExpiry.set_to(end);
+        assert_eq!(value(&text(None), name), 1_900_000_000);
+        Gauge::RevocationListsExpiry.set_to(SystemTime::UNIX_EPOCH);
+        assert!(!text(None).contains(name));
     }
 
     #[test]

@@ -20,6 +20,7 @@ certificate = {folder}/ca.pem
 private_key = {folder}/ca.key
 rand_serial = yes
 default_md = sha256
+crlnumber = {folder}/crlnumber
 policy = any
 unique_subject = no
 [any]
@@ -44,12 +45,13 @@ class Authority:
         self.certificate = folder / "ca.pem"
         self._openssl("req", "-x509", *CURVE, "-keyout", "ca.key", "-out", "ca.pem", "-subj", f"/CN={name}")
         (folder / "database").touch()
+        (folder / "crlnumber").write_text("01\n")
         (folder / "ca.cnf").write_text(CONFIG.format(folder=folder))
 
     @property
     def thumbprint(self) -> str:
         """SHA-1 of its certificate, in the groups that Windows shows."""
-        digest = hashlib.sha1(ssl.PEM_cert_to_DER_cert(self.certificate.read_text())).hexdigest()
+        digest = thumbprint(self.certificate)
         return " ".join(digest[at : at + 2] for at in range(0, 40, 2))
 
     def issue(
@@ -74,11 +76,45 @@ class Authority:
         )
         return made
 
+    def revoke(self, shown: Certificate) -> None:
+        """Puts a certificate of its own on the next list."""
+        self._openssl("ca", "-config", "ca.cnf", "-revoke", shown.certificate.name)
+
+    def revocation_list(self, form: str = "PEM", expired: bool = False) -> bytes:
+        """The list of what it has revoked, as it is now."""
+        dates = ["20200101000000Z", "20210101000000Z" if expired else "20491231000000Z"]
+        words = ["-gencrl", "-config", "ca.cnf", "-crl_lastupdate", dates[0], "-crl_nextupdate", dates[1]]
+        self._openssl("ca", *words, "-out", "ca.crl")
+        self._openssl("crl", "-in", "ca.crl", "-outform", form, "-out", "ca.list")
+        return (self.folder / "ca.list").read_bytes()
+
     def mapping(self, subject: str, user: str, uri: str = "*", enabled: bool = True) -> dict[str, object]:
         """An entry of access.certificate_mappings."""
         issuer = self.thumbprint
         return {"issuer": issuer, "subject": subject, "uri": uri, "user": user, "enabled": enabled}
 
     def _openssl(self, *words: str) -> None:
-        done = subprocess.run(["openssl", *words], cwd=self.folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        openssl(self.folder, *words)
+
+
+def signed_by_itself(folder: Path, name: str, alternative: str | None = None) -> Certificate:
+    """A certificate as openssl makes it: an authority, for any use."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = Certificate(folder / "certificate.pem", folder / "private_key.pem")
+    words = ["-keyout", made.key.name, "-out", made.certificate.name, "-subj", f"/CN={name}", "-days", "100"]
+    if alternative:
+        words += ["-addext", f"subjectAltName={alternative}"]
+    openssl(folder, "req", "-x509", *CURVE, *words)
+    return made
+
+
+def thumbprint(certificate: Path, algorithm: str = "sha1") -> str:
+    """The hash of a certificate in PEM."""
+    return hashlib.new(algorithm, ssl.PEM_cert_to_DER_cert(certificate.read_text())).hexdigest()
+
+
+def openssl(folder: Path, *words: str) -> str:
+    """What openssl says in a folder."""
+    done = subprocess.run(["openssl", *words], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

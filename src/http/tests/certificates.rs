@@ -18,9 +18,9 @@ use crate::config::CertificateMapping;
 
 /// Signs the certificates of clients.
 pub(super) struct Authority {
-    pem: String,
+    pub(super) pem: String,
     thumbprint: String,
-    issuer: Issuer<'static, KeyPair>,
+    pub(super) issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
@@ -29,12 +29,9 @@ impl Authority {
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         let certificate = parameters.self_signed(&key).expect("signed");
-        let sum = &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
-        let sum = aws_lc_rs::digest::digest(sum, certificate.der());
-        let digits = sum.as_ref().iter().map(|octet| format!("{octet:02X}"));
         Self {
             pem: certificate.pem(),
-            thumbprint: digits.collect::<Vec<_>>().concat(),
+            thumbprint: sha1(certificate.der()),
             issuer: Issuer::new(parameters, key),
         }
     }
@@ -62,7 +59,15 @@ impl Authority {
     }
 }
 
-fn named(name: &str) -> CertificateParams {
+/// The thumbprint of a certificate, as Windows writes it.
+pub(super) fn sha1(certificate: &[u8]) -> String {
+    let sum = &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
+    let sum = aws_lc_rs::digest::digest(sum, certificate);
+    let digits = sum.as_ref().iter().map(|octet| format!("{octet:02X}"));
+    digits.collect::<Vec<_>>().concat()
+}
+
+pub(super) fn named(name: &str) -> CertificateParams {
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name.remove(DnType::CommonName);
     parameters.distinguished_name.push(DnType::CommonName, name);

@@ -117,7 +117,8 @@ fn check(new: &Settings) -> Result<(), ConfigError> {
     if new.service.listening().is_empty() {
         return Err(ConfigError::LastListener);
     }
-    if access.certificate && access.client_ca_certificates.is_none() {
+    let is_mapped = access.certificate_mappings.iter().any(|one| one.enabled);
+    if access.certificate && access.client_ca_certificates.is_none() && !is_mapped {
         return Err(ConfigError::NoAuthorities);
     }
     new.check().map_err(|(key, reason)| match key {

@@ -60,10 +60,10 @@ pub(crate) enum ConfigError {
     /// Nobody could log on any more.
     #[error("Service/Auth/Basic must be true as long as nobody can log on in another way")]
     LastLogOn,
-    /// Certificates without anybody to issue them.
+    /// Certificates without anybody to issue them, and none that is named.
     #[error(
         "Service/Auth/Certificate cannot be true: the settings file names no authorities \
-         (access.client_ca_certificates)"
+         (access.client_ca_certificates), and no CertMapping that is enabled a certificate"
     )]
     NoAuthorities,
     /// Nothing would be listened to any more.

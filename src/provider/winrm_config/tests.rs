@@ -467,6 +467,42 @@ async fn mappings_come_change_and_go() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_is_mapped_by_its_own_thumbprint_needs_no_authority() {
+    let bench = Bench::new();
+    let part = Part::CertMapping;
+    let on = || {
+        let auth = Node::branch("Auth", vec![Node::leaf("Certificate", "true")]);
+        Node::branch("Config", vec![Node::branch("Service", vec![auth])])
+    };
+    let user = || Node::branch("CertMapping", vec![Node::leaf("UserName", "alice")]);
+    let sha256 = "ab ".repeat(32);
+    let keys = &[
+        ("Issuer", sha256.trim_end()),
+        ("Subject", "*"),
+        ("URI", "*"),
+    ];
+    let (short, long) = ("ab".repeat(24), "ab".repeat(33));
+    for wrong in [short, long] {
+        let keys = &[("Issuer", wrong.as_str()), keys[1], keys[2]];
+        let refused = bench.create(part, keys, user()).await;
+        assert!(
+            matches!(refused, Err(ConfigError::Value { .. })),
+            "{refused:?}"
+        );
+    }
+    let refused = bench.put("", &[], on()).await;
+    assert_eq!(refused, Err(ConfigError::NoAuthorities));
+    bench.create(part, keys, user()).await.expect("made");
+    bench.put("", &[], on()).await.expect("it names somebody");
+    let gone = bench.config.delete(&bench.admin, part, &own(keys)).await;
+    assert_eq!(
+        gone,
+        Err(ConfigError::NoAuthorities),
+        "nobody would be left"
+    );
+}
+
+#[tokio::test]
 async fn the_last_way_to_log_on_stays() {
     let bench = Bench::with(|settings| {
         settings.access.client_ca_certificates = Some("/ca".into());

@@ -37,7 +37,8 @@ pub(in super::super) fn words(error: &ConfigError) -> String {
             por certificado"
             .to_owned(),
         ConfigError::NoAuthorities => "Service/Auth/Certificate não pode ser true: o arquivo de \
-            configuração não indica autoridades (access.client_ca_certificates)"
+            configuração não indica autoridades (access.client_ca_certificates), e nenhum \
+            CertMapping habilitado indica um certificado"
             .to_owned(),
         ConfigError::LastListener => "o último Listener não pode ser removido".to_owned(),
         // The reason is that of the settings file, in English.
