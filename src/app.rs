@@ -29,14 +29,17 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::auth;
+use crate::auth::Attempts;
 use crate::auth::Door;
 use crate::auth::Means;
+use crate::auth::Unlock;
 use crate::auth::Users;
 use crate::cim::Catalog;
 use crate::cli;
 use crate::cli::Command;
 use crate::cli::UserCommand;
 use crate::config;
+use crate::config::AccessSettings;
 use crate::config::Current;
 use crate::config::Overlay;
 use crate::config::Settings;
@@ -118,8 +121,11 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let endpoint = Endpoint::new(&current, catalog, vec![Arc::new(jobs)])
         .map_err(Refusal)?
         .with_config(winrm_config.map_err(Refusal)?);
+    let attempts = Attempts::load(&settings.service.state_directory, &current);
+    let keeper = attempts.keep();
     let door = Arc::new(Door::new(Means {
         users,
+        attempts,
         settings: Arc::clone(&current),
         identity: tls.identity(),
     }));
@@ -136,6 +142,7 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     tell_manager(NotifyState::Ready);
     listener.serve(router, stop).await;
     signals.abort();
+    keeper.stop().await;
     // What is cut off here is as after a crash, and so is finished or taken up
     // again by the next start.
     if timeout(stop_timeout, engine.stop()).await.is_err() {
@@ -185,12 +192,43 @@ fn user(command: UserCommand) -> Result<(), Box<dyn Error>> {
                 println!("{name}");
             }
         }
+        UserCommand::Locked { config } => {
+            let (state, access) = in_force(config)?;
+            for line in auth::locked(&state, &access)? {
+                println!("{line}");
+            }
+        }
+        UserCommand::Unlock {
+            name,
+            address,
+            config,
+        } => {
+            let (state, access) = in_force(config)?;
+            let account = name.as_deref().map(Unlock::Account);
+            for what in account.into_iter().chain(address.map(Unlock::Address)) {
+                let lines = auth::unlock(&state, &access, what)?;
+                for line in &lines {
+                    println!("Unlocked: {line}.");
+                }
+                if lines.is_empty() {
+                    println!("{what} was not locked out; its failed log-ons are forgotten.");
+                }
+            }
+        }
         UserCommand::Remove { name, config } => {
             open(config)?.0.remove(&name)?;
             println!("Removed {name}.");
         }
     }
     Ok(())
+}
+
+/// The state folder, and what is in force for log-ons. A file of changes that
+/// does not fit is for the start to refuse: whoever is locked out must get in.
+fn in_force(config: Option<PathBuf>) -> Result<(PathBuf, AccessSettings), Box<dyn Error>> {
+    let settings = Settings::load(config.as_deref())?;
+    let settings = overlaid(&settings).unwrap_or(settings);
+    Ok((settings.service.state_directory, settings.access))
 }
 
 /// Files of the service that the settings name or leave to it.

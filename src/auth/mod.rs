@@ -18,6 +18,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 mod access;
+mod attempts;
+mod audit;
 mod basic;
 mod binding;
 mod caller;
@@ -28,15 +30,18 @@ mod credentials;
 mod door;
 mod exchange;
 mod identity;
+mod lockout;
 mod mapping;
 mod principal;
 mod profile;
 mod secret_file;
+mod unlock;
 mod users;
 
 use crate::config::AccessSettings;
 use crate::config::Settings;
 
+pub(crate) use attempts::Attempts;
 pub(crate) use binding::Bound;
 pub(crate) use binding::ChannelBinding;
 pub(crate) use caller::Caller;
@@ -48,6 +53,7 @@ pub(crate) use door::Door;
 pub(crate) use door::Means;
 pub(crate) use identity::CurrentIdentity;
 pub(crate) use identity::Identity;
+pub(crate) use lockout::network;
 pub(crate) use principal::Principal;
 pub(crate) use principal::Scope;
 pub(crate) use profile::security_profiles;
@@ -55,6 +61,9 @@ pub(crate) use secret_file::Ownership;
 pub(crate) use secret_file::SecretFileError;
 pub(crate) use secret_file::read_secret;
 pub(crate) use secret_file::replace_file;
+pub(crate) use unlock::Unlock;
+pub(crate) use unlock::locked;
+pub(crate) use unlock::unlock;
 pub(crate) use users::Change;
 pub(crate) use users::Users;
 
@@ -66,9 +75,16 @@ pub(crate) trait Acceptor: Send {
     /// Dropping the future half-way ends the attempt: the connection is gone.
     fn step<'a>(&'a mut self, token: &'a str) -> Stepping<'a>;
 
-    /// The account that the client says he is, for the audit log, once a step
-    /// has failed. Only one that exists: people type passwords where names
-    /// belong.
+    /// Takes the same token once more, and does all of the work: what is
+    /// remembered would answer sooner, and so tell that it was right.
+    fn step_afresh<'a>(&'a mut self, token: &'a str) -> Stepping<'a> {
+        self.step(token)
+    }
+
+    /// The account that the client says he is, as soon as he has said so,
+    /// whether a step has failed or not: for the audit log, and to refuse an
+    /// account that is locked out at the same leg whatever its password. Only
+    /// one that exists: people type passwords where names belong.
     fn claimed(&self) -> Option<&str>;
 }
 
@@ -155,6 +171,11 @@ pub(crate) trait Seal: Send {
 
     /// How messages are put into the parts of a body.
     fn parts(&self) -> Parts;
+
+    /// The mechanism behind a scheme that has several, for the audit log.
+    fn mechanism(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// How messages are put into the parts of a body ([MS-WSMV] 2.2.9.1).

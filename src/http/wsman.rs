@@ -198,7 +198,8 @@ pub(super) fn authorization(headers: &HeaderMap) -> Option<&str> {
         .map(|value| value.to_str().unwrap_or_default())
 }
 
-/// 401, with what this connection can log on by.
+/// 401, with what this connection can log on by. It closes after too many
+/// failures.
 pub(super) fn unauthorized<E>(site: &Site<E>, connection: &Connection) -> Response {
     let mut answer = bare(StatusCode::UNAUTHORIZED);
     for challenge in site.door.challenges(connection.auth.peer()) {
@@ -206,6 +207,10 @@ pub(super) fn unauthorized<E>(site: &Site<E>, connection: &Connection) -> Respon
         answer
             .headers_mut()
             .append(header::WWW_AUTHENTICATE, challenge);
+    }
+    if connection.auth.is_exhausted() {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
     }
     answer
 }

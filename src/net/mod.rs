@@ -9,7 +9,6 @@ mod budget;
 mod certificate;
 mod client_trust;
 mod connection;
-mod line_budget;
 mod serving;
 mod sockets;
 mod tls;

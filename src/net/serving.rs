@@ -29,7 +29,6 @@ use super::budget::Budget;
 use super::budget::Visitor;
 use super::connection::Connection;
 use super::connection::Due;
-use super::line_budget::LineBudget;
 use super::tls::Acceptor;
 use super::tls::Acceptors;
 use crate::auth::AUDIT;
@@ -38,6 +37,7 @@ use crate::auth::ClientCertificate;
 use crate::auth::ConnectionAuth;
 use crate::auth::Peer;
 use crate::config::Current;
+use crate::telemetry::LineBudget;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::counters::Limit;
 
@@ -215,7 +215,7 @@ fn certificate(
         .verify(chain, UnixTime::now())
         .inspect_err(|error| {
             Counter::CertificateRefused.bump();
-            if lines.take(Instant::now()) {
+            if lines.take(Instant::now()).is_some() {
                 warn!(target: AUDIT, %address, %error, "Client certificate refused");
             }
         })

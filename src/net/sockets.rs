@@ -23,11 +23,11 @@ use super::Tls;
 use super::bind::Error;
 use super::bind::listen;
 use super::budget::Budget;
-use super::line_budget::LineBudget;
 use super::serving;
 use super::serving::Shared;
 use super::tls::Acceptors;
 use crate::config::Current;
+use crate::telemetry::LineBudget;
 
 /// Sockets that are bound, and what is needed to serve them. Clients can
 /// connect from here on; they are answered once [`Listener::serve`] runs.

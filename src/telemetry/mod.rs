@@ -8,6 +8,9 @@ use tracing_subscriber::EnvFilter;
 use crate::config::LogFormat;
 
 pub(crate) mod counters;
+mod line_budget;
+
+pub(crate) use line_budget::LineBudget;
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]

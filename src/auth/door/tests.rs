@@ -16,6 +16,7 @@ use super::super::Sealed;
 use super::super::Stepping;
 use super::super::client_certificate::tests::AUTHORITIES;
 use super::super::client_certificate::tests::certificate;
+use super::super::lockout::Moment;
 use super::*;
 use crate::config::CertificateMapping;
 use crate::config::Settings;
@@ -80,6 +81,7 @@ fn door(account: &str) -> Door {
 fn means(users: Arc<Users>, settings: Arc<Current>) -> Means {
     Means {
         users,
+        attempts: Attempts::for_test(&settings, || NOON),
         settings,
         identity: CurrentIdentity::for_test(),
     }
