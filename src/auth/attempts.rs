@@ -258,9 +258,9 @@ impl Attempts {
             };
             replace_file(&own.state.join(TABLE_FILE), &table.encode(), ownership)
         });
-        written.await.unwrap_or_else(|_| {
-            Err(io::Error::other("the table could not be written out"))
-        })
+        written
+            .await
+            .unwrap_or_else(|_| Err(io::Error::other("the table could not be written out")))
     }
 
     /// One that is kept nowhere, at a time of the test's choice.

@@ -150,16 +150,20 @@ impl Audit {
     pub(super) fn misbound(&self, by: Attempted<'_>) {
         Counter::LogOnMisbound.bump();
         let (address, scheme, account) = (by.address, label(by.scheme), by.account);
-        write(&self.misbound, "Log-on bound to another TLS connection", || {
-            warn!(
-                target: AUDIT,
-                %address,
-                scheme,
-                account,
-                "Log-on bound to another TLS connection: somebody passes it on, or a proxy that \
-                 you trust ends TLS; only then set access.channel_binding = \"None\""
-            );
-        });
+        write(
+            &self.misbound,
+            "Log-on bound to another TLS connection",
+            || {
+                warn!(
+                    target: AUDIT,
+                    %address,
+                    scheme,
+                    account,
+                    "Log-on bound to another TLS connection: somebody passes it on, or a proxy that \
+                     you trust ends TLS; only then set access.channel_binding = \"None\""
+                );
+            },
+        );
     }
 }
 

@@ -335,9 +335,7 @@ impl Door {
         let address = connection.peer().address;
         let source = Source::of(address.ip());
         let (account, why, error) = match &failed {
-            Failed::Locked(account) => {
-                (Some(&**account), Why::AccountLocked, AuthError::Refused)
-            }
+            Failed::Locked(account) => (Some(&**account), Why::AccountLocked, AuthError::Refused),
             Failed::Otherwise(error) => (account, Why::NotProved, *error),
         };
         let by = Attempted {

@@ -178,7 +178,9 @@ impl Lockout {
         let locks_account = match &name {
             Some(name) if source != Source::Console && policy.locks() => {
                 if !self.accounts.contains_key(name) {
-                    make_room(&mut self.accounts, MAX_ACCOUNTS, |own| own.worth(policy, now));
+                    make_room(&mut self.accounts, MAX_ACCOUNTS, |own| {
+                        own.worth(policy, now)
+                    });
                 }
                 let own = self.accounts.entry(Arc::clone(name)).or_default();
                 own.strikes(source).strike(source, policy, now).locks
@@ -221,7 +223,9 @@ impl Lockout {
             return has_changed;
         }
         if !self.accounts.contains_key(account) {
-            make_room(&mut self.accounts, MAX_ACCOUNTS, |own| own.worth(policy, now));
+            make_room(&mut self.accounts, MAX_ACCOUNTS, |own| {
+                own.worth(policy, now)
+            });
             self.accounts.insert(Arc::from(account), Account::default());
         }
         if let Some(own) = self.accounts.get_mut(account) {
@@ -278,7 +282,11 @@ impl Lockout {
         }
         found.sort_by(|one, other| {
             let key = |locked: &Locked| (locked.account.is_none(), locked.source);
-            (key(one).0, &one.account, key(one).1).cmp(&(key(other).0, &other.account, key(other).1))
+            (key(one).0, &one.account, key(one).1).cmp(&(
+                key(other).0,
+                &other.account,
+                key(other).1,
+            ))
         });
         found
     }
@@ -334,7 +342,8 @@ impl Account {
             known.last_at = known.last_at.min(now);
             known.strikes.look(policy, now);
         }
-        self.known.retain(|known| known.last_at.after(KNOWN_FOR) > now);
+        self.known
+            .retain(|known| known.last_at.after(KNOWN_FOR) > now);
     }
 
     /// As [`Strikes::worth`]; sources that are known count as well.
