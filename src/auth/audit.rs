@@ -15,10 +15,10 @@ use tracing::warn;
 use super::AUDIT;
 use super::Bound;
 use super::Caller;
-use crate::telemetry::LineBudget;
 use crate::telemetry::counters;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::counters::LogOn;
+use crate::telemetry::line_budget::LineBudget;
 
 /// Lines of the audit log, by kind.
 #[derive(Debug, Default)]
@@ -170,9 +170,10 @@ impl Audit {
 /// Writes a line, and how many of its kind were left out before it, unless the
 /// second has had enough.
 fn write(budget: &LineBudget, kind: &'static str, line: impl FnOnce()) {
-    let Some(left_out) = budget.take(Instant::now()) else {
+    if !budget.take(Instant::now()) {
         return;
-    };
+    }
+    let left_out = budget.left_out();
     if left_out > 0 {
         warn!(target: AUDIT, kind, left_out, "Lines left out");
     }

@@ -85,6 +85,9 @@ pub(crate) enum Admission {
     Admitted(Caller, Option<String>),
     /// The log-on goes on: 401 with this challenge and no other.
     Continue(String),
+    /// The log-on has failed, and the mechanism says why: 401 with this
+    /// challenge and no other.
+    Refused(String),
 }
 
 impl Door {
@@ -177,11 +180,15 @@ impl Door {
             Ok(Step::Done(done)) => self.welcome(connection, mechanism, done),
             Ok(Step::Continue(_)) => {
                 let error = Failed::Otherwise(AuthError::Malformed);
-                Err(self.refuse(connection, mechanism, None, error).await)
+                Err(self.refuse(connection, mechanism, None, &error).await)
             }
             Err(error) => {
                 let account = acceptor.claimed();
-                Err(self.refuse(connection, mechanism, account, error).await)
+                let verdict = self.refuse(connection, mechanism, account, &error).await;
+                match acceptor.farewell() {
+                    Some(token) => Ok(Admission::Refused(format!("{} {token}", mechanism.scheme))),
+                    None => Err(verdict),
+                }
             }
         }
     }
@@ -329,12 +336,12 @@ impl Door {
         connection: &ConnectionAuth,
         mechanism: &Mechanism,
         account: Option<&str>,
-        failed: Failed,
+        failed: &Failed,
     ) -> AuthError {
         connection.set(State::Nobody);
         let address = connection.peer().address;
         let source = Source::of(address.ip());
-        let (account, why, error) = match &failed {
+        let (account, why, error) = match failed {
             Failed::Locked(account) => (Some(&**account), Why::AccountLocked, AuthError::Refused),
             Failed::Otherwise(error) => (account, Why::NotProved, *error),
         };

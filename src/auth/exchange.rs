@@ -29,6 +29,11 @@ pub(super) trait Exchange: Send {
 
     /// As [`Acceptor::claimed`].
     fn claimed(&self) -> Option<&str>;
+
+    /// As [`Acceptor::farewell`].
+    fn farewell(&mut self) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// What [`Exchange::step`] gives.
@@ -115,6 +120,11 @@ impl Acceptor for InHeader {
 
     fn claimed(&self) -> Option<&str> {
         self.exchange.claimed()
+    }
+
+    fn farewell(&mut self) -> Option<String> {
+        let token = self.exchange.farewell()?;
+        Some(STANDARD.encode(token))
     }
 }
 

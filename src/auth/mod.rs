@@ -86,6 +86,13 @@ pub(crate) trait Acceptor: Send {
     /// account that is locked out at the same leg whatever its password. Only
     /// one that exists: people type passwords where names belong.
     fn claimed(&self) -> Option<&str>;
+
+    /// What goes to the client with the refusal, once a step has failed. It is
+    /// asked for as well when the account is locked out, and must then be what
+    /// a wrong password would have got.
+    fn farewell(&mut self) -> Option<String> {
+        None
+    }
 }
 
 /// What [`Acceptor::step`] gives.

@@ -54,9 +54,10 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
             }
             answer
         }
-        Ok(Admission::Continue(token)) => {
+        Ok(Admission::Continue(token) | Admission::Refused(token)) => {
             let mut answer = bare(StatusCode::UNAUTHORIZED);
             challenge(&mut answer, &token);
+            close_if_exhausted(&mut answer, connection);
             body::finish(body, site.limits(), answer).await
         }
         Err(
@@ -198,8 +199,7 @@ pub(super) fn authorization(headers: &HeaderMap) -> Option<&str> {
         .map(|value| value.to_str().unwrap_or_default())
 }
 
-/// 401, with what this connection can log on by. It closes after too many
-/// failures.
+/// 401, with what this connection can log on by.
 pub(super) fn unauthorized<E>(site: &Site<E>, connection: &Connection) -> Response {
     let mut answer = bare(StatusCode::UNAUTHORIZED);
     for challenge in site.door.challenges(connection.auth.peer()) {
@@ -208,11 +208,17 @@ pub(super) fn unauthorized<E>(site: &Site<E>, connection: &Connection) -> Respon
             .headers_mut()
             .append(header::WWW_AUTHENTICATE, challenge);
     }
+    close_if_exhausted(&mut answer, connection);
+    answer
+}
+
+/// Closes the connection with this answer, if too many log-ons have failed on
+/// it.
+pub(super) fn close_if_exhausted(answer: &mut Response, connection: &Connection) {
     if connection.auth.is_exhausted() {
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(header::CONNECTION, close);
     }
-    answer
 }
 
 /// Adds a token of the log-on.

@@ -29,6 +29,7 @@ use super::budget::Budget;
 use super::budget::Visitor;
 use super::connection::Connection;
 use super::connection::Due;
+use super::connection::RECHECK;
 use super::tls::Acceptor;
 use super::tls::Acceptors;
 use crate::auth::AUDIT;
@@ -37,9 +38,9 @@ use crate::auth::ClientCertificate;
 use crate::auth::ConnectionAuth;
 use crate::auth::Peer;
 use crate::config::Current;
-use crate::telemetry::LineBudget;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::counters::Limit;
+use crate::telemetry::line_budget::LineBudget;
 
 /// What every connection needs.
 pub(super) struct Shared {
@@ -191,6 +192,14 @@ async fn run(stream: TcpStream, address: SocketAddr, visitor: Visitor, shared: &
                         serving.as_mut().graceful_shutdown();
                         due.as_mut().reset(now + GOODBYE);
                     }
+                    Due::AfterThis => {
+                        if !is_closing {
+                            Counter::Refused(Limit::LogOnTime).bump();
+                            is_closing = true;
+                            serving.as_mut().graceful_shutdown();
+                        }
+                        due.as_mut().reset(now + RECHECK);
+                    }
                     Due::At(instant) => due.as_mut().reset(instant.min(now + LOOK_AGAIN)),
                 }
             }
@@ -215,7 +224,7 @@ fn certificate(
         .verify(chain, UnixTime::now())
         .inspect_err(|error| {
             Counter::CertificateRefused.bump();
-            if lines.take(Instant::now()).is_some() {
+            if lines.take(Instant::now()) {
                 warn!(target: AUDIT, %address, %error, "Client certificate refused");
             }
         })

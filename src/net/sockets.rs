@@ -27,7 +27,7 @@ use super::serving;
 use super::serving::Shared;
 use super::tls::Acceptors;
 use crate::config::Current;
-use crate::telemetry::LineBudget;
+use crate::telemetry::line_budget::LineBudget;
 
 /// Sockets that are bound, and what is needed to serve them. Clients can
 /// connect from here on; they are answered once [`Listener::serve`] runs.

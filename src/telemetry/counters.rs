@@ -29,8 +29,8 @@ pub(crate) enum Counter {
     LogOnUnbound,
     /// A log-on was bound to another TLS connection.
     LogOnMisbound,
-    /// A message was not sealed by its connection's security context.
-    SealRefused,
+    /// A sealed message was refused, and the log-on that it belonged to ended.
+    SealBroken,
     /// An account was locked out.
     AccountLocked,
     /// An address was locked out.
@@ -130,7 +130,7 @@ impl Counter {
             Self::LogOnDelayed => &EVENTS[2],
             Self::LogOnUnbound => &EVENTS[3],
             Self::LogOnMisbound => &EVENTS[4],
-            Self::SealRefused => &EVENTS[5],
+            Self::SealBroken => &EVENTS[5],
             Self::AccountLocked => &LOCK_OUTS[0],
             Self::AddressLocked => &LOCK_OUTS[1],
         }
@@ -326,8 +326,8 @@ const EVENT_NAMES: [(&str, &str); 6] = [
         "Log-ons that were bound to another TLS connection.",
     ),
     (
-        "bitsd_seals_refused_total",
-        "Messages that were not sealed by their connection's log-on.",
+        "bitsd_sealed_messages_refused_total",
+        "Sealed messages that were refused, each with its log-on.",
     ),
 ];
 

@@ -27,9 +27,8 @@ struct Second {
 }
 
 impl LineBudget {
-    /// Takes a line at `now`, and says how many were left out since the last
-    /// one; nothing when there is none left in this second.
-    pub(crate) fn take(&self, now: Instant) -> Option<u64> {
+    /// Takes a line; false when there is none left at `now`.
+    pub(crate) fn take(&self, now: Instant) -> bool {
         let mut state = self.lock();
         let (begun_at, lines) = state
             .second
@@ -37,13 +36,18 @@ impl LineBudget {
             .map_or((now, 0), |second| (second.begun_at, second.lines));
         if lines == LINES {
             state.left_out += 1;
-            return None;
+            return false;
         }
         state.second = Some(Second {
             begun_at,
             lines: lines + 1,
         });
-        Some(std::mem::take(&mut state.left_out))
+        true
+    }
+
+    /// How many lines were refused since this was asked last.
+    pub(crate) fn left_out(&self) -> u64 {
+        std::mem::take(&mut self.lock().left_out)
     }
 
     /// Each change is one assignment: a panic leaves it whole.
@@ -66,22 +70,19 @@ mod tests {
         let budget = LineBudget::default();
         for _ in 0..3 {
             let begun_at = Instant::now();
-            let taken = (0..100).filter(|_| budget.take(begun_at).is_some()).count();
+            let taken = (0..100).filter(|_| budget.take(begun_at)).count();
             assert_eq!(taken, LINES as usize);
             tokio::time::advance(Duration::from_millis(999)).await;
-            assert!(budget.take(Instant::now()).is_none());
+            assert!(!budget.take(Instant::now()));
             tokio::time::advance(Duration::from_millis(1)).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_next_line_tells_what_was_left_out() {
+    async fn what_was_left_out_is_told_once() {
         let budget = LineBudget::default();
         let now = Instant::now();
-        let told: u64 = (0..13).filter_map(|_| budget.take(now)).sum();
-        assert_eq!(told, 0);
-        tokio::time::advance(SECOND).await;
-        let now = Instant::now();
-        assert_eq!((budget.take(now), budget.take(now)), (Some(3), Some(0)));
+        assert_eq!((0..13).filter(|_| budget.take(now)).count(), 10);
+        assert_eq!((budget.left_out(), budget.left_out()), (3, 0));
     }
 }

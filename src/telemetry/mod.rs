@@ -8,9 +8,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::LogFormat;
 
 pub(crate) mod counters;
-mod line_budget;
-
-pub(crate) use line_budget::LineBudget;
+pub(crate) mod line_budget;
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]

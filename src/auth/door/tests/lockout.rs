@@ -15,8 +15,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::*;
 use crate::telemetry::counters;
 
-/// A token is `name:password`, or says what comes of it. There are `alice`
-/// and `bob`, both with the password `right`.
+/// A token is `name:password`, or says what comes of it. There are `alice`,
+/// `bob` and `carol`, all with the password `right`; carol is told more.
 struct Fake {
     work: Arc<AtomicU32>,
     proof: Proof,
@@ -27,7 +27,9 @@ impl Fake {
     fn take(&mut self, token: &str, proof: Proof) -> Result<Step, AuthError> {
         self.work.fetch_add(1, Ordering::Relaxed);
         let (name, password) = token.split_once(':').unwrap_or((token, ""));
-        self.claimed = ["alice", "bob"].into_iter().find(|known| *known == name);
+        self.claimed = ["alice", "bob", "carol"]
+            .into_iter()
+            .find(|known| *known == name);
         match (self.claimed, password) {
             (Some(name), "right") => Ok(Step::Done(LoggedOn {
                 who: Proved::Account(Arc::from(name)),
@@ -58,6 +60,10 @@ impl Acceptor for Fake {
 
     fn claimed(&self) -> Option<&str> {
         self.claimed
+    }
+
+    fn farewell(&mut self) -> Option<String> {
+        (self.claimed == Some("carol")).then(|| "farewell".to_owned())
     }
 }
 
@@ -213,6 +219,19 @@ async fn a_right_password_for_a_locked_account_counts_for_the_address_as_a_wrong
                 "{token}: the address is locked then"
             );
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_mechanism_says_with_a_refusal_is_said_to_the_locked_out_too() {
+    let bench = bench(Proof::Fresh);
+    let told = Ok(Admission::Refused("Fake farewell".to_owned()));
+    for number in 1..=5 {
+        let address = format!("203.0.113.{number}");
+        assert_eq!(bench.try_from(&address, "carol:wrong").await, told);
+    }
+    for token in ["carol:right", "carol:wrong", "carol:more"] {
+        assert_eq!(bench.try_from(AWAY, token).await, told, "{token}");
     }
 }
 
