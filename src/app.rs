@@ -193,7 +193,7 @@ fn user(command: UserCommand) -> Result<(), Box<dyn Error>> {
             }
         }
         UserCommand::Locked { config } => {
-            let (state, access) = in_force(config)?;
+            let (state, access) = in_force(config.as_deref())?;
             for line in auth::locked(&state, &access)? {
                 println!("{line}");
             }
@@ -203,7 +203,7 @@ fn user(command: UserCommand) -> Result<(), Box<dyn Error>> {
             address,
             config,
         } => {
-            let (state, access) = in_force(config)?;
+            let (state, access) = in_force(config.as_deref())?;
             let account = name.as_deref().map(Unlock::Account);
             for what in account.into_iter().chain(address.map(Unlock::Address)) {
                 let lines = auth::unlock(&state, &access, what)?;
@@ -225,8 +225,8 @@ fn user(command: UserCommand) -> Result<(), Box<dyn Error>> {
 
 /// The state folder, and what is in force for log-ons. A file of changes that
 /// does not fit is for the start to refuse: whoever is locked out must get in.
-fn in_force(config: Option<PathBuf>) -> Result<(PathBuf, AccessSettings), Box<dyn Error>> {
-    let settings = Settings::load(config.as_deref())?;
+fn in_force(config: Option<&Path>) -> Result<(PathBuf, AccessSettings), Box<dyn Error>> {
+    let settings = Settings::load(config)?;
     let settings = overlaid(&settings).unwrap_or(settings);
     Ok((settings.service.state_directory, settings.access))
 }

@@ -162,7 +162,7 @@ impl ConnectionAuth {
 
 /// How long a log-on holds for a connection, however busy it is: as long as a
 /// Kerberos ticket does, by custom.
-const LONGEST: Duration = Duration::from_secs(10 * 3_600);
+const LONGEST: Duration = Duration::from_hours(10);
 
 /// Failed log-ons in a row on one connection.
 const MOST_FAILURES: u32 = 20;

@@ -16,10 +16,6 @@
 //! its own account from its own source.
 
 use std::collections::HashMap;
-use std::collections::VecDeque;
-use std::fmt;
-use std::net::IpAddr;
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::SystemTime;
@@ -27,8 +23,13 @@ use std::time::SystemTime;
 use crate::config::AccessSettings;
 
 mod kept;
+mod source;
+mod strikes;
 
 pub(super) use kept::Damaged;
+pub(super) use source::Source;
+pub(crate) use source::network;
+use strikes::Strikes;
 
 /// Failures, and who is locked out.
 #[derive(Clone, Debug, Default)]
@@ -55,16 +56,6 @@ pub(super) struct Policy {
     Clone, Copy, Debug, serde::Deserialize, Eq, Ord, PartialEq, PartialOrd, serde::Serialize,
 )]
 pub(super) struct Moment(u64);
-
-/// Where log-ons come from, as far as they are told apart.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(super) enum Source {
-    /// The host itself: any loopback address.
-    Console,
-    /// An IPv4 address, or the first one of an IPv6 /64, which belongs to one
-    /// host.
-    Host(IpAddr),
-}
 
 /// What a failure came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -105,30 +96,6 @@ struct Known {
     /// The last time, or up to [`REFRESHED`] before.
     last_at: Moment,
     strikes: Strikes<Source>,
-}
-
-/// Failures in a row, and the lock that they led to.
-#[derive(Clone, Debug)]
-struct Strikes<W> {
-    /// The oldest first; those that have led to a lock are gone.
-    failures: VecDeque<Failure<W>>,
-    locked_at: Option<Moment>,
-}
-
-/// One failure.
-#[derive(Clone, Debug)]
-struct Failure<W> {
-    at: Moment,
-    /// What else tells one from the other.
-    with: W,
-}
-
-/// What one more failure did.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Count {
-    /// Failures that count, this one included.
-    failures: usize,
-    locks: bool,
 }
 
 impl Lockout {
@@ -357,93 +324,6 @@ impl Account {
     }
 }
 
-impl<W> Strikes<W> {
-    /// Brings back what lies in the future, and drops what is over.
-    fn look(&mut self, policy: &Policy, now: Moment) {
-        for failure in &mut self.failures {
-            failure.at = failure.at.min(now);
-        }
-        while let Some(oldest) = self.failures.front()
-            && oldest.at.after(policy.window) <= now
-        {
-            self.failures.pop_front();
-        }
-        self.locked_at = self
-            .locked_at
-            .map(|at| at.min(now))
-            .filter(|at| at.after(policy.duration) > now);
-    }
-
-    fn is_locked(&mut self, policy: &Policy, now: Moment) -> bool {
-        self.remaining(policy, now).is_some()
-    }
-
-    /// How long the lock holds, if there is one.
-    fn remaining(&mut self, policy: &Policy, now: Moment) -> Option<Duration> {
-        self.look(policy, now);
-        let locked_at = self.locked_at.filter(|_| policy.locks())?;
-        Some(now.until(locked_at.after(policy.duration)))
-    }
-
-    /// Counts a failure, unless there is a lock already.
-    fn strike(&mut self, with: W, policy: &Policy, now: Moment) -> Count {
-        if self.is_locked(policy, now) {
-            return Count {
-                failures: usize::MAX,
-                locks: false,
-            };
-        }
-        self.failures.push_back(Failure { at: now, with });
-        // INVARIANT: no more are kept than can matter.
-        while self.failures.len() > policy.failures.max(HELD_STEPS) {
-            self.failures.pop_front();
-        }
-        let failures = self.failures.len();
-        let locks = policy.locks() && failures >= policy.failures;
-        if locks {
-            self.failures.clear();
-            self.locked_at = Some(now);
-        }
-        Count { failures, locks }
-    }
-
-    /// Forgets some failures; says whether there were any. A lock stays.
-    fn forget(&mut self, is_one: impl Fn(&Failure<W>) -> bool) -> bool {
-        let before = self.failures.len();
-        self.failures.retain(|failure| !is_one(failure));
-        self.failures.len() < before
-    }
-
-    /// Forgets what was before `at`, or is yet to come: a clock that was put
-    /// back must not keep a lock that the administrator has taken off.
-    fn unlock(&mut self, at: Moment, now: Moment) {
-        let is_over = |one: Moment| one <= at || one > now;
-        self.failures.retain(|failure| !is_over(failure.at));
-        self.locked_at = self.locked_at.filter(|locked_at| !is_over(*locked_at));
-    }
-
-    /// How much would be lost with it: locks are worth more than failures,
-    /// later ones more than earlier ones. Nothing, if nothing would.
-    fn worth(&mut self, policy: &Policy, now: Moment) -> Option<(bool, Moment)> {
-        self.look(policy, now);
-        let lock = self.locked_at.map(|at| (true, at));
-        lock.or_else(|| self.failures.back().map(|failure| (false, failure.at)))
-    }
-
-    fn is_empty(&self) -> bool {
-        self.failures.is_empty() && self.locked_at.is_none()
-    }
-}
-
-impl<W> Default for Strikes<W> {
-    fn default() -> Self {
-        Self {
-            failures: VecDeque::new(),
-            locked_at: None,
-        }
-    }
-}
-
 impl Policy {
     /// What the settings say.
     pub(super) fn of(access: &AccessSettings) -> Self {
@@ -480,36 +360,6 @@ impl Moment {
 
     fn until(self, other: Self) -> Duration {
         Duration::from_millis(other.0.saturating_sub(self.0))
-    }
-}
-
-impl Source {
-    /// That of an address.
-    pub(super) fn of(address: IpAddr) -> Self {
-        if address.to_canonical().is_loopback() {
-            return Self::Console;
-        }
-        Self::Host(network(address))
-    }
-}
-
-/// What counts as one address: an IPv6 /64 belongs to one host.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Console => f.write_str("console"),
-            Self::Host(IpAddr::V4(address)) => write!(f, "{address}"),
-            Self::Host(IpAddr::V6(address)) => write!(f, "{address}/64"),
-        }
     }
 }
 
@@ -564,11 +414,11 @@ const MAX_SOURCES: usize = 8_192;
 const MAX_KNOWN: usize = 8;
 
 /// How long a source is known after the last log-on from there.
-const KNOWN_FOR: Duration = Duration::from_secs(90 * 24 * 3_600);
+const KNOWN_FOR: Duration = Duration::from_hours(90 * 24);
 
 /// How exactly the last log-on is known: a client that logs on with every
 /// request does not have the table written with every request.
-const REFRESHED: Duration = Duration::from_secs(3_600);
+const REFRESHED: Duration = Duration::from_hours(1);
 
 /// Failures from a source whose answers are not held back.
 const FREE_FAILURES: usize = 2;
@@ -578,9 +428,6 @@ const FIRST_HELD: Duration = Duration::from_millis(500);
 
 /// …but no longer than this.
 const LONGEST_HELD: Duration = Duration::from_secs(8);
-
-/// Failures after which the delay grows no more.
-const HELD_STEPS: usize = 8;
 
 #[cfg(test)]
 mod tests;

@@ -274,4 +274,4 @@ const MAX_LIST: u64 = 1_024 * 1_024;
 
 /// How long an entry is of use: the longest time that the settings allow for a
 /// failure to count and a lock to hold.
-const LISTED_FOR: Duration = Duration::from_secs(8 * 24 * 3_600);
+const LISTED_FOR: Duration = Duration::from_hours(8 * 24);

@@ -166,14 +166,12 @@ pub(crate) fn fault(prefix: &'static str, subcode: &'static str) {
 /// the program.
 pub(crate) fn log_on(came_to: LogOn, scheme: &'static str) {
     let mut log_ons = log_ons();
-    match log_ons.iter_mut().find(|(known, _)| *known == scheme) {
-        Some((_, counts)) => counts[came_to as usize] += 1,
-        None => {
-            let mut counts = [0; LOG_ON_NAMES.len()];
-            counts[came_to as usize] = 1;
-            log_ons.push((scheme, counts));
-        }
-    }
+    let at = log_ons.iter().position(|(known, _)| *known == scheme);
+    let at = at.unwrap_or_else(|| {
+        log_ons.push((scheme, [0; LOG_ON_NAMES.len()]));
+        log_ons.len() - 1
+    });
+    log_ons[at].1[came_to as usize] += 1;
 }
 
 /// Everything, in the text format of Prometheus; `jobs` if they can be

@@ -167,8 +167,8 @@ async fn only_so_many_answers_are_held_back() {
         let own = Arc::clone(&attempts);
         tokio::spawn(async move { own.hold(source, Duration::from_secs(8)).await })
     };
-    let mut tasks: Vec<_> = (0..2 * MAX_HELD)
-        .map(|number| hold(Source::Host(IpAddr::from((number as u32).to_be_bytes()))))
+    let mut tasks: Vec<_> = (0_u32..2 * 256)
+        .map(|number| hold(Source::Host(IpAddr::from(number.to_be_bytes()))))
         .collect();
     tasks.extend((0..MAX_HELD).map(|_| hold(Source::Console)));
     sleep(Duration::from_millis(1)).await;

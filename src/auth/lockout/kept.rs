@@ -1,15 +1,12 @@
 //! The table on disk: JSON, since an administrator may want to read it.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::Serialize;
 
 use super::Account;
-use super::Failure;
 use super::Known;
 use super::Lockout;
 use super::MAX_ACCOUNTS;
@@ -18,12 +15,13 @@ use super::MAX_SOURCES;
 use super::Moment;
 use super::Policy;
 use super::Source;
-use super::Strikes;
+use super::strikes::Failure;
+use super::strikes::Strikes;
 
 /// What was kept is no table.
 #[derive(Debug, thiserror::Error)]
 #[error("no table of failed log-ons")]
-pub(in super::super) struct Damaged(#[source] serde_json::Error);
+pub(crate) struct Damaged(#[source] serde_json::Error);
 
 /// The whole of it.
 #[derive(Deserialize, Serialize)]
@@ -145,38 +143,6 @@ impl<K> KeptStrikes<K> {
                 .collect(),
             locked_at: self.locked_at,
         }
-    }
-}
-
-/// A text that is no source.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no address")]
-pub(in super::super) struct NoSource(String);
-
-impl FromStr for Source {
-    type Err = NoSource;
-
-    /// As it is displayed; any address stands for its source.
-    fn from_str(text: &str) -> Result<Self, NoSource> {
-        if text == "console" {
-            return Ok(Self::Console);
-        }
-        let address = text.strip_suffix("/64").unwrap_or(text);
-        let address: IpAddr = address.parse().map_err(|_| NoSource(text.to_owned()))?;
-        Ok(Self::of(address))
-    }
-}
-
-impl Serialize for Source {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Source {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -4,12 +4,14 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tracing::Dispatch;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
@@ -452,6 +454,13 @@ impl<'a> MakeWriter<'a> for Log {
 
 impl Log {
     fn begin() -> (Self, tracing::subscriber::DefaultGuard) {
+        // With one subscriber alone, a line that another thread writes first is
+        // taken as one that nobody wants.
+        static OTHER: OnceLock<Dispatch> = OnceLock::new();
+        OTHER.get_or_init(|| {
+            let lines = tracing_subscriber::fmt().with_writer(std::io::sink);
+            Dispatch::new(lines.with_max_level(tracing::Level::TRACE).finish())
+        });
         let log = Self::default();
         let lines = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
