@@ -79,6 +79,7 @@ const DECIDING: &[&str] = &[
     "cim",
     "soap",
     "document",
+    "auth/lockout",
     "auth/spnego",
     "auth/ntlm",
     "auth/sealed",
