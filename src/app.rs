@@ -31,14 +31,17 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::auth;
+use crate::auth::Attempts;
 use crate::auth::Door;
 use crate::auth::Means;
+use crate::auth::Unlock;
 use crate::auth::Users;
 use crate::cim::Catalog;
 use crate::cli;
 use crate::cli::Command;
 use crate::cli::UserCommand;
 use crate::config;
+use crate::config::AccessSettings;
 use crate::config::Current;
 use crate::config::Listening;
 use crate::config::Overlay;
@@ -109,8 +112,11 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     .map_err(|failure| Refusal(failure.detail))?;
     let engine = Engine::start(settings.engine.clone(), Arc::clone(&store), mover).await?;
 
+    let attempts = Attempts::load(&settings.service.state_directory, &current);
+    let keeper = attempts.keep();
     let door = Arc::new(Door::new(Means {
         users,
+        attempts,
         settings: Arc::clone(&current),
         identity: tls.identity(),
     }));
@@ -149,6 +155,7 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     listener.serve(router, stop).await;
     signals.abort();
     reloads.abort();
+    keeper.stop().await;
     // What is cut off here is as after a crash, and so is finished or taken up
     // again by the next start.
     if timeout(stop_timeout, engine.stop()).await.is_err() {
@@ -217,12 +224,43 @@ fn user(command: UserCommand) -> Result<(), Box<dyn Error>> {
                 }
             }
         }
+        UserCommand::Locked { config } => {
+            let (state, access) = in_force(config.as_deref())?;
+            for line in auth::locked(&state, &access)? {
+                println!("{line}");
+            }
+        }
+        UserCommand::Unlock {
+            name,
+            address,
+            config,
+        } => {
+            let (state, access) = in_force(config.as_deref())?;
+            let account = name.as_deref().map(Unlock::Account);
+            for what in account.into_iter().chain(address.map(Unlock::Address)) {
+                let lines = auth::unlock(&state, &access, what)?;
+                for line in &lines {
+                    println!("Unlocked: {line}.");
+                }
+                if lines.is_empty() {
+                    println!("{what} was not locked out; its failed log-ons are forgotten.");
+                }
+            }
+        }
         UserCommand::Remove { name, config } => {
             open(config)?.0.remove(&name)?;
             println!("Removed {name}.");
         }
     }
     Ok(())
+}
+
+/// The state folder, and what is in force for log-ons. A file of changes that
+/// does not fit is for the start to refuse: whoever is locked out must get in.
+fn in_force(config: Option<&Path>) -> Result<(PathBuf, AccessSettings), Box<dyn Error>> {
+    let settings = Settings::load(config)?;
+    let settings = overlaid(&settings).unwrap_or(settings);
+    Ok((settings.service.state_directory, settings.access))
 }
 
 /// Files of the service that the settings name or leave to it.

@@ -124,7 +124,11 @@ impl Basic {
 
     /// Says whose credentials `token` holds. When the future is dropped, a
     /// check that has begun runs on.
-    async fn log_on(self: &Arc<Self>, token: &str) -> Result<(Arc<str>, Proof), AuthError> {
+    async fn log_on(
+        self: &Arc<Self>,
+        token: &str,
+        memory: Memory,
+    ) -> Result<(Arc<str>, Proof), AuthError> {
         if token.len() > MAX_TOKEN {
             return Err(AuthError::Malformed);
         }
@@ -136,7 +140,9 @@ impl Basic {
             );
             AuthError::Unavailable
         })?;
-        if let Some(account) = self.recall(&mac, &accounts, Instant::now()) {
+        if memory == Memory::Asked
+            && let Some(account) = self.recall(&mac, &accounts, Instant::now())
+        {
             return Ok((account, Proof::Remembered));
         }
         let credentials = Credentials::decode(token).ok_or(AuthError::Malformed)?;
@@ -247,17 +253,26 @@ impl Basic {
     }
 
     /// The account and hash that one reading of the credentials fits. Every
-    /// reading costs one check, be the name known or not.
+    /// reading costs one check, be the name known or not, and be another one
+    /// right or not: while an account is locked out, time must not tell.
     fn find(&self, credentials: &Credentials, accounts: &Accounts) -> Option<(Arc<str>, Arc<str>)> {
+        let mut found = None;
         for (name, password) in &credentials.readings {
             let hash = accounts.hash(name);
             let is_right = (self.check)(password.as_bytes(), hash.map_or(&self.decoy, |hash| hash));
-            if let (true, Some(hash)) = (is_right, hash) {
-                return Some((Arc::from(name.as_str()), Arc::clone(hash)));
+            if let (true, None, Some(hash)) = (is_right, &found, hash) {
+                found = Some((Arc::from(name.as_str()), Arc::clone(hash)));
             }
         }
-        None
+        found
     }
+}
+
+/// May a remembered check stand for one?
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Memory {
+    Asked,
+    Passed,
 }
 
 /// One request's log-on.
@@ -274,24 +289,30 @@ impl Attempt {
             claimed: None,
         }
     }
+
+    async fn log_on(&mut self, token: &str, memory: Memory) -> Result<Step, AuthError> {
+        let logged_on = self.basic.log_on(token, memory).await;
+        if logged_on == Err(AuthError::Refused) {
+            self.claimed = self.basic.known_name(token);
+        }
+        let (account, proof) = logged_on?;
+        Ok(Step::Done(LoggedOn {
+            who: Proved::Account(account),
+            token: None,
+            holds: Holds::Request,
+            proof,
+            bound: Bound::NotApplicable,
+        }))
+    }
 }
 
 impl Acceptor for Attempt {
     fn step<'a>(&'a mut self, token: &'a str) -> Stepping<'a> {
-        Box::pin(async move {
-            let logged_on = self.basic.log_on(token).await;
-            if logged_on == Err(AuthError::Refused) {
-                self.claimed = self.basic.known_name(token);
-            }
-            let (account, proof) = logged_on?;
-            Ok(Step::Done(LoggedOn {
-                who: Proved::Account(account),
-                token: None,
-                holds: Holds::Request,
-                proof,
-                bound: Bound::NotApplicable,
-            }))
-        })
+        Box::pin(self.log_on(token, Memory::Asked))
+    }
+
+    fn step_afresh<'a>(&'a mut self, token: &'a str) -> Stepping<'a> {
+        Box::pin(self.log_on(token, Memory::Passed))
     }
 
     fn claimed(&self) -> Option<&str> {
@@ -357,7 +378,7 @@ mod tests {
     }
 
     async fn log_on(bench: &Bench, octets: &[u8]) -> Result<Proof, AuthError> {
-        let (account, proof) = bench.basic.log_on(&encode(octets)).await?;
+        let (account, proof) = bench.basic.log_on(&encode(octets), Memory::Asked).await?;
         assert_eq!(&*account, "alice");
         Ok(proof)
     }
@@ -379,7 +400,7 @@ mod tests {
             let answer = log_on(&bench, wrong.as_bytes()).await;
             assert_eq!(answer, Err(AuthError::Malformed), "{wrong}");
         }
-        let answer = bench.basic.log_on("%%%").await;
+        let answer = bench.basic.log_on("%%%", Memory::Asked).await;
         assert_eq!(answer.map(|_| ()), Err(AuthError::Malformed));
     }
 

@@ -3,7 +3,12 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 use std::time::SystemTime;
+
+use tokio::time::Instant;
 
 use super::Acceptor;
 use super::AuthError;
@@ -18,6 +23,8 @@ use crate::config::Settings;
 pub(crate) struct ConnectionAuth {
     peer: Peer,
     state: Mutex<State>,
+    /// Log-ons that have failed since one succeeded.
+    failures: AtomicU32,
 }
 
 /// How far the log-on is.
@@ -32,6 +39,8 @@ pub(super) enum State {
         scheme: &'static str,
         /// The attempt.
         acceptor: Box<dyn Acceptor>,
+        /// Legs that have been answered.
+        legs: u32,
     },
     /// Somebody has.
     Established {
@@ -42,6 +51,12 @@ pub(super) enum State {
         /// He must prove himself again when they no longer hold; without, he
         /// stays who he is until the connection ends.
         under: Option<Terms>,
+        /// The account's line in the user file, if it has one, and when he
+        /// logged on: with another line, and after [`LONGEST`], he must prove
+        /// himself again.
+        line: Option<(Arc<str>, Arc<str>)>,
+        /// When he logged on.
+        since: Instant,
         /// What protects the messages, if anything but TLS does.
         #[expect(dead_code, reason = "for log-on with several legs: NTLM, Kerberos")]
         seal: Option<Box<dyn Seal>>,
@@ -54,6 +69,7 @@ impl ConnectionAuth {
         Self {
             peer,
             state: Mutex::default(),
+            failures: AtomicU32::new(0),
         }
     }
 
@@ -64,13 +80,23 @@ impl ConnectionAuth {
 
     /// Who has logged on to the connection itself, and by which scheme, if
     /// anybody did (by `scheme`, if one is given), and if it still holds under
-    /// the settings `now`.
+    /// the settings `now`. `is_line` says whether an account still has a line
+    /// of the user file; a log-on that holds no longer ends here, with its
+    /// keys.
     pub(super) fn caller(
         &self,
         scheme: Option<&str>,
         now: &Arc<Settings>,
+        is_line: impl FnOnce(&str, &str) -> bool,
     ) -> Option<(&'static str, Result<Caller, AuthError>)> {
-        match &*self.lock() {
+        let mut state = self.lock();
+        if let State::Established { line, since, .. } = &*state {
+            let has_line = line.as_ref().is_none_or(|(name, line)| is_line(name, line));
+            if !has_line || since.elapsed() >= LONGEST {
+                *state = State::Nobody;
+            }
+        }
+        match &*state {
             State::Established {
                 scheme: own,
                 caller,
@@ -87,8 +113,9 @@ impl ConnectionAuth {
         }
     }
 
-    /// The attempt with `scheme` that is under way; another one ends here.
-    pub(super) fn take_attempt(&self, scheme: &str) -> Option<Box<dyn Acceptor>> {
+    /// The attempt with `scheme` that is under way, and its legs; another one
+    /// ends here.
+    pub(super) fn take_attempt(&self, scheme: &str) -> Option<(Box<dyn Acceptor>, u32)> {
         let mut state = self.lock();
         if !matches!(&*state, State::Underway { .. }) {
             return None;
@@ -97,9 +124,25 @@ impl ConnectionAuth {
             State::Underway {
                 scheme: own,
                 acceptor,
-            } if own == scheme => Some(acceptor),
+                legs,
+            } if own == scheme => Some((acceptor, legs)),
             State::Nobody | State::Underway { .. } | State::Established { .. } => None,
         }
+    }
+
+    /// Counts a log-on that has failed.
+    pub(super) fn fail(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One has succeeded: those that fail count anew.
+    pub(super) fn succeed(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+    }
+
+    /// Holds when so many log-ons have failed that the connection must close.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) >= MOST_FAILURES
     }
 
     /// Sets how far the log-on is.
@@ -112,3 +155,10 @@ impl ConnectionAuth {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How long a log-on holds for a connection, however busy it is: as long as a
+/// Kerberos ticket does, by custom.
+const LONGEST: Duration = Duration::from_hours(10);
+
+/// Failed log-ons in a row on one connection.
+const MOST_FAILURES: u32 = 20;

@@ -1,37 +1,66 @@
 //! Lets requests in, or says why not.
+//!
+//! A failed log-on counts for its account and its address ([`super::lockout`]),
+//! and its answer is held back. Whoever is locked out gets the answer that a
+//! wrong password gets:
+//!
+//! - A locked *address* is refused before any work: it learns that it is
+//!   locked, which is no secret, and costs nothing.
+//! - A locked *account* is refused after all of the work, at the leg at which a
+//!   wrong password would be, and counts for the address as one: nothing tells
+//!   whether the password was right.
+//!
+//! What is no failure: a log-on without channel binding where there must be
+//! one (some clients find it at the second try); one with another binding (a
+//! proxy that ends TLS would have all of its clients locked out); what is no
+//! log-on at all; and what we cannot check just now. A client certificate is
+//! TLS's business, and is taken from a locked address too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::debug;
-use tracing::info;
-use tracing::warn;
 
 use super::AUDIT;
+use super::Acceptor;
+use super::Attempts;
 use super::AuthError;
 use super::Caller;
 use super::Channel;
 use super::ConnectionAuth;
 use super::CurrentIdentity;
 use super::Holds;
+use super::LoggedOn;
 use super::Mechanism;
 use super::Offered;
 use super::Peer;
 use super::Proof;
+use super::Proved;
 use super::Step;
 use super::Users;
 use super::access::Access;
+use super::attempts::Bar;
+use super::audit::Attempted;
+use super::audit::Audit;
+use super::audit::Why;
 use super::basic::Basic;
 use super::certificate;
 use super::connection::State;
+use super::lockout::Source;
 use crate::config::AccessSettings;
 use crate::config::Current;
 use crate::telemetry::counters::Counter;
+use crate::telemetry::counters::Limit;
 
 /// Where every request must pass.
 #[derive(Debug)]
 pub(crate) struct Door {
     mechanisms: Vec<Mechanism>,
     access: Access,
+    users: Arc<Users>,
+    attempts: Arc<Attempts>,
+    audit: Audit,
     /// The ways to log on follow them at run time; the lists do not.
     settings: Arc<Current>,
 }
@@ -41,6 +70,8 @@ pub(crate) struct Door {
 pub(crate) struct Means {
     /// The accounts of the user file.
     pub(crate) users: Arc<Users>,
+    /// Failed log-ons.
+    pub(crate) attempts: Arc<Attempts>,
     /// The settings in force.
     pub(crate) settings: Arc<Current>,
     /// Who the server is.
@@ -63,16 +94,22 @@ impl Door {
     /// A door for the accounts that the settings list.
     pub(crate) fn new(means: Means) -> Self {
         let Means {
-            users, settings, ..
+            users,
+            attempts,
+            settings,
+            ..
         } = means;
         let now = settings.get();
-        let basic = Basic::new(users, now.wsman.max_waiting_logons);
+        let basic = Basic::new(Arc::clone(&users), now.wsman.max_waiting_logons);
         Self {
             mechanisms: vec![
                 basic.mechanism(),
                 certificate::mechanism(Arc::clone(&settings)),
             ],
             access: Access::new(&now.access),
+            users,
+            attempts,
+            audit: Audit::default(),
             settings,
         }
     }
@@ -111,7 +148,8 @@ impl Door {
         if is_by_certificate {
             // A header that announces a certificate means no other log-on.
             let wanted = authorization.and(Some(certificate::SCHEME));
-            if let Some((scheme, caller)) = connection.caller(wanted, &now)
+            let is_line = |name: &str, line: &str| self.line(name).as_deref() == Some(line);
+            if let Some((scheme, caller)) = connection.caller(wanted, &now, is_line)
                 && self.mechanism(scheme, peer, &now.access).is_some()
             {
                 return caller.map(|caller| Admission::Admitted(caller, None));
@@ -123,37 +161,113 @@ impl Door {
         let Some(mechanism) = self.mechanism(scheme, peer, &now.access) else {
             return Err(AuthError::Refused);
         };
-        let mut acceptor = connection
-            .take_attempt(mechanism.scheme)
-            .unwrap_or_else(|| (mechanism.start)(peer));
-        let step = acceptor.step(token.trim_matches(' ')).await;
-        let address = peer.address;
-        let done = match step {
-            Ok(Step::Continue(token)) => {
+        if !is_by_certificate {
+            self.check_address(connection, mechanism)?;
+        }
+        let attempt = connection.take_attempt(mechanism.scheme);
+        let (mut acceptor, legs) = attempt.unwrap_or_else(|| ((mechanism.start)(peer), 0));
+        let token = token.trim_matches(' ');
+        let step = self.step(peer, &mut *acceptor, token).await;
+        match step {
+            Ok(Step::Continue(token)) if legs < MOST_LEGS => {
                 connection.set(State::Underway {
                     scheme: mechanism.scheme,
                     acceptor,
+                    legs: legs + 1,
                 });
-                return Ok(Admission::Continue(format!("{} {token}", mechanism.scheme)));
+                Ok(Admission::Continue(format!("{} {token}", mechanism.scheme)))
             }
-            Ok(Step::Done(done)) => done,
+            Ok(Step::Done(done)) => self.welcome(connection, mechanism, done),
+            Ok(Step::Continue(_)) => {
+                let error = Failed::Otherwise(AuthError::Malformed);
+                Err(self.refuse(connection, mechanism, None, &error).await)
+            }
             Err(error) => {
-                connection.set(State::Nobody);
                 let account = acceptor.claimed();
-                // What costs the client nothing must not fill the log.
-                if error == AuthError::Refused {
-                    Counter::LogOnRefused.bump();
-                    let scheme = mechanism.scheme;
-                    warn!(target: AUDIT, %address, scheme, account, "Log-on refused");
-                } else {
-                    debug!(target: AUDIT, %address, %error, "Log-on not tried");
-                }
-                return match acceptor.farewell() {
+                let verdict = self.refuse(connection, mechanism, account, &error).await;
+                match acceptor.farewell() {
                     Some(token) => Ok(Admission::Refused(format!("{} {token}", mechanism.scheme))),
-                    None => Err(error),
-                };
+                    None => Err(verdict),
+                }
             }
+        }
+    }
+
+    /// Takes a leg of an attempt. An account that is locked out is refused
+    /// here, whatever the leg came to.
+    async fn step(
+        &self,
+        peer: &Peer,
+        acceptor: &mut dyn Acceptor,
+        token: &str,
+    ) -> Result<Step, Failed> {
+        let source = Source::of(peer.address.ip());
+        let is_locked = |account: &str| self.attempts.is_locked(account, source);
+        let step = acceptor.step(token).await;
+        if let Ok(Step::Done(done)) = &step
+            && let Proved::Account(account) = &done.who
+        {
+            let account = Arc::clone(account);
+            if !is_locked(&account) {
+                return step.map_err(Failed::Otherwise);
+            }
+            if done.proof == Proof::Remembered {
+                // What comes of it is not asked: it takes the time of a check.
+                let _ = acceptor.step_afresh(token).await;
+            }
+            return Err(Failed::Locked(account));
+        }
+        let is_answer = !matches!(step, Err(AuthError::Busy | AuthError::Unavailable));
+        if let Some(account) = acceptor.claimed()
+            && is_answer
+            && is_locked(account)
+        {
+            return Err(Failed::Locked(Arc::from(account)));
+        }
+        step.map_err(Failed::Otherwise)
+    }
+
+    /// Refuses an address that is locked, or has too many answers held back.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Refused`] and [`AuthError::Busy`].
+    fn check_address(
+        &self,
+        connection: &ConnectionAuth,
+        mechanism: &Mechanism,
+    ) -> Result<(), AuthError> {
+        let address = connection.peer().address;
+        let Some(bar) = self.attempts.bar(Source::of(address.ip())) else {
+            return Ok(());
         };
+        connection.set(State::Nobody);
+        match bar {
+            Bar::Locked => {
+                connection.fail();
+                let by = Attempted {
+                    address,
+                    scheme: mechanism.scheme,
+                    account: None,
+                };
+                self.audit.refused(by, Why::AddressLocked);
+                Err(AuthError::Refused)
+            }
+            Bar::Busy => {
+                Counter::Refused(Limit::WaitingLogOns).bump();
+                Err(AuthError::Busy)
+            }
+        }
+    }
+
+    /// Lets somebody in who has proved who he is, if he may do anything.
+    fn welcome(
+        &self,
+        connection: &ConnectionAuth,
+        mechanism: &Mechanism,
+        done: LoggedOn,
+    ) -> Result<Admission, AuthError> {
+        let peer = connection.peer();
         // A fresh proof may have taken its time: the mechanism can have been
         // switched off since.
         if done.proof == Proof::Fresh
@@ -162,28 +276,48 @@ impl Door {
             connection.set(State::Nobody);
             return Err(AuthError::Refused);
         }
+        connection.succeed();
+        let mut line = None;
+        if let Proved::Account(account) = &done.who {
+            self.attempts
+                .succeed(account, Source::of(peer.address.ip()));
+            if matches!(done.holds, Holds::Connection(_)) {
+                let own = self.line(account);
+                line = own.map(|own| (Arc::clone(account), own));
+            }
+        }
         let fresh = (done.proof == Proof::Fresh).then(|| done.who.to_string());
         let caller = self.access.caller(done.who).ok_or(AuthError::Forbidden);
-        match (&caller, fresh) {
-            (Ok(caller), Some(who)) => {
-                Counter::LoggedOn.bump();
-                let (scheme, scope) = (mechanism.scheme, caller.scope());
-                info!(target: AUDIT, %address, scheme, account = %caller, who, ?scope, "Logged on");
+        if let Some(who) = fresh {
+            let by = Attempted {
+                address: peer.address,
+                scheme: mechanism.scheme,
+                account: None,
+            };
+            match &caller {
+                Ok(caller) => {
+                    let inner = match &done.holds {
+                        Holds::Connection(Some(seal)) => seal.mechanism(),
+                        Holds::Connection(None) | Holds::Request | Holds::Terms(_) => None,
+                    };
+                    Audit::logged_on(by, inner, caller, &who, done.bound);
+                }
+                Err(_) => Audit::forbidden(by, &who),
             }
-            (Err(_), Some(who)) => {
-                warn!(target: AUDIT, %address, who, "Logged on, but in no list of [access]");
-            }
-            (Ok(_) | Err(_), None) => {}
         }
-        let established = |under, seal| State::Established {
+        let established = |under, line, seal| State::Established {
             scheme: mechanism.scheme,
             caller: caller.clone(),
             under,
+            line,
+            since: Instant::now(),
             seal,
         };
         match done.holds {
-            Holds::Terms(terms) => connection.set(established(Some(terms), None)),
-            Holds::Connection(seal) if caller.is_ok() => connection.set(established(None, seal)),
+            Holds::Terms(terms) => connection.set(established(Some(terms), None, None)),
+            Holds::Connection(seal) if caller.is_ok() => {
+                connection.set(established(None, line, seal));
+            }
             Holds::Request if caller.is_ok() => {}
             Holds::Request | Holds::Connection(_) => connection.set(State::Nobody),
         }
@@ -208,6 +342,67 @@ impl Door {
         in_force.map(|mechanism| mechanism.scheme)
     }
 
+    /// Ends an attempt that has failed: counts it, tells of it, and holds its
+    /// answer back.
+    async fn refuse(
+        &self,
+        connection: &ConnectionAuth,
+        mechanism: &Mechanism,
+        account: Option<&str>,
+        failed: &Failed,
+    ) -> AuthError {
+        connection.set(State::Nobody);
+        let address = connection.peer().address;
+        let source = Source::of(address.ip());
+        let (account, why, error) = match failed {
+            Failed::Locked(account) => (Some(&**account), Why::AccountLocked, AuthError::Refused),
+            Failed::Otherwise(error) => (account, Why::NotProved, *error),
+        };
+        let by = Attempted {
+            address,
+            scheme: mechanism.scheme,
+            account,
+        };
+        match error {
+            AuthError::Refused => {
+                connection.fail();
+                let struck = self.attempts.fail(account, source);
+                self.audit.refused(by, why);
+                let seconds = self.settings.get().access.lockout_duration_s;
+                let duration = Duration::from_secs(seconds);
+                if struck.locks_account {
+                    self.audit.account_locked(by, duration);
+                }
+                if struck.locks_source {
+                    self.audit.address_locked(by, duration);
+                }
+                self.attempts.hold(source, struck.held).await;
+            }
+            AuthError::Unbound => {
+                connection.fail();
+                self.audit.unbound(by);
+            }
+            AuthError::WrongBinding => {
+                connection.fail();
+                self.audit.misbound(by);
+            }
+            // What costs the client nothing must not fill the log.
+            AuthError::Malformed | AuthError::NoCertificate => {
+                connection.fail();
+                debug!(target: AUDIT, %address, %error, "Log-on not tried");
+            }
+            AuthError::Forbidden | AuthError::Busy | AuthError::Unavailable => {
+                debug!(target: AUDIT, %address, %error, "Log-on not tried");
+            }
+        }
+        error
+    }
+
+    /// What the user file has of an account: another password is another line.
+    fn line(&self, account: &str) -> Option<Arc<str>> {
+        self.users.accounts().ok()?.hash(account).cloned()
+    }
+
     /// The mechanism of a scheme, if it is taken from `peer`.
     fn mechanism(&self, scheme: &str, peer: &Peer, access: &AccessSettings) -> Option<&Mechanism> {
         self.mechanisms.iter().find(|mechanism| {
@@ -222,13 +417,20 @@ impl Door {
             users: vec![account.to_owned()],
             ..AccessSettings::default()
         };
+        let settings = Arc::new(Current::new(crate::config::Settings {
+            access: access.clone(),
+            ..crate::config::Settings::default()
+        }));
+        let nowhere = std::path::Path::new("/nonexistent/users");
         Self {
             mechanisms,
             access: Access::new(&access),
-            settings: Arc::new(Current::new(crate::config::Settings {
-                access,
-                ..crate::config::Settings::default()
-            })),
+            users: Arc::new(Users::open(nowhere).expect("no file is no error")),
+            attempts: Attempts::for_test(&settings, || {
+                super::lockout::Moment::of(std::time::SystemTime::now())
+            }),
+            audit: Audit::default(),
+            settings,
         }
     }
 }
@@ -246,6 +448,19 @@ impl Mechanism {
         }
     }
 }
+
+/// Why an attempt has ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Failed {
+    /// The account is locked out, whatever was proved.
+    Locked(Arc<str>),
+    /// As the mechanism says.
+    Otherwise(AuthError),
+}
+
+/// Legs of one attempt that are answered by another one. `CredSSP` with
+/// Kerberos inside takes some ten.
+const MOST_LEGS: u32 = 32;
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 mod access;
+mod attempts;
+mod audit;
 mod basic;
 mod binding;
 mod caller;
@@ -32,6 +34,7 @@ mod gss;
 mod holder;
 mod identity;
 mod kerberos;
+mod lockout;
 mod mapping;
 mod negotiate;
 mod ntlm;
@@ -41,10 +44,12 @@ mod profile;
 mod secret_file;
 mod spnego;
 mod thumbprint;
+mod unlock;
 mod users;
 
 use crate::config::AccessSettings;
 
+pub(crate) use attempts::Attempts;
 pub(crate) use binding::Bound;
 pub(crate) use binding::ChannelBinding;
 pub(crate) use caller::Caller;
@@ -64,6 +69,7 @@ pub(crate) use door::Means;
 pub(crate) use identity::CurrentIdentity;
 pub(crate) use identity::Identity;
 pub(crate) use kerberos::Kerberos;
+pub(crate) use lockout::network;
 pub(crate) use mapping::name_only;
 #[cfg(fuzzing)]
 pub(crate) use ntlm::fuzz as fuzz_ntlm;
@@ -76,6 +82,9 @@ pub(crate) use secret_file::read_secret;
 pub(crate) use secret_file::replace_file;
 #[cfg(fuzzing)]
 pub(crate) use spnego::fuzz as fuzz_spnego;
+pub(crate) use unlock::Unlock;
+pub(crate) use unlock::locked;
+pub(crate) use unlock::unlock;
 pub(crate) use users::Change;
 pub(crate) use users::Users;
 
@@ -87,12 +96,21 @@ pub(crate) trait Acceptor: Send {
     /// Dropping the future half-way ends the attempt: the connection is gone.
     fn step<'a>(&'a mut self, token: &'a str) -> Stepping<'a>;
 
-    /// The account that the client says he is, for the audit log, once a step
-    /// has failed. Only one that exists: people type passwords where names
-    /// belong.
+    /// Takes the same token once more, and does all of the work: what is
+    /// remembered would answer sooner, and so tell that it was right.
+    fn step_afresh<'a>(&'a mut self, token: &'a str) -> Stepping<'a> {
+        self.step(token)
+    }
+
+    /// The account that the client says he is, as soon as he has said so,
+    /// whether a step has failed or not: for the audit log, and to refuse an
+    /// account that is locked out at the same leg whatever its password. Only
+    /// one that exists: people type passwords where names belong.
     fn claimed(&self) -> Option<&str>;
 
-    /// What goes to the client with the refusal, once a step has failed.
+    /// What goes to the client with the refusal, once a step has failed. It is
+    /// asked for as well when the account is locked out, and must then be what
+    /// a wrong password would have got.
     fn farewell(&mut self) -> Option<String> {
         None
     }
@@ -175,6 +193,11 @@ pub(crate) trait Seal: Send {
 
     /// How messages are put into the parts of a body.
     fn parts(&self) -> Parts;
+
+    /// The mechanism behind a scheme that has several, for the audit log.
+    fn mechanism(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// How messages are put into the parts of a body ([MS-WSMV] 2.2.9.1).

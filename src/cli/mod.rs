@@ -16,6 +16,7 @@ mod failure;
 mod output;
 mod progress;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -91,6 +92,27 @@ pub(crate) enum UserCommand {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Show the accounts and addresses that are locked out after too many
+    /// failed log-ons.
+    Locked {
+        /// Configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Let an account, or an address, log on again that is locked out; the
+    /// service need not run.
+    #[command(group(clap::ArgGroup::new("what").required(true).multiple(true)))]
+    Unlock {
+        /// Name of the account.
+        #[arg(group = "what")]
+        name: Option<String>,
+        /// The address; of an IPv6 address, its /64.
+        #[arg(long, value_name = "ADDRESS", group = "what")]
+        address: Option<IpAddr>,
+        /// Configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Remove an account; its jobs stay.
     Remove {
         /// Name of the account.
@@ -121,6 +143,10 @@ mod tests {
             "user list",
             "user list --long",
             "user remove n",
+            "user locked --config c",
+            "user unlock n --config c",
+            "user unlock --address ::1",
+            "user unlock n --address 10.0.0.1",
             "demo --exit --size 10",
             "demo --url http://h/f --to /tmp/f",
             "job --host h:1 --user u list --json",
@@ -146,6 +172,8 @@ mod tests {
         }
         for line in [
             "",
+            "user unlock",
+            "user unlock --address host",
             "job list --ca f --pin 00",
             "job certificate n --user u",
             "job create n http://h/f --user u",

@@ -178,6 +178,23 @@ impl Settings {
             ));
         }
         absolute("access.keytab", self.access.keytab.as_ref())?;
+        let failures = self.access.lockout_failures;
+        within("access.lockout_failures", failures.into(), 0, 100)?;
+        let seconds = [
+            (
+                "access.lockout_window_s",
+                self.access.lockout_window_s,
+                86_400,
+            ),
+            (
+                "access.lockout_duration_s",
+                self.access.lockout_duration_s,
+                604_800,
+            ),
+        ];
+        for (key, value, most) in seconds {
+            within(key, value, 1, most)?;
+        }
         self.check_certificates()
     }
 

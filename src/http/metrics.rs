@@ -18,6 +18,7 @@ use super::not_allowed;
 use super::wsman::authorization;
 use super::wsman::busy;
 use super::wsman::challenge;
+use super::wsman::close_if_exhausted;
 use super::wsman::connection;
 use super::wsman::unauthorized;
 use crate::auth::Admission;
@@ -61,6 +62,7 @@ pub(super) async fn answer<E, F: Fn() -> Option<u64>>(
         Ok(Admission::Continue(token) | Admission::Refused(token)) => {
             let mut answer = bare(StatusCode::UNAUTHORIZED);
             challenge(&mut answer, &token);
+            close_if_exhausted(&mut answer, connection);
             answer
         }
         Err(

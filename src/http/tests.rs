@@ -20,6 +20,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::auth::Attempts;
 use crate::auth::CurrentIdentity;
 use crate::auth::Means;
 use crate::auth::Users;
@@ -106,6 +107,7 @@ impl Server {
         }));
         let door = Arc::new(Door::new(Means {
             users,
+            attempts: Attempts::load(folder.path(), &current),
             settings: Arc::clone(&current),
             identity: CurrentIdentity::for_test(),
         }));

@@ -57,6 +57,7 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
         Ok(Admission::Continue(token) | Admission::Refused(token)) => {
             let mut answer = bare(StatusCode::UNAUTHORIZED);
             challenge(&mut answer, &token);
+            close_if_exhausted(&mut answer, connection);
             body::finish(body, site.limits(), answer).await
         }
         Err(
@@ -207,7 +208,17 @@ pub(super) fn unauthorized<E>(site: &Site<E>, connection: &Connection) -> Respon
             .headers_mut()
             .append(header::WWW_AUTHENTICATE, challenge);
     }
+    close_if_exhausted(&mut answer, connection);
     answer
+}
+
+/// Closes the connection with this answer, if too many log-ons have failed on
+/// it.
+pub(super) fn close_if_exhausted(answer: &mut Response, connection: &Connection) {
+    if connection.auth.is_exhausted() {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
+    }
 }
 
 /// Adds a token of the log-on.

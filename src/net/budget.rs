@@ -12,7 +12,6 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -20,6 +19,7 @@ use std::sync::PoisonError;
 
 use tokio::sync::Notify;
 
+use crate::auth::network;
 use crate::config::Current;
 use crate::config::WsmanSettings;
 use crate::telemetry::counters::Counter;
@@ -237,16 +237,6 @@ fn with_waiting(places: u32) -> usize {
 
 fn to_usize(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-/// What counts as one address: an IPv6 /64 belongs to one host.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
-        }
-    }
 }
 
 /// How many wait for each place.

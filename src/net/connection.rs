@@ -52,6 +52,8 @@ enum Phase {
 pub(super) enum Due {
     /// It is.
     Now,
+    /// It is, but for the request that is being answered.
+    AfterThis,
     /// Ask again then.
     At(Instant),
 }
@@ -103,13 +105,17 @@ impl Connection {
 
     /// When the connection must be closed: without a principal, some time
     /// after it began, whatever goes on between requests; with one, after
-    /// being idle. A request that is being answered has deadlines of its own.
+    /// being idle. A request that is being answered has deadlines of its own;
+    /// without a principal it is the last one, or else legs of a log-on that
+    /// follow one another closely would keep the connection for ever.
     pub(super) fn due(&self, logon: Duration, idle: Duration, now: Instant) -> Due {
         let phase = *lock(&self.phase);
+        let logon_until = self.begun_at + logon;
         let limit = match phase {
+            Phase::Busy if !self.is_settled() && now >= logon_until => return Due::AfterThis,
             Phase::Busy => return Due::At(now + RECHECK),
             Phase::Idle { since } if self.is_settled() => since + idle,
-            Phase::Idle { .. } => self.begun_at + logon,
+            Phase::Idle { .. } => logon_until,
         };
         if now >= limit {
             return Due::Now;
@@ -124,4 +130,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// How soon a busy connection is asked again whether its time is up.
-const RECHECK: Duration = Duration::from_secs(2);
+pub(super) const RECHECK: Duration = Duration::from_secs(2);

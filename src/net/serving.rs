@@ -33,6 +33,7 @@ use super::budget::Budget;
 use super::budget::Visitor;
 use super::connection::Connection;
 use super::connection::Due;
+use super::connection::RECHECK;
 use crate::auth::AUDIT;
 use crate::auth::Channel;
 use crate::auth::ClientCertificate;
@@ -239,6 +240,14 @@ async fn serve(
                         is_closing = true;
                         serving.as_mut().graceful_shutdown();
                         due.as_mut().reset(now + GOODBYE);
+                    }
+                    Due::AfterThis => {
+                        if !is_closing {
+                            Counter::Refused(Limit::LogOnTime).bump();
+                            is_closing = true;
+                            serving.as_mut().graceful_shutdown();
+                        }
+                        due.as_mut().reset(now + RECHECK);
                     }
                     Due::At(instant) => due.as_mut().reset(instant.min(now + LOOK_AGAIN)),
                 }

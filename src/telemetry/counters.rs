@@ -20,12 +20,31 @@ pub(crate) enum Counter {
     Refused(Limit),
     /// A request was read.
     Request(Operation),
-    /// Somebody proved who he is; remembered log-ons do not count.
-    LoggedOn,
-    /// Somebody did not.
-    LogOnRefused,
     /// A client certificate could not be verified.
     CertificateRefused,
+    /// A log-on was refused because its account or address is locked out.
+    LogOnLockedOut,
+    /// The answer to a failed log-on was held back.
+    LogOnDelayed,
+    /// A log-on had no channel binding where there must be one.
+    LogOnUnbound,
+    /// A log-on was bound to another TLS connection.
+    LogOnMisbound,
+    /// A sealed message was refused, and the log-on that it belonged to ended.
+    SealBroken,
+    /// An account was locked out.
+    AccountLocked,
+    /// An address was locked out.
+    AddressLocked,
+}
+
+/// What came of a log-on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum LogOn {
+    /// Somebody proved who he is; remembered log-ons do not count.
+    Proved,
+    /// Somebody did not, or is locked out.
+    Refused,
 }
 
 /// A limit that refuses, or cuts.
@@ -111,9 +130,14 @@ impl Counter {
         match self {
             Self::Refused(limit) => &REFUSED[limit as usize],
             Self::Request(operation) => &REQUESTS[operation as usize],
-            Self::LoggedOn => &LOG_ONS[0],
-            Self::LogOnRefused => &LOG_ONS[1],
-            Self::CertificateRefused => &LOG_ONS[2],
+            Self::CertificateRefused => &EVENTS[0],
+            Self::LogOnLockedOut => &EVENTS[1],
+            Self::LogOnDelayed => &EVENTS[2],
+            Self::LogOnUnbound => &EVENTS[3],
+            Self::LogOnMisbound => &EVENTS[4],
+            Self::SealBroken => &EVENTS[5],
+            Self::AccountLocked => &LOCK_OUTS[0],
+            Self::AddressLocked => &LOCK_OUTS[1],
         }
     }
 }
@@ -152,6 +176,18 @@ pub(crate) fn fault(prefix: &'static str, subcode: &'static str) {
     }
 }
 
+/// Counts what came of a log-on by `scheme`, `Basic`. The schemes are those of
+/// the program.
+pub(crate) fn log_on(came_to: LogOn, scheme: &'static str) {
+    let mut log_ons = log_ons();
+    let at = log_ons.iter().position(|(known, _)| *known == scheme);
+    let at = at.unwrap_or_else(|| {
+        log_ons.push((scheme, [0; LOG_ON_NAMES.len()]));
+        log_ons.len() - 1
+    });
+    log_ons[at].1[came_to as usize] += 1;
+}
+
 /// Everything, in the text format of Prometheus; `jobs` if they can be
 /// counted.
 pub(crate) fn text(jobs: Option<u64>) -> String {
@@ -182,7 +218,22 @@ pub(crate) fn text(jobs: Option<u64>) -> String {
     for (name, cell) in LIMITS.iter().zip(&REFUSED) {
         sample(out, "bitsd_refusals_total", "limit", name, load(cell));
     }
-    for ((name, help), cell) in LOG_ON_NAMES.iter().zip(&LOG_ONS) {
+    for (at, (name, help)) in LOG_ON_NAMES.iter().enumerate() {
+        head(out, name, "counter", help);
+        for (scheme, counts) in &*log_ons() {
+            sample(out, name, "scheme", scheme, counts[at]);
+        }
+    }
+    head(
+        out,
+        "bitsd_lock_outs_total",
+        "counter",
+        "Accounts and addresses that were locked out.",
+    );
+    for (name, cell) in LOCKED.iter().zip(&LOCK_OUTS) {
+        sample(out, "bitsd_lock_outs_total", "of", name, load(cell));
+    }
+    for ((name, help), cell) in EVENT_NAMES.iter().zip(&EVENTS) {
         head(out, name, "counter", help);
         plain(out, name, load(cell));
     }
@@ -214,6 +265,11 @@ fn plain(out: &mut String, name: &str, value: u64) {
 /// Labels are words of the program: nothing in them needs an escape.
 fn sample(out: &mut String, name: &str, label: &str, word: &str, value: u64) {
     let _ = writeln!(out, "{name}{{{label}=\"{word}\"}} {value}");
+}
+
+/// As [`faults`].
+fn log_ons() -> MutexGuard<'static, Vec<(&'static str, [u64; LOG_ON_NAMES.len()])>> {
+    LOG_ONS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A count is one step: there is nothing half-done to find after a panic.
@@ -250,16 +306,43 @@ const OPERATIONS: [&str; 11] = [
     "invoke",
 ];
 
-/// In the order of [`LOG_ONS`].
-const LOG_ON_NAMES: [(&str, &str); 3] = [
+/// In the order of [`LogOn`].
+const LOG_ON_NAMES: [(&str, &str); 2] = [
     (
         "bitsd_log_ons_total",
         "Log-ons that were proved, but for those remembered.",
     ),
     ("bitsd_log_ons_refused_total", "Log-ons that failed."),
+];
+
+/// In the order of [`LOCK_OUTS`].
+const LOCKED: [&str; 2] = ["account", "address"];
+
+/// In the order of [`EVENTS`].
+const EVENT_NAMES: [(&str, &str); 6] = [
     (
         "bitsd_client_certificates_refused_total",
         "Client certificates that could not be verified.",
+    ),
+    (
+        "bitsd_log_ons_locked_out_total",
+        "Log-ons refused because the account or the address is locked out.",
+    ),
+    (
+        "bitsd_log_ons_delayed_total",
+        "Failed log-ons whose answer was held back.",
+    ),
+    (
+        "bitsd_log_ons_unbound_total",
+        "Log-ons without the channel binding that they must have.",
+    ),
+    (
+        "bitsd_log_ons_misbound_total",
+        "Log-ons that were bound to another TLS connection.",
+    ),
+    (
+        "bitsd_sealed_messages_refused_total",
+        "Sealed messages that were refused, each with its log-on.",
     ),
 ];
 
@@ -283,8 +366,12 @@ const GAUGE_NAMES: [(&str, &str); 5] = [
 
 static REFUSED: [AtomicU64; LIMITS.len()] = [const { AtomicU64::new(0) }; LIMITS.len()];
 static REQUESTS: [AtomicU64; OPERATIONS.len()] = [const { AtomicU64::new(0) }; OPERATIONS.len()];
-static LOG_ONS: [AtomicU64; LOG_ON_NAMES.len()] = [const { AtomicU64::new(0) }; LOG_ON_NAMES.len()];
+static EVENTS: [AtomicU64; EVENT_NAMES.len()] = [const { AtomicU64::new(0) }; EVENT_NAMES.len()];
+static LOCK_OUTS: [AtomicU64; LOCKED.len()] = [const { AtomicU64::new(0) }; LOCKED.len()];
 static GAUGES: [AtomicI64; GAUGE_NAMES.len()] = [const { AtomicI64::new(0) }; GAUGE_NAMES.len()];
+
+/// By scheme.
+static LOG_ONS: Mutex<Vec<(&str, [u64; LOG_ON_NAMES.len()])>> = Mutex::new(Vec::new());
 
 /// By prefix and subcode. Faults are rare, and the names some forty.
 static FAULTS: Mutex<Vec<((&str, &str), u64)>> = Mutex::new(Vec::new());

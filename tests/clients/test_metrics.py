@@ -70,7 +70,7 @@ class Metrics(WithDaemon):
             'bitsd_requests_total{operation="invoke"}': 2,
             'bitsd_faults_total{code="a:ActionNotSupported"}': 1,
             'bitsd_refusals_total{limit="request_size"}': 1,
-            "bitsd_log_ons_refused_total": 1,
+            'bitsd_log_ons_refused_total{scheme="Basic"}': 1,
             "bitsd_jobs": 1,
         }.items():
             self.assertEqual(after[sample] - before.get(sample, 0), more, sample)

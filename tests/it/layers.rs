@@ -82,6 +82,7 @@ const DECIDING: &[&str] = &[
     "auth/credssp/ts_request",
     "auth/kerberos/keytab",
     "auth/kerberos/ticket",
+    "auth/lockout",
     "auth/spnego",
     "auth/ntlm",
     "auth/sealed",

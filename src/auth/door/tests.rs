@@ -1,8 +1,8 @@
 use std::future::Future as _;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
+use std::time::SystemTime;
 
-use super::super::Acceptor;
 use super::super::Bound;
 use super::super::ChannelBinding;
 use super::super::LoggedOn;
@@ -16,9 +16,12 @@ use super::super::Sealed;
 use super::super::Stepping;
 use super::super::client_certificate::tests::AUTHORITIES;
 use super::super::client_certificate::tests::certificate;
+use super::super::lockout::Moment;
 use super::*;
 use crate::config::CertificateMapping;
 use crate::config::Settings;
+
+mod lockout;
 
 /// A mechanism of two legs, as NTLM is: `one`, then `two`.
 struct TwoLegs {
@@ -97,6 +100,7 @@ fn door(account: &str) -> Door {
 fn means(users: Arc<Users>, settings: Arc<Current>) -> Means {
     Means {
         users,
+        attempts: Attempts::for_test(&settings, || Moment::of(SystemTime::now())),
         settings,
         identity: CurrentIdentity::for_test(),
     }

@@ -11,11 +11,6 @@ use super::*;
 
 fn cases() -> Vec<(&'static str, String)> {
     let put = |inner: &str| transfer("Put", "", &[], &document("Config", "", inner));
-    let listener = |transport| {
-        let keys = [("Address", "IP:127.0.0.3"), ("Transport", transport)];
-        let port = document("Listener", "/listener", "<cfg:Port>7002</cfg:Port>");
-        transfer("Create", "/listener", &keys, &port)
-    };
     let option = "<w:OptionSet><w:Option Name=\"o\" MustComply=\"true\">1</w:Option></w:OptionSet>";
     let plain = request(&format!("{TRANSFER}/Get"), CONFIG, option, "");
     vec![
