@@ -29,9 +29,11 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::auth;
+use crate::auth::Access;
 use crate::auth::Door;
 use crate::auth::Means;
 use crate::auth::Users;
+use crate::bits::Owner;
 use crate::cim::Catalog;
 use crate::cli;
 use crate::cli::Command;
@@ -101,7 +103,9 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
         &protected,
     )
     .map_err(|failure| Refusal(failure.detail))?;
-    let engine = Engine::start(settings.engine.clone(), Arc::clone(&store), mover).await?;
+    let access = Access::new(&settings.access);
+    let bounds = Box::new(move |owner: &Owner| access.bounds(owner.as_str()));
+    let engine = Engine::start(settings.engine.clone(), Arc::clone(&store), mover, bounds).await?;
 
     let catalog = Catalog::bundled()?;
     let jobs = BitsClientJob::new(engine.clone(), &catalog)?;
@@ -169,7 +173,7 @@ fn user(command: UserCommand) -> Result<(), Box<dyn Error>> {
                 auth::Change::Replaced => println!("Changed the password of {name}."),
             }
             let access = &settings.access;
-            if !access.users.contains(&name) && !access.administrators.contains(&name) {
+            if !Access::new(access).has(&name) {
                 println!(
                     "{name} may do nothing yet: add the name to access.users in the configuration."
                 );
@@ -315,8 +319,11 @@ fn make_private_folder(path: &Path) -> Result<(), Refusal> {
 }
 
 fn warn_of_nobody(settings: &Settings) {
-    if settings.access.users.is_empty() && settings.access.administrators.is_empty() {
-        warn!("Nobody may do anything: access.users and access.administrators are empty");
+    let access = &settings.access;
+    if access.users.is_empty() && access.administrators.is_empty() && access.roles.is_empty() {
+        warn!(
+            "Nobody may do anything: access.users, access.administrators and access.roles are empty"
+        );
     }
     if settings.files.write_roots.is_empty() {
         warn!("No download can land: files.write_roots is empty");

@@ -157,18 +157,19 @@ impl Door {
             return Err(AuthError::Refused);
         }
         let fresh = (done.proof == Proof::Fresh).then(|| done.who.to_string());
-        let caller = self.access.caller(done.who).ok_or(AuthError::Forbidden);
+        let caller = self.access.caller(done.who, address.ip());
         match (&caller, fresh) {
             (Ok(caller), Some(who)) => {
                 Counter::LoggedOn.bump();
                 let (scheme, scope) = (mechanism.scheme, caller.scope());
                 info!(target: AUDIT, %address, scheme, account = %caller, who, ?scope, "Logged on");
             }
-            (Err(_), Some(who)) => {
-                warn!(target: AUDIT, %address, who, "Logged on, but in no list of [access]");
+            (Err(denial), Some(who)) => {
+                warn!(target: AUDIT, %address, who, %denial, "Logged on, but may do nothing");
             }
             (Ok(_) | Err(_), None) => {}
         }
+        let caller = caller.map_err(|_| AuthError::Forbidden);
         let established = |under, seal| State::Established {
             scheme: mechanism.scheme,
             caller: caller.clone(),

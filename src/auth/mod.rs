@@ -37,6 +37,7 @@ mod users;
 use crate::config::AccessSettings;
 use crate::config::Settings;
 
+pub(crate) use access::Access;
 pub(crate) use binding::Bound;
 pub(crate) use binding::ChannelBinding;
 pub(crate) use caller::Caller;

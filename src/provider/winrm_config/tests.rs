@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use tempfile::TempDir;
 
 use super::*;
+use crate::auth::Scope;
 use crate::config::Overlay;
 
 const SHA1: &str = "0123456789ABCDEF0123456789ABCDEF01234567";
