@@ -32,6 +32,7 @@ use crate::auth;
 use crate::auth::Access;
 use crate::auth::Door;
 use crate::auth::Means;
+use crate::auth::Pam;
 use crate::auth::Users;
 use crate::bits::Owner;
 use crate::cim::Catalog;
@@ -39,6 +40,7 @@ use crate::cli;
 use crate::cli::Command;
 use crate::cli::UserCommand;
 use crate::config;
+use crate::config::BasicAccounts;
 use crate::config::Current;
 use crate::config::Overlay;
 use crate::config::Settings;
@@ -89,6 +91,10 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let settings = overlaid(&base)?;
     let places = Places::of(&settings);
     let users = Arc::new(Users::open(&places.users)?);
+    let pam = match settings.access.basic_accounts {
+        BasicAccounts::File => None,
+        BasicAccounts::Pam => Some(Arc::new(Pam::load(&settings.access)?)),
+    };
     let tls = Tls::load(&settings.service)?;
     let current = Arc::new(Current::new(settings.clone()));
     let listener = net::bind(&current, &tls)?;
@@ -124,6 +130,7 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
         .with_config(winrm_config.map_err(Refusal)?);
     let door = Arc::new(Door::new(Means {
         users,
+        pam,
         settings: Arc::clone(&current),
         identity: tls.identity(),
     }));

@@ -15,6 +15,7 @@ use super::CurrentIdentity;
 use super::Holds;
 use super::Mechanism;
 use super::Offered;
+use super::Pam;
 use super::Peer;
 use super::Proof;
 use super::Step;
@@ -23,6 +24,7 @@ use super::access::Access;
 use super::basic::Basic;
 use super::certificate;
 use super::connection::State;
+use super::passwords::Passwords;
 use crate::config::AccessSettings;
 use crate::config::Current;
 use crate::telemetry::counters::Counter;
@@ -31,7 +33,7 @@ use crate::telemetry::counters::Counter;
 #[derive(Debug)]
 pub(crate) struct Door {
     mechanisms: Vec<Mechanism>,
-    access: Access,
+    access: Arc<Access>,
     /// The ways to log on follow them at run time; the lists do not.
     settings: Arc<Current>,
 }
@@ -41,6 +43,8 @@ pub(crate) struct Door {
 pub(crate) struct Means {
     /// The accounts of the user file.
     pub(crate) users: Arc<Users>,
+    /// The accounts of the host, if they are those of `Basic`.
+    pub(crate) pam: Option<Arc<Pam>>,
     /// The settings in force.
     pub(crate) settings: Arc<Current>,
     /// Who the server is.
@@ -60,16 +64,27 @@ impl Door {
     /// A door for the accounts that the settings list.
     pub(crate) fn new(means: Means) -> Self {
         let Means {
-            users, settings, ..
+            users,
+            pam,
+            settings,
+            ..
         } = means;
         let now = settings.get();
-        let basic = Basic::new(users, now.wsman.max_waiting_logons);
+        let access = Arc::new(Access::new(&now.access));
+        let passwords = match pam {
+            Some(pam) => Passwords::Pam {
+                pam,
+                access: Arc::clone(&access),
+            },
+            None => Passwords::of_file(users),
+        };
+        let basic = Basic::new(passwords, now.wsman.max_waiting_logons);
         Self {
             mechanisms: vec![
                 basic.mechanism(),
                 certificate::mechanism(Arc::clone(&settings)),
             ],
-            access: Access::new(&now.access),
+            access,
             settings,
         }
     }
@@ -206,7 +221,7 @@ impl Door {
         };
         Self {
             mechanisms,
-            access: Access::new(&access),
+            access: Arc::new(Access::new(&access)),
             settings: Arc::new(Current::new(crate::config::Settings {
                 access,
                 ..crate::config::Settings::default()

@@ -104,6 +104,7 @@ impl Server {
         }));
         let door = Arc::new(Door::new(Means {
             users,
+            pam: None,
             settings: Arc::clone(&current),
             identity: CurrentIdentity::for_test(),
         }));

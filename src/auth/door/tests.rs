@@ -80,6 +80,7 @@ fn door(account: &str) -> Door {
 fn means(users: Arc<Users>, settings: Arc<Current>) -> Means {
     Means {
         users,
+        pam: None,
         settings,
         identity: CurrentIdentity::for_test(),
     }
