@@ -44,7 +44,7 @@ class Stacked:
         helper = folder / "check"
         helper.write_text(HELPER.format(asked=self.asked_file, accounts=self.accounts))
         helper.chmod(0o755)
-        names = ("alice", "bob", "mallory", "eve@EXAMPLE.TEST")
+        names = ("alice", "bob", "mallory", "eve@EXAMPLE.TEST", "dora@EXAMPLE.TEST")
         self.accounts.write_text("".join(f"{name}:{PASSWORD}\n" for name in names))
         self.locked.write_text("bob\n")
         self.asked_file.touch(0o666)
@@ -89,8 +89,10 @@ class Pam(WithDaemon):
     def test_curl_logs_on_as_whom_the_stack_knows(self) -> None:
         before = len(self.stacked.asked())
         self.assertEqual(self.status("alice", PASSWORD), 200)
+        # Nobody else logs on so: it is not remembered.
+        self.assertEqual(self.status("dora@EXAMPLE.TEST", PASSWORD), 200)
         asked = self.stacked.asked()[before:]
-        self.assertEqual(asked, [f"alice 127.0.0.1 {os.getuid()}"])
+        self.assertIn(f"dora@EXAMPLE.TEST 127.0.0.1 {os.getuid()}", asked)
         for name, password in (("alice", "wrong"), ("nobody-of-that-name", PASSWORD), ("alice", "")):
             with self.subTest(name, password=password):
                 self.assertEqual(self.status(name, password), 401)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import xml.etree.ElementTree as ET
 from typing import Any, ClassVar
 
 from clients.base import WithDaemon, selectors
 from harness.daemon import Settings
-from harness.wsman import ERROR, JOB, SUSPENDED, TRANSFERRED, Account, Client, Fault, X
+from harness.wsman import ERROR, JOB, SUSPENDED, TRANSFERRED, Account, Client, Fault, X, method_input
 from pypsrp.exceptions import WSManFaultError
-from pypsrp.wsman import WSManAction
 from requests.adapters import HTTPAdapter
 
 OTHER_LOOPBACK = "127.0.0.2"
@@ -94,10 +94,10 @@ class Roles(WithDaemon):
         hers = self.client.create_job("hers", url, self.target())
         wsman = self.pypsrp(self.accounts["reader"])
         with self.assertRaises(WSManFaultError) as fault:
-            wsman.invoke(WSManAction.GET, JOB, selector_set=selectors(JobId=hers))
+            wsman.get(JOB, selector_set=selectors(JobId=hers))
         self.assertNotEqual(fault.exception.code, 5, "the job of another is not there")
         with self.assertRaises(WSManFaultError) as fault:
-            wsman.invoke(f"{JOB}/CreateJob", JOB)
+            wsman.invoke(f"{JOB}/CreateJob", JOB, ET.fromstring(method_input("CreateJob", {})))
         self.assertEqual(fault.exception.code, 5)
         reader = self.of("reader")
         self.assertEqual(list(reader.jobs()), [])
@@ -199,9 +199,9 @@ class Roles(WithDaemon):
         session = wsman.transport._build_session()
         session.mount("https://", FromAdapter())
         wsman.transport.session = session
-        wsman.invoke(WSManAction.GET, JOB, selector_set=selectors(JobId=job))
+        wsman.get(JOB, selector_set=selectors(JobId=job))
         with self.assertRaises(WSManFaultError) as fault:
-            wsman.invoke(WSManAction.DELETE, JOB, selector_set=selectors(JobId=job))
+            wsman.delete(JOB, selector_set=selectors(JobId=job))
         self.assertEqual(fault.exception.code, 5)
         # Nowhere near: he has the right password, and no role from here.
         fool = self.of("fool")

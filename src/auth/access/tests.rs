@@ -11,9 +11,9 @@ fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
-fn networks(texts: &[&str]) -> Option<Vec<Network>> {
+fn networks(texts: &[&str]) -> Vec<Network> {
     let network = |text: &&str| Network::try_from((*text).to_owned()).expect("a network");
-    Some(texts.iter().map(network).collect())
+    texts.iter().map(network).collect()
 }
 
 fn role(members: &[&str]) -> Role {
@@ -162,7 +162,7 @@ fn a_role_without_rights_lets_in_and_no_further() {
 #[test]
 fn a_role_counts_only_from_its_addresses() {
     let inside = Role {
-        from: networks(&["10.0.0.0/8", "fd00::/8"]),
+        from: Some(networks(&["10.0.0.0/8", "fd00::/8"])),
         ..role(&["alice"])
     };
     let reader = Role {
@@ -170,7 +170,7 @@ fn a_role_counts_only_from_its_addresses() {
         ..role(&["alice", "bob"])
     };
     let nowhere = Role {
-        from: networks(&[]),
+        from: Some(networks(&[])),
         ..role(&["carol"])
     };
     let access = roles(vec![inside.clone(), reader, nowhere.clone()]);
@@ -195,7 +195,7 @@ fn a_role_counts_only_from_its_addresses() {
 #[test]
 fn the_holder_of_a_certificate_is_who_his_roles_say_from_there() {
     let access = roles(vec![Role {
-        from: networks(&["10.0.0.0/8"]),
+        from: Some(networks(&["10.0.0.0/8"])),
         ..role(&["alice"])
     }]);
     let caller = |user: &str, address: &str| {
@@ -216,7 +216,7 @@ fn the_holder_of_a_certificate_is_who_his_roles_say_from_there() {
 fn roots_and_addresses_of_several_roles_add_up() {
     let narrow = |root: &str, network: &str| Role {
         write_roots: Some(vec![PathBuf::from(root)]),
-        reach: networks(&[network]),
+        reach: Some(networks(&[network])),
         ..role(&["alice", "bob"])
     };
     let reader = Role {
@@ -232,7 +232,7 @@ fn roots_and_addresses_of_several_roles_add_up() {
     let access = roles(all.clone());
     let bounds = Bounds {
         write_roots: Some(Arc::from([PathBuf::from("/a"), PathBuf::from("/b")])),
-        reach: networks(&["10.0.0.0/8", "11.0.0.0/8"]).map(Arc::from),
+        reach: Some(networks(&["10.0.0.0/8", "11.0.0.0/8"]).into()),
     };
     // What a reader may see says nothing of where files may land.
     assert_eq!(access.bounds("alice"), bounds);

@@ -118,13 +118,15 @@ impl PamLibrary {
         // to is in the box, which the transaction keeps.
         let status = unsafe {
             match (folder, self.start_confdir) {
-                (Folder::Host, _) => (self.start)(service, user, &raw const conversation, &mut handle),
+                (Folder::Host, _) => {
+                    (self.start)(service, user, &raw const conversation, &raw mut handle)
+                }
                 (Folder::Own(folder), Some(start)) => start(
                     service,
                     user,
                     &raw const conversation,
                     folder.as_ptr(),
-                    &mut handle,
+                    &raw mut handle,
                 ),
                 (Folder::Own(_), None) => SYSTEM_ERR,
             }
@@ -134,7 +136,11 @@ impl PamLibrary {
                 // SAFETY: PAM gave the handle, and it is not used any more.
                 unsafe { (self.end)(handle, status) };
             }
-            return Err(Status(if status == SUCCESS { SYSTEM_ERR } else { status }));
+            return Err(Status(if status == SUCCESS {
+                SYSTEM_ERR
+            } else {
+                status
+            }));
         }
         Ok(Transaction {
             library: self,
@@ -228,7 +234,7 @@ impl Transaction<'_> {
     pub(super) fn user(&mut self) -> Result<Option<String>, Status> {
         let mut item: *const c_void = ptr::null();
         // SAFETY: the handle is open; PAM sets the pointer to a text of its own.
-        let status = unsafe { (self.library.get_item)(self.handle, USER, &mut item) };
+        let status = unsafe { (self.library.get_item)(self.handle, USER, &raw mut item) };
         self.keep(status)?;
         if item.is_null() {
             return Ok(None);
@@ -299,7 +305,11 @@ unsafe extern "C" fn converse(
             };
             if text.is_null() {
                 forget(made, at);
-                return if asked == Answer::Refuse { CONV_ERR } else { BUF_ERR };
+                return if asked == Answer::Refuse {
+                    CONV_ERR
+                } else {
+                    BUF_ERR
+                };
             }
             (*made.add(at)).text = text;
         }
@@ -368,12 +378,8 @@ struct Response {
 /// `struct pam_conv`.
 #[repr(C)]
 struct Conversation {
-    converse: unsafe extern "C" fn(
-        c_int,
-        *mut *const Message,
-        *mut *mut Response,
-        *mut c_void,
-    ) -> c_int,
+    converse:
+        unsafe extern "C" fn(c_int, *mut *const Message, *mut *mut Response, *mut c_void) -> c_int,
     data: *mut c_void,
 }
 

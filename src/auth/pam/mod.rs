@@ -48,7 +48,10 @@ pub(crate) enum PamError {
     #[error("access.pam_directory: the host's PAM has no folders but its own")]
     TooOld,
     /// There is no such service.
-    #[error("access.pam_service: there is no service {service:?} in {}", listed(folders))]
+    #[error(
+        "access.pam_service: there is no service {service:?} in {}",
+        listed(folders)
+    )]
     NoService {
         /// Its name.
         service: String,
@@ -129,7 +132,9 @@ impl Pam {
     /// Whether PAM takes the service, before anybody logs on.
     fn probe(&self) -> Result<(), Status> {
         let said = Said::new("nobody", "").ok_or(Status(UNUSABLE))?;
-        self.library.start(&self.service, self.folder(), said).map(drop)
+        self.library
+            .start(&self.service, self.folder(), said)
+            .map(drop)
     }
 
     fn folder(&self) -> Folder<'_> {
