@@ -53,14 +53,10 @@ impl Stack {
     }
 }
 
-fn account(name: &str) -> Option<String> {
-    Some(name.to_owned())
-}
-
 #[test]
 fn the_stack_decides() {
     let permit = Stack::new("auth required pam_permit.so\naccount required pam_permit.so\n");
-    assert_eq!(permit.check("alice", "x"), Ok(account("alice")));
+    assert_eq!(permit.check("alice", "x"), Ok(Some("alice".to_owned())));
     let deny = Stack::new("auth required pam_deny.so\naccount required pam_permit.so\n");
     assert_eq!(deny.check("alice", "x"), Ok(None));
     // The password is right, and the account may not be used.
@@ -80,12 +76,15 @@ fn modules_are_asked_with_name_password_and_address() {
         "read -r password\n\
          test \"$PAM_USER/$password/$PAM_RHOST/$PAM_SERVICE/$PAM_TTY\" = 'alice/a ü:b/192.0.2.7/bitsd/'",
     );
-    assert_eq!(stack.check("alice", "a ü:b"), Ok(account("alice")));
+    assert_eq!(stack.check("alice", "a ü:b"), Ok(Some("alice".to_owned())));
     assert_eq!(stack.check("alice", "a ü:c"), Ok(None));
     assert_eq!(stack.check("bob", "a ü:b"), Ok(None));
     let mapped = "::ffff:192.0.2.7".parse().expect("an address");
     let pam = stack.load().expect("a service");
-    assert_eq!(pam.check("alice", "a ü:b", mapped), Ok(account("alice")));
+    assert_eq!(
+        pam.check("alice", "a ü:b", mapped),
+        Ok(Some("alice".to_owned()))
+    );
 }
 
 #[test]
@@ -95,7 +94,7 @@ fn a_zero_octet_is_refused_before_any_module_sees_it() {
         assert_eq!(stack.check(name, password), Ok(None));
     }
     assert!(!stack.path().join("was-asked").exists());
-    assert_eq!(stack.check("alice", "a"), Ok(account("alice")));
+    assert_eq!(stack.check("alice", "a"), Ok(Some("alice".to_owned())));
     assert!(stack.path().join("was-asked").exists());
 }
 
@@ -103,7 +102,7 @@ fn a_zero_octet_is_refused_before_any_module_sees_it() {
 fn the_name_that_the_modules_leave_behind_counts() {
     // It takes `anonymous` for `ftp`.
     let stack = Stack::new("auth required pam_ftp.so ignore\naccount required pam_permit.so\n");
-    assert_eq!(stack.check("anonymous", "x"), Ok(account("ftp")));
+    assert_eq!(stack.check("anonymous", "x"), Ok(Some("ftp".to_owned())));
     for no_name in ["", "a\nb", &"x".repeat(257)] {
         assert!(!is_account(no_name), "{no_name:?}");
     }
@@ -163,7 +162,7 @@ fn several_can_ask_at_the_same_time() {
             scope.spawn(move || {
                 let name = format!("user{number}");
                 let right = pam.check(&name, &format!("secret-{name}"), HERE);
-                assert_eq!(right, Ok(account(&name)));
+                assert_eq!(right, Ok(Some(name.clone())));
                 assert_eq!(pam.check(&name, "secret-user9", HERE), Ok(None));
             });
         }
