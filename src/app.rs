@@ -31,17 +31,22 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::auth;
+use crate::auth::Access;
 use crate::auth::Attempts;
 use crate::auth::Door;
+use crate::auth::Kerberos;
 use crate::auth::Means;
+use crate::auth::Pam;
 use crate::auth::Unlock;
 use crate::auth::Users;
+use crate::bits::Owner;
 use crate::cim::Catalog;
 use crate::cli;
 use crate::cli::Command;
 use crate::cli::UserCommand;
 use crate::config;
 use crate::config::AccessSettings;
+use crate::config::BasicAccounts;
 use crate::config::Current;
 use crate::config::Listening;
 use crate::config::Overlay;
@@ -95,6 +100,10 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let settings = overlaid(&base)?;
     let places = Places::of(&settings);
     let users = Users::open(&places.users)?;
+    let pam = match settings.access.basic_accounts {
+        BasicAccounts::File => None,
+        BasicAccounts::Pam => Some(Arc::new(Pam::load(&settings.access)?)),
+    };
     let tls = Tls::load(&settings.service)?;
     let current = Arc::new(Current::new(settings.clone()));
     let listener = net::bind(&current, &tls)?;
@@ -110,12 +119,16 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
         &protected,
     )
     .map_err(|failure| Refusal(failure.detail))?;
-    let engine = Engine::start(settings.engine.clone(), Arc::clone(&store), mover).await?;
+    let access = Access::new(&settings.access);
+    let bounds = Box::new(move |owner: &Owner| access.bounds(owner.as_str()));
+    let engine = Engine::start(settings.engine.clone(), Arc::clone(&store), mover, bounds).await?;
 
     let attempts = Attempts::load(&settings.service.state_directory, &current);
     let keeper = attempts.keep();
     let door = Arc::new(Door::new(Means {
         users,
+        pam,
+        kerberos: Kerberos::load(&current)?,
         attempts,
         settings: Arc::clone(&current),
         identity: tls.identity(),
@@ -201,7 +214,7 @@ fn user(command: UserCommand) -> Result<(), Box<dyn Error>> {
                 ),
             }
             let access = &settings.access;
-            if !access.users.contains(&name) && !access.administrators.contains(&name) {
+            if !Access::new(access).has(&name) {
                 println!(
                     "{name} may do nothing yet: add the name to access.users in the configuration."
                 );
@@ -399,8 +412,11 @@ fn make_private_folder(path: &Path) -> Result<(), Refusal> {
 }
 
 fn warn_of_nobody(settings: &Settings) {
-    if settings.access.users.is_empty() && settings.access.administrators.is_empty() {
-        warn!("Nobody may do anything: access.users and access.administrators are empty");
+    let access = &settings.access;
+    if access.users.is_empty() && access.administrators.is_empty() && access.roles.is_empty() {
+        warn!(
+            "Nobody may do anything: access.users, access.administrators and access.roles are empty"
+        );
     }
     if settings.files.write_roots.is_empty() {
         warn!("No download can land: files.write_roots is empty");

@@ -15,6 +15,7 @@ use tracing::warn;
 use super::AUDIT;
 use super::Bound;
 use super::Caller;
+use super::access::Denial;
 use crate::telemetry::counters;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::counters::LogOn;
@@ -84,9 +85,9 @@ impl Audit {
     }
 
     /// Somebody has logged on who may do nothing.
-    pub(super) fn forbidden(by: Attempted<'_>, who: &str) {
+    pub(super) fn forbidden(by: Attempted<'_>, who: &str, denial: &Denial) {
         let (address, scheme) = (by.address, label(by.scheme));
-        warn!(target: AUDIT, %address, scheme, who, "Logged on, but in no list of [access]");
+        warn!(target: AUDIT, %address, scheme, who, %denial, "Logged on, but may do nothing");
     }
 
     /// Somebody has not logged on.

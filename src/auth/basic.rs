@@ -1,27 +1,23 @@
-//! `Basic` (RFC 7617) against the user file.
+//! `Basic` (RFC 7617) against the user file, or the accounts of the host.
 //!
-//! A check by argon2id takes some 90 ms and 19 MiB, so at most two run at a
-//! time, and those that wait are counted. What was right is remembered for a
-//! minute as a MAC under a key that lives as long as the process; it is
+//! A check by argon2id takes some 90 ms and 19 MiB, one by PAM a thread for as
+//! long as its modules want, so at most two run at a time, and those that wait
+//! are counted. What was right is remembered for a minute (PAM: 15 s, for the
+//! same address) as a MAC under a key that lives as long as the process; it is
 //! forgotten at once when the account's line changes. An unknown name costs
 //! the same check as a known one.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::time::Duration;
 
-use argon2::Argon2;
-use argon2::PasswordVerifier as _;
-use argon2::password_hash::phc::PasswordHash;
 use aws_lc_rs::hmac;
-use base64::Engine as _;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::error;
 
 use super::Acceptor;
 use super::AuthError;
@@ -34,15 +30,16 @@ use super::Proof;
 use super::Proved;
 use super::Step;
 use super::Stepping;
-use super::Users;
 use super::credentials::Credentials;
-use super::users::Accounts;
+use super::passwords::Known;
+use super::passwords::Passwords;
+use super::passwords::Right;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::counters::Limit;
 
-/// Checks passwords against the user file.
+/// Checks passwords.
 pub(super) struct Basic {
-    users: Arc<Users>,
+    passwords: Passwords,
     /// Under which credentials are remembered; never leaves the process.
     key: hmac::Key,
     /// What was right a short time ago.
@@ -54,10 +51,6 @@ pub(super) struct Basic {
     places: Arc<Semaphore>,
     /// A permit for each check that runs.
     turns: Arc<Semaphore>,
-    /// A hash that no password has, checked for names that are unknown.
-    decoy: String,
-    /// Runs a check: argon2id, but for tests that count.
-    check: fn(&[u8], &str) -> bool,
 }
 
 /// Credentials as they are remembered.
@@ -68,45 +61,28 @@ type Verdict = Result<Arc<str>, AuthError>;
 
 /// Credentials that were right.
 struct Remembered {
-    account: Arc<str>,
-    /// The hash that they were right for: with another one they are forgotten.
-    hash: Arc<str>,
+    right: Right,
     /// Not beyond this.
     until: Instant,
 }
 
 impl Basic {
-    /// Checks against `users`; beside the two checks that run, `max_waiting`
+    /// Checks against `passwords`; beside the two checks that run, `max_waiting`
     /// may wait.
-    pub(super) fn new(users: Arc<Users>, max_waiting: u32) -> Self {
+    pub(super) fn new(passwords: Passwords, max_waiting: u32) -> Self {
         let waiting = usize::try_from(max_waiting)
             .unwrap_or(Semaphore::MAX_PERMITS)
             .min(Semaphore::MAX_PERMITS - RUNNING);
-        let mut salt_and_hash = [0; 48];
         let mut key = [0; 32];
-        fill_random(&mut salt_and_hash);
-        fill_random(&mut key);
-        let encode =
-            |octets: &[u8]| base64::engine::general_purpose::STANDARD_NO_PAD.encode(octets);
-        let (salt, hash) = salt_and_hash.split_at(16);
-        let parameters = argon2::Params::DEFAULT;
-        let decoy = format!(
-            "$argon2id$v=19$m={},t={},p={}${}${}",
-            parameters.m_cost(),
-            parameters.t_cost(),
-            parameters.p_cost(),
-            encode(salt),
-            encode(hash)
-        );
+        aws_lc_rs::rand::fill(&mut key)
+            .expect("the kernel gives random octets once it has started");
         Self {
-            users,
+            passwords,
             key: hmac::Key::new(hmac::HMAC_SHA256, &key),
             remembered: Mutex::default(),
             underway: Mutex::default(),
             places: Arc::new(Semaphore::new(waiting + RUNNING)),
             turns: Arc::new(Semaphore::new(RUNNING)),
-            decoy,
-            check: is_password,
         }
     }
 
@@ -118,35 +94,30 @@ impl Basic {
             challenge: Some("Basic realm=\"WSMAN\""),
             offered: Offered::OverTls,
             is_in_force: Box::new(|access| access.basic),
-            start: Box::new(move |_| Box::new(Attempt::new(&basic))),
+            start: Box::new(move |peer| Box::new(Attempt::new(&basic, peer.address.ip()))),
         }
     }
 
-    /// Says whose credentials `token` holds. When the future is dropped, a
-    /// check that has begun runs on.
+    /// Says whose credentials `token` holds, of a client at `from`. When the
+    /// future is dropped, a check that has begun runs on.
     async fn log_on(
         self: &Arc<Self>,
         token: &str,
+        from: IpAddr,
         memory: Memory,
     ) -> Result<(Arc<str>, Proof), AuthError> {
         if token.len() > MAX_TOKEN {
             return Err(AuthError::Malformed);
         }
-        let mac = self.mac(token);
-        let accounts = self.users.accounts().map_err(|cause| {
-            error!(
-                cause = &cause as &dyn std::error::Error,
-                "Accounts not readable"
-            );
-            AuthError::Unavailable
-        })?;
+        let mac = self.mac(token, from);
+        let known = self.passwords.known()?;
         if memory == Memory::Asked
-            && let Some(account) = self.recall(&mac, &accounts, Instant::now())
+            && let Some(account) = self.recall(&mac, &known, Instant::now())
         {
             return Ok((account, Proof::Remembered));
         }
         let credentials = Credentials::decode(token).ok_or(AuthError::Malformed)?;
-        let mut verdict = self.begin(mac, credentials, accounts)?;
+        let mut verdict = self.begin(mac, credentials, known, from)?;
         let verdict = verdict.wait_for(Option::is_some).await;
         match verdict.as_deref() {
             Ok(Some(verdict)) => verdict.clone().map(|account| (account, Proof::Fresh)),
@@ -156,34 +127,35 @@ impl Basic {
 
     /// The name in `token`, if there is such an account.
     fn known_name(&self, token: &str) -> Option<String> {
-        let accounts = self.users.accounts().ok()?;
-        let credentials = Credentials::decode(token)?;
-        let mut names = credentials.readings.into_iter().map(|(name, _)| name);
-        names.find(|name| accounts.hash(name).is_some())
+        self.passwords.known_name(Credentials::decode(token)?)
     }
 
-    fn mac(&self, token: &str) -> Mac {
+    fn mac(&self, token: &str, from: IpAddr) -> Mac {
+        let mut signed = hmac::Context::with_key(&self.key);
+        if self.passwords.depend_on_address() {
+            signed.update(from.to_canonical().to_string().as_bytes());
+            // No address and no token has it.
+            signed.update(&[0]);
+        }
+        signed.update(token.as_bytes());
         let mut mac = [0; 32];
-        mac.copy_from_slice(hmac::sign(&self.key, token.as_bytes()).as_ref());
+        mac.copy_from_slice(signed.sign().as_ref());
         mac
     }
 
-    /// The account, if these credentials were right a short time ago and its
-    /// line is still the same.
-    fn recall(&self, mac: &Mac, accounts: &Accounts, now: Instant) -> Option<Arc<str>> {
+    /// The account, if these credentials were right a short time ago and it has
+    /// not changed, as far as is known.
+    fn recall(&self, mac: &Mac, known: &Known, now: Instant) -> Option<Arc<str>> {
         let mut remembered = lock(&self.remembered);
-        let known = remembered.get(mac)?;
-        let is_same = accounts
-            .hash(&known.account)
-            .is_some_and(|hash| **hash == *known.hash);
-        if is_same && now < known.until {
-            return Some(Arc::clone(&known.account));
+        let found = remembered.get(mac)?;
+        if found.right.holds(known) && now < found.until {
+            return Some(Arc::clone(&found.right.account));
         }
         remembered.remove(mac);
         None
     }
 
-    fn remember(&self, mac: Mac, account: Arc<str>, hash: Arc<str>, now: Instant) {
+    fn remember(&self, mac: Mac, right: Right, now: Instant) {
         let mut remembered = lock(&self.remembered);
         if remembered.len() >= MAX_REMEMBERED {
             remembered.retain(|_, known| now < known.until);
@@ -197,15 +169,8 @@ impl Basic {
                 remembered.remove(&oldest);
             }
         }
-        let until = now + REMEMBERED_FOR;
-        remembered.insert(
-            mac,
-            Remembered {
-                account,
-                hash,
-                until,
-            },
-        );
+        let until = now + self.passwords.remembered_for();
+        remembered.insert(mac, Remembered { right, until });
     }
 
     /// Joins the check of these credentials, or begins it.
@@ -213,7 +178,8 @@ impl Basic {
         self: &Arc<Self>,
         mac: Mac,
         credentials: Credentials,
-        accounts: Arc<Accounts>,
+        known: Known,
+        from: IpAddr,
     ) -> Result<watch::Receiver<Option<Verdict>>, AuthError> {
         let mut underway = lock(&self.underway);
         if let Some(verdict) = underway.get(&mac) {
@@ -235,14 +201,16 @@ impl Basic {
             let checker = Arc::clone(&basic);
             let checked = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
-                checker.find(&credentials, &accounts)
+                checker.passwords.find(&credentials, &known, from)
             });
             let verdict = match checked.await {
-                Ok(Some((account, hash))) => {
-                    basic.remember(mac, Arc::clone(&account), hash, Instant::now());
+                Ok(Ok(Some(right))) => {
+                    let account = Arc::clone(&right.account);
+                    basic.remember(mac, right, Instant::now());
                     Ok(account)
                 }
-                Ok(None) => Err(AuthError::Refused),
+                Ok(Ok(None)) => Err(AuthError::Refused),
+                Ok(Err(error)) => Err(error),
                 Err(_) => Err(AuthError::Unavailable),
             };
             lock(&basic.underway).remove(&mac);
@@ -250,21 +218,6 @@ impl Basic {
             sender.send_replace(Some(verdict));
         });
         Ok(verdict)
-    }
-
-    /// The account and hash that one reading of the credentials fits. Every
-    /// reading costs one check, be the name known or not, and be another one
-    /// right or not: while an account is locked out, time must not tell.
-    fn find(&self, credentials: &Credentials, accounts: &Accounts) -> Option<(Arc<str>, Arc<str>)> {
-        let mut found = None;
-        for (name, password) in &credentials.readings {
-            let hash = accounts.hash(name);
-            let is_right = (self.check)(password.as_bytes(), hash.map_or(&self.decoy, |hash| hash));
-            if let (true, None, Some(hash)) = (is_right, &found, hash) {
-                found = Some((Arc::from(name.as_str()), Arc::clone(hash)));
-            }
-        }
-        found
     }
 }
 
@@ -278,20 +231,23 @@ enum Memory {
 /// One request's log-on.
 struct Attempt {
     basic: Arc<Basic>,
+    /// Where the client is.
+    from: IpAddr,
     /// Set when the check fails, to an account that exists.
     claimed: Option<String>,
 }
 
 impl Attempt {
-    fn new(basic: &Arc<Basic>) -> Self {
+    fn new(basic: &Arc<Basic>, from: IpAddr) -> Self {
         Self {
             basic: Arc::clone(basic),
+            from,
             claimed: None,
         }
     }
 
     async fn log_on(&mut self, token: &str, memory: Memory) -> Result<Step, AuthError> {
-        let logged_on = self.basic.log_on(token, memory).await;
+        let logged_on = self.basic.log_on(token, self.from, memory).await;
         if logged_on == Err(AuthError::Refused) {
             self.claimed = self.basic.known_name(token);
         }
@@ -320,39 +276,39 @@ impl Acceptor for Attempt {
     }
 }
 
-/// Holds when `hash` is that of `password`.
-fn is_password(password: &[u8], hash: &str) -> bool {
-    PasswordHash::new(hash)
-        .is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok())
-}
-
-fn fill_random(octets: &mut [u8]) {
-    aws_lc_rs::rand::fill(octets).expect("the kernel gives random octets once it has started");
-}
-
 /// A panic leaves these maps whole: each change is one call.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Checks that run at a time: each takes a core and 19 MiB.
+/// Checks that run at a time: each takes a core and 19 MiB, or a thread.
 const RUNNING: usize = 2;
 
 /// Octets of a token: the longest name and password, in base64.
 const MAX_TOKEN: usize = 2_048;
-
-/// How long right credentials are remembered.
-const REMEMBERED_FOR: Duration = Duration::from_mins(1);
 
 /// Credentials that are remembered.
 const MAX_REMEMBERED: usize = 1_024;
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
     use std::sync::atomic::AtomicUsize;
     use std::sync::atomic::Ordering;
+    use std::time::Duration;
 
+    use argon2::password_hash::phc::PasswordHash;
+    use base64::Engine as _;
+
+    use super::super::Users;
+    use super::super::access::Access;
+    use super::super::pam::tests::Stack;
+    use super::super::passwords::File;
+    use super::super::passwords::is_password;
     use super::*;
+    use crate::config::AccessSettings;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn encode(octets: &[u8]) -> String {
         base64::engine::general_purpose::STANDARD.encode(octets)
@@ -368,8 +324,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let users = Arc::new(Users::open(&folder.path().join("users")).expect("opened"));
         users.add("alice", "pässword").expect("added");
-        let mut basic = Basic::new(Arc::clone(&users), max_waiting);
-        basic.check = check;
+        let passwords = Passwords::File(File::new(Arc::clone(&users), check));
+        let basic = Basic::new(passwords, max_waiting);
         Bench {
             _folder: folder,
             users,
@@ -378,7 +334,10 @@ mod tests {
     }
 
     async fn log_on(bench: &Bench, octets: &[u8]) -> Result<Proof, AuthError> {
-        let (account, proof) = bench.basic.log_on(&encode(octets), Memory::Asked).await?;
+        let (account, proof) = bench
+            .basic
+            .log_on(&encode(octets), HERE, Memory::Asked)
+            .await?;
         assert_eq!(&*account, "alice");
         Ok(proof)
     }
@@ -400,7 +359,7 @@ mod tests {
             let answer = log_on(&bench, wrong.as_bytes()).await;
             assert_eq!(answer, Err(AuthError::Malformed), "{wrong}");
         }
-        let answer = bench.basic.log_on("%%%", Memory::Asked).await;
+        let answer = bench.basic.log_on("%%%", HERE, Memory::Asked).await;
         assert_eq!(answer.map(|_| ()), Err(AuthError::Malformed));
     }
 
@@ -408,7 +367,7 @@ mod tests {
     async fn a_failed_attempt_names_only_accounts_that_exist() {
         let bench = bench(8, |_, _| false);
         for (sent, claimed) in [("alice:x", Some("alice")), ("secret:x", None)] {
-            let mut attempt = Attempt::new(&bench.basic);
+            let mut attempt = Attempt::new(&bench.basic, HERE);
             let token = encode(sent.as_bytes());
             assert!(attempt.step(&token).await.is_err());
             assert_eq!(attempt.claimed(), claimed);
@@ -510,10 +469,101 @@ mod tests {
         for number in 0..2_000_u32 {
             let mut mac = [0; 32];
             mac[..4].copy_from_slice(&number.to_be_bytes());
-            bench
-                .basic
-                .remember(mac, Arc::from("alice"), Arc::from("x"), now);
+            bench.basic.remember(mac, Right::for_test("alice"), now);
         }
         assert_eq!(lock(&bench.basic.remembered).len(), MAX_REMEMBERED);
+    }
+
+    /// Basic against a script that has the password on its standard input, and
+    /// counts how often it is asked.
+    fn of_script(script: &str) -> (Stack, Arc<Basic>) {
+        let script = format!("read -r password\necho x >> \"$(dirname \"$0\")/asked\"\n{script}");
+        let stack = Stack::of_script(&script);
+        let passwords = Passwords::Pam {
+            pam: Arc::new(stack.load().expect("a service")),
+            access: Arc::new(Access::new(&AccessSettings {
+                users: vec!["alice".to_owned(), "*@A.TEST".to_owned()],
+                ..AccessSettings::default()
+            })),
+        };
+        (stack, Arc::new(Basic::new(passwords, 8)))
+    }
+
+    fn asked(stack: &Stack) -> usize {
+        let asked = std::fs::read_to_string(stack.path().join("asked"));
+        asked.map_or(0, |text| text.lines().count())
+    }
+
+    #[tokio::test]
+    async fn the_host_is_asked_once_for_an_address_and_a_while() {
+        let (stack, basic) = of_script("test \"$PAM_USER:$password\" = alice:right");
+        let right = encode(b"alice:right");
+        let proof = async |from: IpAddr| {
+            basic
+                .log_on(&right, from, Memory::Asked)
+                .await
+                .map(|(_, proof)| proof)
+        };
+        assert_eq!(proof(HERE).await, Ok(Proof::Fresh));
+        assert_eq!(proof(HERE).await, Ok(Proof::Remembered));
+        let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
+        assert_eq!(proof(mapped.into()).await, Ok(Proof::Remembered));
+        assert_eq!(asked(&stack), 1);
+        // The stack may not let him in from everywhere.
+        let elsewhere = Ipv4Addr::new(192, 0, 2, 1);
+        assert_eq!(proof(elsewhere.into()).await, Ok(Proof::Fresh));
+        assert_eq!(asked(&stack), 2);
+        assert_eq!(basic.passwords.remembered_for(), Duration::from_secs(15));
+        for wrong in ["alice:wrong", "bob:right"] {
+            let answer = basic
+                .log_on(&encode(wrong.as_bytes()), HERE, Memory::Asked)
+                .await;
+            assert_eq!(answer, Err(AuthError::Refused), "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_host_is_asked_by_the_likeliest_reading_and_for_names_only() {
+        let (stack, basic) = of_script("false");
+        for (sent, expected) in [
+            ("alice:p\u{e4}ssword", 1),
+            ("a b:x", 0),
+            (":x", 0),
+            ("../alice:x", 0),
+            ("alice:a\0b", 0),
+        ] {
+            let before = asked(&stack);
+            let answer = basic
+                .log_on(&encode(sent.as_bytes()), HERE, Memory::Asked)
+                .await;
+            assert_eq!(answer, Err(AuthError::Refused), "{sent:?}");
+            assert_eq!(asked(&stack) - before, expected, "{sent:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_names_of_the_settings_are_claimed_where_the_host_knows_them() {
+        let (_stack, basic) = of_script("false");
+        for (sent, claimed) in [
+            ("alice:x", Some("alice")),
+            ("secret:x", None),
+            ("secret@A.TEST:x", None),
+        ] {
+            let mut attempt = Attempt::new(&basic, HERE);
+            assert!(attempt.step(&encode(sent.as_bytes())).await.is_err());
+            assert_eq!(attempt.claimed(), claimed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_that_does_not_know_is_no_refusal() {
+        let stack = Stack::new("auth required pam_of_nobody.so\naccount required pam_permit.so\n");
+        let passwords = Passwords::Pam {
+            pam: Arc::new(stack.load().expect("a service")),
+            access: Arc::new(Access::new(&AccessSettings::default())),
+        };
+        let basic = Arc::new(Basic::new(passwords, 8));
+        let answer = basic.log_on(&encode(b"alice:x"), HERE, Memory::Asked).await;
+        assert_eq!(answer, Err(AuthError::Unavailable));
     }
 }

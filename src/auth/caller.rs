@@ -80,12 +80,12 @@ impl Caller {
         }
     }
 
-    /// Whose jobs he may touch, at the most.
+    /// Whose jobs he may do anything to, at the most.
     pub(super) fn scope(&self) -> Scope {
         match &self.0 {
-            Kind::Everywhere(principal) => principal.scope(),
+            Kind::Everywhere(principal) => principal.widest_scope(),
             Kind::Mapped { candidates, .. } => {
-                let is_for_all = accounts(candidates).any(|one| one.scope() == Scope::All);
+                let is_for_all = accounts(candidates).any(|one| one.widest_scope() == Scope::All);
                 if is_for_all { Scope::All } else { Scope::Own }
             }
         }

@@ -31,9 +31,11 @@ use super::Channel;
 use super::ConnectionAuth;
 use super::CurrentIdentity;
 use super::Holds;
+use super::Kerberos;
 use super::LoggedOn;
 use super::Mechanism;
 use super::Offered;
+use super::Pam;
 use super::Peer;
 use super::Proof;
 use super::Proved;
@@ -47,7 +49,12 @@ use super::audit::Why;
 use super::basic::Basic;
 use super::certificate;
 use super::connection::State;
+use super::credssp::CredSsp;
+use super::exchange::Start;
 use super::lockout::Source;
+use super::negotiate::Negotiate;
+use super::ntlm_exchange::Ntlm;
+use super::passwords::Passwords;
 use crate::config::AccessSettings;
 use crate::config::Current;
 use crate::telemetry::counters::Counter;
@@ -57,7 +64,7 @@ use crate::telemetry::counters::Limit;
 #[derive(Debug)]
 pub(crate) struct Door {
     mechanisms: Vec<Mechanism>,
-    access: Access,
+    access: Arc<Access>,
     users: Arc<Users>,
     attempts: Arc<Attempts>,
     audit: Audit,
@@ -70,6 +77,10 @@ pub(crate) struct Door {
 pub(crate) struct Means {
     /// The accounts of the user file.
     pub(crate) users: Arc<Users>,
+    /// The accounts of the host, if they are those of `Basic`.
+    pub(crate) pam: Option<Arc<Pam>>,
+    /// The service in its realm, if it has keys there.
+    pub(crate) kerberos: Option<Arc<Kerberos>>,
     /// Failed log-ons.
     pub(crate) attempts: Arc<Attempts>,
     /// The settings in force.
@@ -95,18 +106,33 @@ impl Door {
     pub(crate) fn new(means: Means) -> Self {
         let Means {
             users,
+            pam,
+            kerberos,
             attempts,
             settings,
-            ..
+            identity,
         } = means;
         let now = settings.get();
-        let basic = Basic::new(Arc::clone(&users), now.wsman.max_waiting_logons);
+        let access = Arc::new(Access::new(&now.access));
+        let passwords = match pam {
+            Some(pam) => Passwords::Pam {
+                pam,
+                access: Arc::clone(&access),
+            },
+            None => Passwords::of_file(Arc::clone(&users)),
+        };
+        let basic = Basic::new(passwords, now.wsman.max_waiting_logons);
+        let ntlm: Arc<dyn Start> = Arc::new(Ntlm::new(Arc::clone(&users), Arc::clone(&settings)));
+        let kerberos = kerberos.map(|kerberos| -> Arc<dyn Start> { kerberos });
+        let negotiate = Negotiate::new(ntlm, kerberos, Arc::clone(&settings));
+        let credssp = CredSsp::new(Arc::new(negotiate.clone()), identity);
+        let mut mechanisms = negotiate.mechanisms();
+        mechanisms.push(credssp.mechanism());
+        mechanisms.push(basic.mechanism());
+        mechanisms.push(certificate::mechanism(Arc::clone(&settings)));
         Self {
-            mechanisms: vec![
-                basic.mechanism(),
-                certificate::mechanism(Arc::clone(&settings)),
-            ],
-            access: Access::new(&now.access),
+            mechanisms,
+            access,
             users,
             attempts,
             audit: Audit::default(),
@@ -287,7 +313,7 @@ impl Door {
             }
         }
         let fresh = (done.proof == Proof::Fresh).then(|| done.who.to_string());
-        let caller = self.access.caller(done.who).ok_or(AuthError::Forbidden);
+        let caller = self.access.caller(done.who, peer.address.ip());
         if let Some(who) = fresh {
             let by = Attempted {
                 address: peer.address,
@@ -302,9 +328,10 @@ impl Door {
                     };
                     Audit::logged_on(by, inner, caller, &who, done.bound);
                 }
-                Err(_) => Audit::forbidden(by, &who),
+                Err(denial) => Audit::forbidden(by, &who, denial),
             }
         }
+        let caller = caller.map_err(|_| AuthError::Forbidden);
         let established = |under, line, seal| State::Established {
             scheme: mechanism.scheme,
             caller: caller.clone(),
@@ -424,7 +451,7 @@ impl Door {
         let nowhere = std::path::Path::new("/nonexistent/users");
         Self {
             mechanisms,
-            access: Access::new(&access),
+            access: Arc::new(Access::new(&access)),
             users: Arc::new(Users::open(nowhere).expect("no file is no error")),
             attempts: Attempts::for_test(&settings, || {
                 super::lockout::Moment::of(std::time::SystemTime::now())

@@ -39,6 +39,8 @@ mod mapping;
 mod negotiate;
 mod ntlm;
 mod ntlm_exchange;
+mod pam;
+mod passwords;
 mod principal;
 mod profile;
 mod secret_file;
@@ -49,6 +51,7 @@ mod users;
 
 use crate::config::AccessSettings;
 
+pub(crate) use access::Access;
 pub(crate) use attempts::Attempts;
 pub(crate) use binding::Bound;
 pub(crate) use binding::ChannelBinding;
@@ -73,6 +76,7 @@ pub(crate) use lockout::network;
 pub(crate) use mapping::name_only;
 #[cfg(fuzzing)]
 pub(crate) use ntlm::fuzz as fuzz_ntlm;
+pub(crate) use pam::Pam;
 pub(crate) use principal::Principal;
 pub(crate) use principal::Scope;
 pub(crate) use profile::security_profiles;

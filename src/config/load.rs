@@ -153,19 +153,9 @@ impl Settings {
     }
 
     fn check_access(&self) -> Result<(), (&'static str, String)> {
-        let lists = [
-            ("access.users", &self.access.users),
-            ("access.administrators", &self.access.administrators),
-        ];
-        for (key, list) in lists {
-            if let Some(name) = list.iter().find(|name| {
-                name.is_empty()
-                    || name.trim() != name.as_str()
-                    || name.chars().any(char::is_control)
-            }) {
-                return Err((key, format!("{name:?} is no account name")));
-            }
-        }
+        super::roles::check(&self.access, &self.files.write_roots)?;
+        absolute("access.pam_directory", self.access.pam_directory.as_ref())?;
+        check_pam_service(&self.access.pam_service)?;
         if let Some(name) = self
             .access
             .users
@@ -412,6 +402,18 @@ fn check_log_on(access: &AccessSettings) -> Result<(), (&'static str, String)> {
     if !access.basic && !by_certificate && !by_kerberos && !by_ntlm {
         let reason = "must be true as long as nobody can log on in another way".to_owned();
         return Err(("access.basic", reason));
+    }
+    Ok(())
+}
+
+/// The name of a file in PAM's folder.
+fn check_pam_service(name: &str) -> Result<(), (&'static str, String)> {
+    let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"._-".contains(&octet);
+    if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.bytes().all(is_plain) {
+        return Err((
+            "access.pam_service",
+            format!("{name:?} is no name of a PAM service, such as \"bitsd\""),
+        ));
     }
     Ok(())
 }

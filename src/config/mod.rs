@@ -16,10 +16,13 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::Serialize;
 
+mod bounds;
 mod current;
 mod load;
 mod overlay;
+mod roles;
 
+pub use bounds::Bounds;
 pub use current::Current;
 pub use load::DEFAULT_PATH;
 pub use load::Error;
@@ -165,11 +168,12 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessSettings {
-    /// Accounts that may read, write and invoke, each on its own jobs.
+    /// Accounts that may read, write and invoke, each on its own jobs. Groups
+    /// and realms may stand here and in the next list as in a role.
     pub users: Vec<String>,
-    /// Accounts that may do so on every job.
+    /// Accounts that may do so on every job, and change the settings.
     pub administrators: Vec<String>,
-    /// Groups of accounts: a role names one as `@NAME`.
+    /// Groups of accounts: the lists and roles name one as `@NAME`.
     pub groups: BTreeMap<String, Vec<String>>,
     /// Rights beyond, or narrower than, those of the two lists.
     pub roles: Vec<Role>,
@@ -264,11 +268,13 @@ impl FromStr for ChannelBindingLevel {
     }
 }
 
-/// What some accounts may do.
+/// What some accounts may do. How several roles of one account add up is told in
+/// `auth/access.rs`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Role {
-    /// Accounts; `@NAME` stands for a group, `*@REALM` for all of a realm.
+    /// Accounts; `@NAME` stands for a group, `*@REALM` for all of a realm,
+    /// machines and services included.
     pub members: Vec<String>,
     /// What they may ask for.
     pub rights: Vec<Right>,
@@ -283,7 +289,8 @@ pub struct Role {
     /// Which addresses their jobs may reach, of those that any job may;
     /// absent: all.
     pub reach: Option<Vec<Network>>,
-    /// Jobs of one of them; absent: `engine.max_jobs_per_user`.
+    /// Jobs of one of them, 0: no limit; absent: `engine.max_jobs_per_user`, and
+    /// no limit for administrators.
     pub max_jobs: Option<u64>,
     /// Requests of one of them at the same time; absent:
     /// `wsman.max_concurrent_operations_per_user`.

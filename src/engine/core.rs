@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::BoundsOf;
 use super::Caller;
 use super::Error;
 use super::Wish;
@@ -44,6 +45,7 @@ pub(super) struct Core {
     pub(super) settings: EngineSettings,
     pub(super) store: Arc<dyn Store>,
     pub(super) mover: Mover,
+    pub(super) bounds: BoundsOf,
     pub(super) desk: Desk,
     /// Who works on disk for a committed intent. Not the desk above: that work
     /// may take minutes, and the intent alone keeps everybody else away from
@@ -70,14 +72,18 @@ pub(super) struct Slot {
 
 impl Core {
     pub(super) async fn create(self: Arc<Self>, by: &Caller, wish: Wish) -> Result<JobId, Error> {
-        let limit = self.settings.max_jobs_per_user;
-        if limit > 0 && !by.is_administrator && self.store.count(Some(&by.owner))? >= limit {
+        let limit = by.max_jobs.unwrap_or(if by.is_administrator {
+            0
+        } else {
+            self.settings.max_jobs_per_user
+        });
+        if limit > 0 && self.store.count(Some(&by.owner))? >= limit {
             return Err(Error::refused(Hresult::BG_E_TOO_MANY_JOBS_PER_USER));
         }
         let mut files = Vec::with_capacity(wish.files.len());
         let mut destinations: HashSet<PathBuf> = HashSet::new();
         for (remote_url, local_file) in &wish.files {
-            let file = self.check_file(remote_url, local_file)?;
+            let file = self.check_file(by, &by.owner, remote_url, local_file)?;
             if !destinations.insert(folded(&file.path)) {
                 return Err(lands_twice(local_file));
             }
@@ -128,9 +134,9 @@ impl Core {
         remote_url: &str,
         local_file: &str,
     ) -> Result<(), Error> {
-        let new = self.check_file(remote_url, local_file)?;
         let _hold = self.desk.hold(id).await;
         let mut job = self.visible(by, id)?;
+        let new = self.check_file(by, &job.owner, remote_url, local_file)?;
         self.check_file_count(by, job.files_total as usize + 1)?;
         if self.store.file_at(id, &new.path)?.is_some() {
             return Err(lands_twice(local_file));
@@ -242,11 +248,20 @@ impl Core {
         }
     }
 
-    pub(super) fn check_file(&self, remote_url: &str, local_file: &str) -> Result<NewFile, Error> {
+    /// A new file of a job of `owner`: it must land where he may, and where
+    /// whoever adds it may.
+    fn check_file(
+        &self,
+        by: &Caller,
+        owner: &Owner,
+        remote_url: &str,
+        local_file: &str,
+    ) -> Result<NewFile, Error> {
         let remote = self.mover.remote(remote_url).map_err(refused_by_transfer)?;
+        let owners = (self.bounds)(owner).write_roots;
         let path = self
             .mover
-            .destination(local_file)
+            .destination(local_file, &[owners.as_ref(), by.write_roots.as_ref()])
             .map_err(refused_by_transfer)?;
         Ok(NewFile {
             remote_url: remote.url,
@@ -278,16 +293,13 @@ impl Core {
                     && job.intent.is_none()
                     && job.files_transferred < job.files_total
             }
-            Err(Error::NotFound | Error::Refused { .. }) => false,
+            Err(Error::NotFound | Error::Denied | Error::Refused { .. }) => false,
             Err(Error::Unavailable) => true,
         }
     }
 
     pub(super) fn visible(&self, by: &Caller, id: JobId) -> Result<Job, Error> {
-        self.store
-            .job(id)?
-            .filter(|job| by.may_touch(job))
-            .ok_or(Error::NotFound)
+        by.check(self.stored(id)?)
     }
 
     pub(super) fn as_of_now(&self, job: Job) -> Job {

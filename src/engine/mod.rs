@@ -21,6 +21,7 @@ mod scheduler;
 mod settle;
 mod slots;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -50,6 +51,7 @@ use crate::bits::Owner;
 use crate::bits::Proxy;
 use crate::bits::Refused;
 use crate::bits::Timestamp;
+use crate::config::Bounds;
 use crate::config::EngineSettings;
 use crate::store::Change;
 use crate::store::Listing;
@@ -71,9 +73,29 @@ pub(crate) struct Engine {
 pub(crate) struct Caller {
     /// Whose jobs are his own.
     pub(crate) owner: Owner,
-    /// May see and touch everybody's.
+    /// To whose jobs he may do what he asks for.
+    pub(crate) may: Whose,
+    /// Whose jobs he may know of: to him there are no others.
+    pub(crate) knows: Whose,
+    /// Limits for everybody are not for him.
     pub(crate) is_administrator: bool,
+    /// How many jobs he may have, 0: no limit; none: as everybody.
+    pub(crate) max_jobs: Option<u64>,
+    /// Below which folders files that he adds may land; none: wherever any may.
+    pub(crate) write_roots: Option<Arc<[PathBuf]>>,
 }
+
+/// Of whose jobs something holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Whose {
+    /// One's own.
+    Own,
+    /// Everybody's.
+    All,
+}
+
+/// Says what the jobs of an account may not go beyond.
+pub(crate) type BoundsOf = Box<dyn Fn(&Owner) -> Bounds + Send + Sync>;
 
 /// A job as a client asks for it.
 #[derive(Clone, Debug)]
@@ -109,6 +131,9 @@ pub(crate) enum Error {
     /// There is no such job, or the caller may not know of it.
     #[error("there is no such job")]
     NotFound,
+    /// The caller may know of the job, but not do this to it.
+    #[error("the job is another's")]
+    Denied,
     /// It does not fit; nothing was changed.
     #[error("{code}{}{detail}", if detail.is_empty() { "" } else { ": " })]
     Refused {
@@ -123,7 +148,8 @@ pub(crate) enum Error {
 }
 
 impl Engine {
-    /// Finishes what a stop interrupted, then starts to run jobs.
+    /// Finishes what a stop interrupted, then starts to run jobs. Their owners'
+    /// `bounds` count whenever files are added, fetched and put in their places.
     ///
     /// # Errors
     ///
@@ -132,11 +158,13 @@ impl Engine {
         settings: EngineSettings,
         store: Arc<dyn Store>,
         mover: Mover,
+        bounds: BoundsOf,
     ) -> Result<Self, Error> {
         let core = Arc::new(Core {
             settings,
             store,
             mover,
+            bounds,
             desk: Desk::default(),
             settling: Desk::default(),
             runs: Mutex::default(),
@@ -312,7 +340,7 @@ impl Engine {
         Ok(files)
     }
 
-    /// Jobs of `selection` that the caller may see, in a stable order: looks at
+    /// Jobs of `selection` that the caller may have listed, in a stable order: looks at
     /// `limit` jobs at most that come after `after`.
     pub(crate) fn jobs(
         &self,
@@ -323,7 +351,7 @@ impl Engine {
     ) -> Result<Listing, Error> {
         // INVARIANT: whatever way the store takes, it gives nothing that is
         // not in its selection.
-        let visible = selection.of(by.sees_only());
+        let visible = selection.of(by.lists_only());
         let mut listing = self.core.store.jobs(&visible, after, limit)?;
         listing.jobs = listing
             .jobs
@@ -336,7 +364,7 @@ impl Engine {
     /// Those who own the jobs that the caller may see; none when there are
     /// more than `most`.
     pub(crate) fn owners(&self, by: &Caller, most: usize) -> Result<Option<Vec<Owner>>, Error> {
-        if let Some(owner) = by.sees_only() {
+        if let Some(owner) = by.lists_only() {
             return Ok(Some(vec![owner.clone()]));
         }
         let owners = self.core.store.owners(most.saturating_add(1))?;
@@ -345,7 +373,7 @@ impl Engine {
 
     /// How many jobs the caller may see.
     pub(crate) fn count(&self, by: &Caller) -> Result<u64, Error> {
-        Ok(self.core.store.count(by.sees_only())?)
+        Ok(self.core.store.count(by.lists_only())?)
     }
 
     async fn change(
@@ -374,12 +402,35 @@ impl Engine {
 }
 
 impl Caller {
-    fn may_touch(&self, job: &Job) -> bool {
-        self.is_administrator || job.owner == self.owner
+    /// A job as he may have it for what he asks.
+    fn check(&self, job: Job) -> Result<Job, Error> {
+        let is_of = |whose| whose == Whose::All || job.owner == self.owner;
+        match (is_of(self.may), is_of(self.knows)) {
+            (true, _) => Ok(job),
+            (false, true) => Err(Error::Denied),
+            (false, false) => Err(Error::NotFound),
+        }
     }
 
-    fn sees_only(&self) -> Option<&Owner> {
-        (!self.is_administrator).then_some(&self.owner)
+    /// The one owner whose jobs are listed for him.
+    fn lists_only(&self) -> Option<&Owner> {
+        match self.may {
+            Whose::Own => Some(&self.owner),
+            Whose::All => None,
+        }
+    }
+
+    /// Somebody with all rights on his own jobs, or an administrator.
+    #[cfg(test)]
+    pub(crate) fn for_test(owner: &str, whose: Whose) -> Self {
+        Self {
+            owner: Owner::new(owner),
+            may: whose,
+            knows: whose,
+            is_administrator: whose == Whose::All,
+            max_jobs: None,
+            write_roots: None,
+        }
     }
 }
 

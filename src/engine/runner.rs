@@ -290,6 +290,7 @@ fn open_session(core: &Core, id: JobId, run: &Run) -> Result<Session, Failed> {
         credentials: core.store.credentials(id).map_err(Error::from)?,
         client_certificate: job.client_certificate.clone(),
         proxy: job.proxy.clone(),
+        bounds: (core.bounds)(&job.owner),
     };
     core.mover.session(access).map_err(|failure| Failed {
         file: None,

@@ -38,7 +38,7 @@ pub(super) async fn settle(core: &Arc<Core>, id: JobId, by: Option<&Owner>) -> R
         ));
     };
     let done = match intent {
-        Intent::Complete => complete(core, id).await,
+        Intent::Complete => complete(core, id, &job.owner).await,
         Intent::Cancel => cancel(core, id).await,
     };
     let _hold = core.desk.hold(id).await;
@@ -86,7 +86,8 @@ impl From<crate::store::Error> for Broken {
 }
 
 /// Puts what is here in its place, drops the rest.
-async fn complete(core: &Arc<Core>, id: JobId) -> Result<(), Broken> {
+async fn complete(core: &Arc<Core>, id: JobId, owner: &Owner) -> Result<(), Broken> {
+    let bounds = (core.bounds)(owner);
     let mut from = 0;
     loop {
         let page = core.store.files(id, from, FILES_PAGE)?;
@@ -97,9 +98,9 @@ async fn complete(core: &Arc<Core>, id: JobId) -> Result<(), Broken> {
         let (here, rest): (Vec<File>, Vec<File>) =
             page.into_iter().partition(|file| file.transferred);
         let here: Vec<File> = here.into_iter().filter(|file| !file.placed).collect();
-        let mover = core.mover.clone();
+        let (mover, bounds) = (core.mover.clone(), bounds.clone());
         let (here, placed) = off_the_task(move || {
-            let placed = mover.place(id, &here);
+            let placed = mover.place(id, &here, &bounds);
             (here, placed)
         })
         .await;
@@ -177,7 +178,7 @@ pub(super) async fn recover(core: &Arc<Core>) -> Result<(), Error> {
                 info!(job = %job.id, "Finishing what a stop interrupted");
                 match settle(core, job.id, None).await {
                     // The job stands as a failed Complete leaves it.
-                    Ok(()) | Err(Error::Refused { .. } | Error::NotFound) => {}
+                    Ok(()) | Err(Error::Refused { .. } | Error::NotFound | Error::Denied) => {}
                     Err(Error::Unavailable) => return Err(Error::Unavailable),
                 }
             } else {

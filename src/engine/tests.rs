@@ -144,7 +144,8 @@ impl Bench {
         };
         let mover = Mover::new(&transfer, &files, &at("state"), &[]).expect("usable");
         let shared: Arc<dyn Store> = Arc::<Moody>::clone(&store);
-        let engine = Engine::start(EngineSettings::default(), shared, mover)
+        let unbounded = Box::new(|_: &Owner| Bounds::default());
+        let engine = Engine::start(EngineSettings::default(), shared, mover, unbounded)
             .await
             .expect("started");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
@@ -158,10 +159,7 @@ impl Bench {
                 open.push(socket);
             }
         });
-        let anna = Caller {
-            owner: Owner::new("anna"),
-            is_administrator: false,
-        };
+        let anna = Caller::for_test("anna", Whose::Own);
         Self {
             folder,
             store,

@@ -24,7 +24,6 @@ use super::wsman::unauthorized;
 use crate::auth::Admission;
 use crate::auth::AuthError;
 use crate::auth::Principal;
-use crate::auth::Scope;
 use crate::telemetry::counters;
 
 /// Answers a request on `/metrics`; `jobs` counts the jobs, if it can.
@@ -50,9 +49,10 @@ pub(super) async fn answer<E, F: Fn() -> Option<u64>>(
             // There is no resource: the holder of a certificate is who he is
             // by a mapping for all of them.
             let principal = caller.principal_at(String::new);
-            let mut answer = match principal.map(Principal::scope) {
-                Some(Scope::All) => metrics(jobs()),
-                Some(Scope::Own) | None => bare(StatusCode::FORBIDDEN),
+            let mut answer = if principal.is_some_and(Principal::is_administrator) {
+                metrics(jobs())
+            } else {
+                bare(StatusCode::FORBIDDEN)
             };
             if let Some(token) = token {
                 challenge(&mut answer, &token);

@@ -107,6 +107,8 @@ impl Server {
         }));
         let door = Arc::new(Door::new(Means {
             users,
+            pam: None,
+            kerberos: None,
             attempts: Attempts::load(folder.path(), &current),
             settings: Arc::clone(&current),
             identity: CurrentIdentity::for_test(),

@@ -41,10 +41,12 @@ use crate::cim::Instance;
 use crate::cim::NotInSchema;
 use crate::cim::Value;
 use crate::cim::Values;
+use crate::config::Right;
 use crate::engine;
 use crate::engine::Caller;
 use crate::engine::Command;
 use crate::engine::Engine;
+use crate::engine::Whose;
 use crate::store::Place;
 
 /// The provider of jobs.
@@ -183,7 +185,7 @@ impl Provider for BitsClientJob {
         view: View<'a>,
     ) -> Answer<'a, Instance> {
         Box::pin(async move {
-            let by = caller(by);
+            let by = caller(by, Right::Read);
             let job = self.engine.job(&by, job_id(keys)?)?;
             Ok(self.instance(&by, &job, view).await?.0)
         })
@@ -192,7 +194,7 @@ impl Provider for BitsClientJob {
     fn create<'a>(&'a self, by: &'a Principal, values: Values) -> Answer<'a, Keys> {
         Box::pin(async move {
             let wish = arguments::creation(values)?;
-            let id = self.engine.create(&caller(by), wish).await?;
+            let id = self.engine.create(&caller(by, Right::Write), wish).await?;
             Ok(vec![(KEY.to_owned(), id.to_string())])
         })
     }
@@ -200,7 +202,10 @@ impl Provider for BitsClientJob {
     fn put<'a>(&'a self, by: &'a Principal, keys: &'a Keys, values: Values) -> Answer<'a, ()> {
         Box::pin(async move {
             let (id, changes) = (job_id(keys)?, arguments::changes(&values)?);
-            Ok(self.engine.set(&caller(by), id, changes).await?)
+            Ok(self
+                .engine
+                .set(&caller(by, Right::Write), id, changes)
+                .await?)
         })
     }
 
@@ -209,7 +214,7 @@ impl Provider for BitsClientJob {
             let id = job_id(keys)?;
             Ok(self
                 .engine
-                .command(&caller(by), id, Command::Cancel)
+                .command(&caller(by, Right::Write), id, Command::Cancel)
                 .await?)
         })
     }
@@ -222,7 +227,7 @@ impl Provider for BitsClientJob {
         arguments: Values,
     ) -> Answer<'a, Values> {
         Box::pin(async move {
-            let (by, arguments) = (caller(by), &arguments);
+            let (by, arguments) = (caller(by, Right::Invoke), &arguments);
             if method == "CreateJob" {
                 return self.create_job(&by, arguments).await;
             }
@@ -275,7 +280,7 @@ impl Provider for BitsClientJob {
 
     fn page<'a>(&'a self, by: &'a Principal, query: Query<'a>) -> Answer<'a, Page> {
         Box::pin(async move {
-            let by = caller(by);
+            let by = caller(by, Right::Read);
             let sieve = self.sieve(&by, query.condition)?;
             let (limit, room) = (query.limit.max(1), query.view.room);
             let mut place = query.after.map(read_cursor).transpose()?;
@@ -332,7 +337,7 @@ impl Provider for BitsClientJob {
     }
 
     fn count<'a>(&'a self, by: &'a Principal) -> Answer<'a, u64> {
-        Box::pin(async move { Ok(self.engine.count(&caller(by))?) })
+        Box::pin(async move { Ok(self.engine.count(&caller(by, Right::Read))?) })
     }
 }
 
@@ -340,6 +345,7 @@ impl From<engine::Error> for Error {
     fn from(error: engine::Error) -> Self {
         match error {
             engine::Error::NotFound => Self::NotFound,
+            engine::Error::Denied => Self::Denied,
             engine::Error::Refused { code, detail } => Self::Failed {
                 code,
                 about: if detail.is_empty() {
@@ -446,10 +452,22 @@ fn sentence(fragment: &str) -> String {
     first.chain(rest).chain(['.']).collect()
 }
 
-fn caller(by: &Principal) -> Caller {
+/// On whose behalf something is asked for which `right` is needed.
+fn caller(by: &Principal, right: Right) -> Caller {
     Caller {
         owner: Owner::new(by.name()),
-        is_administrator: by.scope() == Scope::All,
+        may: whose(by.scope(right)),
+        knows: whose(by.widest_scope()),
+        is_administrator: by.is_administrator(),
+        max_jobs: by.max_jobs(),
+        write_roots: by.write_roots().cloned(),
+    }
+}
+
+fn whose(scope: Scope) -> Whose {
+    match scope {
+        Scope::Own => Whose::Own,
+        Scope::All => Whose::All,
     }
 }
 

@@ -130,11 +130,7 @@ pub(crate) enum Error {
         /// What the client wrote.
         value: String,
     },
-    /// The caller may not.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for classes that not everybody may change")
-    )]
+    /// The caller may not do that to this instance, though he may know of it.
     #[error("access denied")]
     Denied,
     /// The class does not do that (Create, Delete, and so on).

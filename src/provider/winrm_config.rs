@@ -14,7 +14,6 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::auth::Principal;
-use crate::auth::Scope;
 use crate::cim::Catalog;
 use crate::config::Current;
 use crate::config::Listening;
@@ -33,6 +32,7 @@ mod error;
 mod listener;
 mod part;
 mod plug_in;
+mod security;
 mod values;
 
 #[cfg(test)]
@@ -103,6 +103,7 @@ impl WinrmConfig {
                 return Err(["schemas/winrm-config.xsd has no element ", name].concat());
             }
         }
+        let rights = security::descriptor(&base.access);
         Ok(Self {
             schema,
             current: Arc::clone(current),
@@ -110,7 +111,7 @@ impl WinrmConfig {
             thumbprint,
             prepare,
             rebind,
-            resources: plug_in::resources(catalog),
+            resources: plug_in::resources(catalog, &rights),
             turn: Mutex::new(()),
         })
     }
@@ -329,7 +330,7 @@ impl WinrmConfig {
 
     /// Waits until nobody else changes anything. Only an administrator may.
     async fn begin(&self, by: &Principal) -> Result<impl Drop + '_, ConfigError> {
-        if by.scope() != Scope::All {
+        if !by.is_administrator() {
             return Err(ConfigError::Denied);
         }
         Ok(self.turn.lock().await)
@@ -393,7 +394,3 @@ fn key<'k>(keys: &'k Keys, name: &str) -> &'k str {
 
 /// The documents.
 const SCHEMA: &str = include_str!("../../schemas/winrm-config.xsd");
-
-/// Who may do what, on paper: administrators everything; users read, write and
-/// invoke, each on jobs of his own.
-const RIGHTS: &str = "O:SYG:SYD:P(A;;GA;;;BA)(A;;GRGWGX;;;BU)";

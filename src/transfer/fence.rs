@@ -6,29 +6,44 @@
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 use crate::config::Network;
 
 /// The fence around this host and its surroundings.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fence {
-    allow: Vec<Network>,
-    deny: Vec<Network>,
+    allow: Arc<[Network]>,
+    deny: Arc<[Network]>,
+    /// Only these, of those that are left; none: all of them.
+    reach: Option<Arc<[Network]>>,
 }
 
 impl Fence {
     /// With what the administrator allows and denies.
     pub(super) fn new(allow: &[Network], deny: &[Network]) -> Self {
         Self {
-            allow: allow.to_vec(),
-            deny: deny.to_vec(),
+            allow: allow.into(),
+            deny: deny.into(),
+            reach: None,
+        }
+    }
+
+    /// The fence around those of its addresses that are in `reach`, for the
+    /// jobs of one account.
+    pub(super) fn within(&self, reach: Option<Arc<[Network]>>) -> Self {
+        Self {
+            reach,
+            ..self.clone()
         }
     }
 
     /// May a transfer go to `address`?
     ///
     /// What is denied by setting stays denied; what is denied by kind may be
-    /// allowed by setting. An IPv6 form of an IPv4 address is both.
+    /// allowed by setting. An IPv6 form of an IPv4 address is both. What is out
+    /// of reach stays so: there only the form that the kernel takes for the
+    /// IPv4 address itself is one, since the others lead through somebody else.
     ///
     /// # Errors
     ///
@@ -40,6 +55,11 @@ impl Fence {
         };
         if names(&self.deny, address) || inner.is_some_and(|inner| names(&self.deny, inner)) {
             return Err("denied by setting transfer.deny_addresses");
+        }
+        if let Some(reach) = &self.reach
+            && !names(reach, address.to_canonical())
+        {
+            return Err("out of reach of its owner's jobs (setting access.roles)");
         }
         let Some(kind) = kind(address).or_else(|| inner.and_then(kind)) else {
             return Ok(());
@@ -192,5 +212,44 @@ mod tests {
         assert!(fence.check(address("10.1.1.1")).is_err());
         assert!(fence.check(address("::1")).is_err());
         assert!(fence.check(address("169.254.169.254")).is_err());
+    }
+
+    #[test]
+    fn who_has_a_reach_gets_no_further_and_through_no_gate() {
+        let reach: Option<Arc<[Network]>> = Some(Arc::from([
+            Network::try_from("10.0.0.0/8".to_owned()).expect("a network"),
+            Network::try_from("127.0.0.1".to_owned()).expect("an address"),
+            Network::try_from("2001:db8::/32".to_owned()).expect("a network"),
+        ]));
+        let fence = Fence::new(
+            &[],
+            &[Network::try_from("10.9.0.0/16".to_owned()).expect("one")],
+        );
+        let within = fence.within(reach);
+        for text in ["10.1.1.1", "::ffff:10.1.1.1", "2001:db8::1"] {
+            assert_eq!(within.check(address(text)), Ok(()), "{text}");
+        }
+        for text in [
+            "11.1.1.1",
+            "::ffff:11.1.1.1",
+            "2001:db9::1",
+            // Denied, or of a kind that only a setting for all jobs allows.
+            "10.9.1.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            // 6to4, Teredo and NAT64 of an address in reach.
+            "2002:a01:101::1",
+            "2001:0:1:1:0:0:f5fe:fefe",
+            "64:ff9b::a01:101",
+        ] {
+            assert!(within.check(address(text)).is_err(), "{text}");
+        }
+        assert!(
+            fence
+                .within(Some(Arc::from([])))
+                .check(address("10.1.1.1"))
+                .is_err()
+        );
+        assert_eq!(fence.within(None).check(address("11.1.1.1")), Ok(()));
     }
 }

@@ -17,6 +17,7 @@ use std::os::fd::OwnedFd;
 use std::path::Component;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustix::fs::Gid;
 use rustix::fs::Mode;
@@ -33,12 +34,14 @@ use crate::bits::Hresult;
 use crate::bits::JobId;
 use crate::config::FilesSettings;
 
-/// The fences for files and the looks of finished ones.
-#[derive(Debug)]
+/// The fences for files and the looks of finished ones. Cheap to clone.
+#[derive(Clone, Debug)]
 pub(super) struct Landing {
-    roots: Vec<PathBuf>,
-    drives: BTreeMap<char, PathBuf>,
-    protected: Vec<PathBuf>,
+    roots: Arc<[PathBuf]>,
+    /// Only below these, of what lies below the roots; none: everywhere there.
+    narrowed: Option<Arc<[PathBuf]>>,
+    drives: Arc<BTreeMap<char, PathBuf>>,
+    protected: Arc<[PathBuf]>,
     pub(super) owner: Option<Uid>,
     pub(super) group: Option<Gid>,
     pub(super) mode: Mode,
@@ -94,9 +97,10 @@ impl Landing {
             all_protected.extend(std::path::absolute(path).ok());
         }
         Ok(Self {
-            roots,
-            drives,
-            protected: all_protected,
+            roots: roots.into(),
+            narrowed: None,
+            drives: Arc::new(drives),
+            protected: all_protected.into(),
             owner: account::user(settings.owner.as_deref())
                 .map_err(|why| Failure::setting("files.owner", why))?,
             group: account::group(settings.group.as_deref())
@@ -104,6 +108,15 @@ impl Landing {
             mode: mode("files.mode", &settings.mode)?,
             directory_mode: mode("files.directory_mode", &settings.directory_mode)?,
         })
+    }
+
+    /// The same below these folders only, each of which is or lies below a root;
+    /// none: everywhere below the roots.
+    pub(super) fn within(&self, narrowed: Option<Arc<[PathBuf]>>) -> Self {
+        Self {
+            narrowed,
+            ..self.clone()
+        }
     }
 
     /// The native destination for what a client wrote, checked as far as it
@@ -146,11 +159,25 @@ impl Landing {
                 format!("{}: {why}", path.display()),
             )
         };
-        let (root, below) = self
+        let is_above = |root: &&PathBuf| path.starts_with(root);
+        let root = self
             .roots
             .iter()
-            .find_map(|root| Some((root, path.strip_prefix(root).ok()?)))
+            .find(is_above)
             .ok_or_else(|| denied("lies below no write root (setting files.write_roots)"))?;
+        let start = match &self.narrowed {
+            None => root,
+            Some(narrowed) => {
+                // The outermost: whatever is below it is allowed.
+                let above = narrowed.iter().filter(is_above);
+                let own = above.min_by_key(|own| own.components().count());
+                let own = own.ok_or_else(|| {
+                    denied("lies below no write root of the account (setting access.roles)")
+                })?;
+                if root.starts_with(own) { root } else { own }
+            }
+        };
+        let below = path.strip_prefix(start).unwrap_or(Path::new(""));
         let name = below
             .file_name()
             .ok_or_else(|| denied("is a write root itself"))?;
@@ -168,19 +195,25 @@ impl Landing {
             }
             Failure::from_local_error(&format!("{}: {doing}", path.display()), &error.into())
         };
-        let opened = open_root(root).map_err(|error| failed("opening the write root", error))?;
-        let folder = match beneath(&opened, parent) {
-            Ok(folder) => folder,
+        let open = |from: &OwnedFd, below: &Path| match beneath(from, below) {
+            Ok(folder) => Ok(folder),
             Err(Errno::NOENT) if missing == Missing::Create => self
-                .create(&opened, parent, &failed)?
-                .ok_or_else(|| denied("belongs to the service itself"))?,
-            Err(error) => {
-                if error == Errno::NOENT && self.would_be_protected(&opened, parent) {
-                    return Err(denied("belongs to the service itself"));
-                }
-                return Err(failed("opening the folder", error));
+                .create(from, below, &failed)?
+                .ok_or_else(|| denied("belongs to the service itself")),
+            Err(Errno::NOENT) if self.would_be_protected(from, below) => {
+                Err(denied("belongs to the service itself"))
             }
+            Err(error) => Err(failed("opening the folder", error)),
         };
+        let mut opened =
+            open_root(root).map_err(|error| failed("opening the write root", error))?;
+        // INVARIANT: a folder of the account's is opened by itself, so that no
+        // link below it leads to another place below the same root.
+        if start != root {
+            let own = start.strip_prefix(root).unwrap_or(Path::new(""));
+            opened = open(&opened, own)?;
+        }
+        let folder = open(&opened, parent)?;
         if self.holds_protected(&folder, name) {
             return Err(denied("belongs to the service itself"));
         }
@@ -539,6 +572,69 @@ mod tests {
             fs::read_dir(ground.at("outside")).expect("there").count(),
             0
         );
+    }
+
+    #[test]
+    fn who_has_folders_of_his_own_does_not_leave_them() {
+        let ground = ground();
+        for name in ["root/own", "root/own/deep", "root/owner", "root/other"] {
+            fs::create_dir(ground.at(name)).expect("made");
+        }
+        symlink("../other", ground.at("root/own/link")).expect("linked");
+        symlink("deep", ground.at("root/own/inside")).expect("linked");
+        symlink("own", ground.at("root/alias")).expect("linked");
+        let narrowed = |names: &[&str]| {
+            let folders: Vec<_> = names.iter().map(|name| ground.at(name)).collect();
+            ground.landing.within(Some(folders.into()))
+        };
+        let reaches = |landing: &Landing, name: &str| {
+            let path = ground.at(name);
+            let destination = landing.destination(&path.display().to_string());
+            let spot = landing.spot(&path, Missing::Create);
+            assert_eq!(destination.is_ok(), spot.is_ok(), "{name}");
+            if let Err(failure) = &spot {
+                assert_eq!(failure.code, Hresult::E_ACCESSDENIED, "{failure}");
+            }
+            spot.is_ok()
+        };
+        let own = narrowed(&["root/own", "root/new/own"]);
+        for name in [
+            "root/own/file",
+            "root/own/deep/file",
+            "root/own/inside/file",
+            "root/new/own/file",
+            "root/new/own/deeper/file",
+        ] {
+            assert!(reaches(&own, name), "{name}");
+        }
+        for name in [
+            "root/own",
+            "root/own/link/file",
+            "root/own/link/new/file",
+            "root/owner/file",
+            "root/other/file",
+            // It is the same folder, but not by the same name.
+            "root/alias/file",
+            "root/new/file",
+            "root/file",
+            "outside/file",
+        ] {
+            assert!(!reaches(&own, name), "{name}");
+        }
+        assert_eq!(
+            fs::read_dir(ground.at("root/other"))
+                .expect("there")
+                .count(),
+            0
+        );
+        assert!(!reaches(&narrowed(&[]), "root/own/file"));
+        let both = narrowed(&["root/own/deep", "root/own"]);
+        assert!(reaches(&both, "root/own/deep/file") && reaches(&both, "root/own/file"));
+        let all = narrowed(&["root"]);
+        assert!(reaches(&all, "root/own/link/file") && reaches(&all, "root/file"));
+        assert!(reaches(&own.within(None), "root/file"));
+        // What is the service's own stays so.
+        assert!(!reaches(&narrowed(&["root/state"]), "root/state/file"));
     }
 
     #[test]

@@ -53,6 +53,7 @@ use crate::bits::FileReport;
 use crate::bits::Hresult;
 use crate::bits::JobId;
 use crate::bits::Proxy;
+use crate::config::Bounds;
 use crate::config::FilesSettings;
 use crate::config::TransferSettings;
 use claim::Claims;
@@ -78,7 +79,7 @@ struct Parts {
     settings: TransferSettings,
     landing: Landing,
     record: Written,
-    fence: Arc<Fence>,
+    fence: Fence,
     trust: Trust,
     /// For jobs with proxy usage 0.
     proxies: Proxies,
@@ -103,6 +104,8 @@ pub(crate) struct Access {
     pub(crate) client_certificate: Option<ClientCertificate>,
     /// Which proxy.
     pub(crate) proxy: Proxy,
+    /// What its owner's jobs may not go beyond.
+    pub(crate) bounds: Bounds,
 }
 
 /// The connections of one running job.
@@ -111,6 +114,7 @@ pub(crate) struct Session {
     mover: Mover,
     origin: Arc<HttpOrigin>,
     folder: Arc<LastFolder>,
+    landing: Arc<Landing>,
 }
 
 /// A file to fetch.
@@ -189,10 +193,7 @@ impl Mover {
         Ok(Self(Arc::new(Parts {
             landing,
             record,
-            fence: Arc::new(Fence::new(
-                &transfer.allow_addresses,
-                &transfer.deny_addresses,
-            )),
+            fence: Fence::new(&transfer.allow_addresses, &transfer.deny_addresses),
             trust: Trust::new(transfer.ca_certificates.as_deref())?,
             proxies,
             claims: Claims::default(),
@@ -211,14 +212,29 @@ impl Mover {
     }
 
     /// Maps a destination that a client gave (`C:\dir\file`, `/srv/data/file`)
-    /// to the native path below a write root, and checks it.
+    /// to the native path below a write root, and checks it. Where one of
+    /// `bounds` is given, it must lie below one of its folders too.
     ///
     /// # Errors
     ///
     /// [`Failure`] when it lies outside the write roots, names a device, a
     /// stream, a folder and so on.
-    pub(crate) fn destination(&self, local_file: &str) -> Result<PathBuf, Failure> {
-        self.0.landing.destination(local_file)
+    pub(crate) fn destination(
+        &self,
+        local_file: &str,
+        bounds: &[Option<&Arc<[PathBuf]>>],
+    ) -> Result<PathBuf, Failure> {
+        let mut narrowed: Vec<_> = bounds
+            .iter()
+            .flatten()
+            .map(|roots| Arc::clone(roots))
+            .collect();
+        narrowed.dedup();
+        let last = self.0.landing.within(narrowed.pop());
+        for roots in narrowed {
+            last.within(Some(roots)).destination(local_file)?;
+        }
+        last.destination(local_file)
     }
 
     /// Holds a client certificate with this choice in its folder?
@@ -265,7 +281,7 @@ impl Mover {
             }
         };
         let dialer = Dialer {
-            fence: Arc::clone(&parts.fence),
+            fence: Arc::new(parts.fence.within(access.bounds.reach)),
             timeout: Duration::from_secs(settings.connect_timeout_s),
             tls,
             anonymous_tls: parts.trust.plain(),
@@ -275,6 +291,7 @@ impl Mover {
         Ok(Session {
             mover: self.clone(),
             folder: Arc::default(),
+            landing: Arc::new(parts.landing.within(access.bounds.write_roots)),
             origin: Arc::new(HttpOrigin {
                 dialer,
                 proxies,
@@ -287,14 +304,20 @@ impl Mover {
 
     /// Puts transferred files in their places, in order: renames, sets owner,
     /// mode and time, syncs the folders. May be repeated after a crash.
-    /// Blocking.
+    /// Blocking. Nothing is put beyond `bounds`.
     ///
     /// # Errors
     ///
     /// The place in `files` of the first that could not be put; those before
     /// it are in their places, synced.
-    pub(crate) fn place(&self, job: JobId, files: &[File]) -> Result<(), (usize, Failure)> {
-        self.0.landing.place(job, files, &self.0.record)
+    pub(crate) fn place(
+        &self,
+        job: JobId,
+        files: &[File],
+        bounds: &Bounds,
+    ) -> Result<(), (usize, Failure)> {
+        let landing = self.0.landing.within(bounds.write_roots.clone());
+        landing.place(job, files, &self.0.record)
     }
 
     /// Removes the temporary files of `files` and forgets what was written.
@@ -327,7 +350,7 @@ impl Session {
         let parts = &self.mover.0;
         let download = Download {
             origin: &self.origin,
-            landing: &parts.landing,
+            landing: &self.landing,
             folder: &self.folder,
             record: &parts.record,
             claim: parts.claims.claim(order.job, order.file.index).await?,

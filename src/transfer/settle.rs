@@ -41,12 +41,14 @@ impl Landing {
     ) -> Result<(), (usize, Failure)> {
         let mut changed = Changed::default();
         let mut failure = None;
+        // The way to a folder begins at the root.
+        let roots = self.within(None);
         for (at, file) in files.iter().enumerate() {
             match self.place_one(job, file) {
                 Ok(spot) => {
                     record.forget(job, file.index);
                     if changed.add(spot) {
-                        let added = self.add_way(&file.path, &mut changed);
+                        let added = roots.add_way(&file.path, &mut changed);
                         added.map_err(|why| (0, why))?;
                     }
                 }

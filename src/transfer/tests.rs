@@ -114,10 +114,10 @@ impl Bench {
         assert!(!file.path.exists(), "there before Complete");
         let mover = self.mover();
         mover
-            .place(self.job, std::slice::from_ref(&file))
+            .place(self.job, std::slice::from_ref(&file), &Bounds::default())
             .expect("placed");
         mover
-            .place(self.job, std::slice::from_ref(&file))
+            .place(self.job, std::slice::from_ref(&file), &Bounds::default())
             .expect("placed again");
         let landed = std::fs::read(&file.path).expect("landed");
         assert_eq!(landed.len(), expected.len());
@@ -1079,7 +1079,7 @@ async fn a_file_does_not_take_the_time_of_a_version_that_never_came() {
     let file = bench.file();
     bench
         .mover()
-        .place(bench.job, std::slice::from_ref(&file))
+        .place(bench.job, std::slice::from_ref(&file), &Bounds::default())
         .expect("placed");
     let metadata = std::fs::metadata(&file.path).expect("there");
     let age = metadata.modified().expect("time").elapsed();
@@ -1098,7 +1098,7 @@ async fn a_finished_file_takes_its_time_and_replaces_what_was_there() {
     std::fs::write(&path, "old, and longer").expect("written");
     bench
         .mover()
-        .place(bench.job, &[bench.file()])
+        .place(bench.job, &[bench.file()], &Bounds::default())
         .expect("placed");
     assert_eq!(std::fs::read(&path).expect("there"), b"new");
     let metadata = std::fs::metadata(&path).expect("there");
@@ -1130,7 +1130,7 @@ async fn a_crash_after_a_file_got_its_owner_does_not_lose_it() {
     let state = bench.folder.path().join("state");
     let mover = Mover::new(&bench.transfer, &files, &state, &[]).expect("usable");
     for _ in 0..2 {
-        let placed = mover.place(bench.job, std::slice::from_ref(&file));
+        let placed = mover.place(bench.job, std::slice::from_ref(&file), &Bounds::default());
         placed.expect("placed, and placed again");
     }
     assert_eq!(std::fs::read(&file.path).expect("there"), b"new");
@@ -1153,6 +1153,8 @@ async fn a_discarded_file_leaves_nothing_behind() {
     mover
         .discard(bench.job, std::slice::from_ref(&file))
         .expect("still gone");
-    let (at, failure) = mover.place(bench.job, &[file]).expect_err("nothing there");
+    let (at, failure) = mover
+        .place(bench.job, &[file], &Bounds::default())
+        .expect_err("nothing there");
     assert_eq!((at, failure.code), (0, Hresult::ERROR_FILE_NOT_FOUND));
 }

@@ -37,6 +37,7 @@ use super::release;
 use super::renew;
 use super::request::Request;
 use super::resource::Resource;
+use super::rights;
 use super::schema;
 use super::target;
 use super::target::Served;
@@ -116,6 +117,7 @@ impl Service {
             return Err(Error::NoResource);
         }
         let resource = Resource::parse(request.resource_uri)?;
+        rights::check(by, &resource, request.action)?;
         if matches!(resource, Resource::Schema | Resource::Config(_)) {
             // Neither has filters or fragments.
             listing::refuse_filter(request)?;

@@ -1,5 +1,6 @@
 //! `MaxConcurrentOperationsPerUser`: how many requests of one user are at work.
-//! The number is that of the settings in force when a request begins.
+//! The number is that of the user's roles, or else of the settings in force when
+//! a request begins.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,7 +42,9 @@ impl Operations {
     ///
     /// [`Error::TooManyOperations`].
     pub(super) fn begin(&self, by: &Principal) -> Result<Permit, Error> {
-        let per_user = self.settings.get().wsman.max_concurrent_operations_per_user;
+        let per_user = by
+            .max_concurrent_operations()
+            .unwrap_or_else(|| self.settings.get().wsman.max_concurrent_operations_per_user);
         let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
         match at_work.get_mut(by.name()) {
             Some(count) if *count >= per_user => return Err(Error::TooManyOperations),
@@ -99,6 +102,15 @@ mod tests {
         operations.begin(&otto).expect("his first");
         drop(permit);
         operations.begin(&anna).expect("free again");
+    }
+
+    #[test]
+    fn a_limit_of_ones_own_counts_instead() {
+        let operations = Operations::new(&Arc::new(Current::new(limit(1))));
+        let anna = Principal::for_test("anna", Scope::Own).limited_for_test(None, None, Some(2));
+        let permits = [operations.begin(&anna), operations.begin(&anna)];
+        assert!(permits.iter().all(Result::is_ok));
+        assert!(operations.begin(&anna).is_err());
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod renew;
 mod reply;
 mod request;
 mod resource;
+mod rights;
 mod schema;
 mod scope;
 mod selector;

@@ -18,6 +18,7 @@ use super::enumerate;
 use super::error::Error;
 use super::listing;
 use super::request::Request;
+use super::rights;
 use super::schema;
 
 /// Answers a Pull. Dropped, the enumeration loses no item; the same holds for
@@ -54,6 +55,7 @@ pub(super) async fn answer(
     }
     let start = Instant::now();
     let mut lease = service.contexts.lease(by, listing::context(body)?)?;
+    rights::check_pull(by, &lease.listing)?;
     let limits = (max_elements, max_characters);
     let enumeration = match lease.listing.clone() {
         Listing::Instances(enumeration) => enumeration,

@@ -52,6 +52,7 @@ pub(super) async fn answer(
         async move {
             provider.put(&by, &keys, values).await?;
             let view = View { only: None, room };
+            let by = by.reading_what_he_writes();
             provider.get(&by, &keys, view).await
         }
     };

@@ -10,6 +10,7 @@ use crate::bits::JobError;
 use crate::bits::NewFile;
 use crate::bits::NewJob;
 use crate::cim::Catalog;
+use crate::config::Bounds;
 use crate::config::EngineSettings;
 use crate::config::FilesSettings;
 use crate::config::TransferSettings;
@@ -197,9 +198,14 @@ impl Bench {
             .unwrap_or_else(|failure| panic!("{}", failure.detail));
         let store =
             Sqlite::open(&state.join("jobs"), Arc::new(Vault::for_test(1))).expect("a store");
-        let engine = Engine::start(EngineSettings::default(), Arc::new(store), mover)
-            .await
-            .expect("an engine");
+        let engine = Engine::start(
+            EngineSettings::default(),
+            Arc::new(store),
+            mover,
+            Box::new(|_: &Owner| Bounds::default()),
+        )
+        .await
+        .expect("an engine");
         Self {
             provider: BitsClientJob::new(engine, &Catalog::bundled().expect("valid"))
                 .expect("defined"),
@@ -436,4 +442,139 @@ async fn settings_of_a_job_are_kept_and_nothing_secret_is_shown() {
         .invoke(&bob(), &keys, "SetClientCertificateByName", &certificate)
         .await;
     assert!(matches!(outcome, Err(Error::NotFound)), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_right_on_ones_own_jobs_is_none_on_those_of_others() {
+    let bench = Bench::new().await;
+    let (ann, provider) = (ann(), &bench.provider);
+    let keys = bench.create(&ann, "one").await;
+    let all = [Right::Read, Right::Write, Right::Invoke];
+    for right in all {
+        // He may do one thing to everybody's jobs, and all to his own.
+        let eve = Principal::with_rights_for_test("eve", &all, &[right]);
+        let outcomes = [
+            (Right::Read, provider.get(&eve, &keys, WHOLE).await.err()),
+            (
+                Right::Write,
+                provider.put(&eve, &keys, Values::new()).await.err(),
+            ),
+            (
+                Right::Invoke,
+                bench
+                    .invoke(
+                        &eve,
+                        &keys,
+                        "SetJobState",
+                        &[("JobState", Value::Uint16(3))],
+                    )
+                    .await
+                    .err(),
+            ),
+        ];
+        for (needed, error) in outcomes {
+            match error {
+                None => assert_eq!(needed, right),
+                Some(Error::Denied) => assert_ne!(needed, right),
+                Some(other) => panic!("{needed:?} with {right:?}: {other}"),
+            }
+        }
+        let is_listed = provider.count(&eve).await.expect("counted") == 1;
+        assert_eq!(is_listed, right == Right::Read);
+    }
+    // He who may do nothing to them does not know of them.
+    let eve = Principal::with_rights_for_test("eve", &all, &[]);
+    assert!(matches!(
+        provider.get(&eve, &keys, WHOLE).await,
+        Err(Error::NotFound)
+    ));
+    assert!(matches!(
+        provider.delete(&eve, &keys).await,
+        Err(Error::NotFound)
+    ));
+}
+
+#[tokio::test]
+async fn the_number_of_jobs_is_that_of_the_account() {
+    let bench = Bench::new().await;
+    let ann = ann().limited_for_test(None, Some(1), None);
+    bench.create(&ann, "one").await;
+    let again = bench.provider.create(&ann, creation(&bench, "two"));
+    assert!(matches!(
+        again.await,
+        Err(Error::Failed {
+            code: Hresult::BG_E_TOO_MANY_JOBS_PER_USER,
+            ..
+        })
+    ));
+    let administrator = administrator().limited_for_test(None, Some(1), None);
+    bench.create(&administrator, "three").await;
+    let again = bench
+        .provider
+        .create(&administrator, creation(&bench, "four"));
+    assert!(
+        again.await.is_err(),
+        "a limit of his own counts for him too"
+    );
+    let free = ann.limited_for_test(None, Some(0), None);
+    let free = bench.provider.create(&free, creation(&bench, "five"));
+    assert!(free.await.is_ok());
+}
+
+#[tokio::test]
+async fn files_land_where_whoever_adds_them_may() {
+    let bench = Bench::new().await;
+    let own = [bench.folder.path().join("root/own")];
+    let ann = ann().limited_for_test(Some(&own), None, None);
+    let refused = |result: Result<Keys, Error>| {
+        matches!(
+            result,
+            Err(Error::Failed {
+                code: Hresult::E_ACCESSDENIED,
+                ..
+            })
+        )
+    };
+    let provider = &bench.provider;
+    assert!(refused(
+        provider.create(&ann, creation(&bench, "other/f")).await
+    ));
+    assert!(refused(
+        provider.create(&ann, creation(&bench, "own")).await
+    ));
+    let keys = provider.create(&ann, creation(&bench, "own/f")).await;
+    let keys = keys.expect("below her folder, which is not there yet");
+    let add = |name: &str| {
+        [
+            ("remoteUrl", "http://origin.test/b".into()),
+            ("localFile", Value::String(bench.local_file(name))),
+        ]
+    };
+    let added = bench
+        .invoke(&ann, &keys, "AddFile", &add("ownother/f"))
+        .await;
+    assert!(refused(added.map(|_| Keys::new())));
+    let added = bench.invoke(&ann, &keys, "AddFile", &add("own/g")).await;
+    added.expect("below her folder");
+    let nowhere = ann.limited_for_test(Some(&[]), None, None);
+    assert!(refused(
+        provider.create(&nowhere, creation(&bench, "own/h")).await
+    ));
+}
+
+/// What a Create of a job with one file gives.
+fn creation(bench: &Bench, name: &str) -> Values {
+    let class = &bench.provider.file_class;
+    let mut file = Instance::new(class);
+    for (property, value) in [
+        ("RemoteUrl", "http://origin.test/a".to_owned()),
+        ("LocalFile", bench.local_file(name)),
+    ] {
+        file.set(property, Value::String(value)).expect("defined");
+    }
+    let mut values = Values::new();
+    values.insert("DisplayName", Some(name.into()));
+    let files = Value::Array(vec![Value::Instance(Box::new(file))]);
+    values.insert("Files", Some(files));
+    values
 }

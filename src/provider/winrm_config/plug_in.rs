@@ -5,8 +5,6 @@ use crate::cim::Catalog;
 use crate::config::Settings;
 use crate::document::Node;
 
-use super::RIGHTS;
-
 /// Its name.
 pub(super) const NAME: &str = "bitsd";
 
@@ -41,8 +39,9 @@ pub(super) fn document(settings: &Settings, resources: &Node) -> Node {
     ])
 }
 
-/// The resources that there are, and what each can do.
-pub(super) fn resources(catalog: &Catalog) -> Node {
+/// The resources that there are, what each can do, and who may: `rights` is a
+/// security descriptor.
+pub(super) fn resources(catalog: &Catalog, rights: &str) -> Node {
     let mut namespaces: Vec<&str> = catalog
         .classes()
         .iter()
@@ -53,19 +52,19 @@ pub(super) fn resources(catalog: &Catalog) -> Node {
     namespaces.dedup();
     let mut all: Vec<Node> = namespaces
         .iter()
-        .map(|namespace| resource(&[WMI, namespace].concat(), "false", ALL))
+        .map(|namespace| resource(&[WMI, namespace].concat(), "false", ALL, rights))
         .collect();
-    all.push(resource(DMTF, "false", ALL));
-    all.push(resource(DMTF_ALL, "true", &["Enumerate"]));
-    all.push(resource(CIM_XML, "true", &["Get", "Enumerate"]));
+    all.push(resource(DMTF, "false", ALL, rights));
+    all.push(resource(DMTF_ALL, "true", &["Enumerate"], rights));
+    all.push(resource(CIM_XML, "true", &["Get", "Enumerate"], rights));
     Node::branch("Resources", all)
 }
 
-fn resource(uri: &str, exact: &str, verbs: &[&str]) -> Node {
+fn resource(uri: &str, exact: &str, verbs: &[&str], rights: &str) -> Node {
     let security = Node::branch("Security", Vec::new()).with(&[
         ("Uri", uri),
         ("ExactMatch", exact),
-        ("Sddl", RIGHTS),
+        ("Sddl", rights),
     ]);
     let mut children = vec![security];
     for verb in verbs {

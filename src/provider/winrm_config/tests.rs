@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use tempfile::TempDir;
 
 use super::*;
+use crate::auth::Scope;
 use crate::config::Overlay;
 use crate::config::Transport;
 

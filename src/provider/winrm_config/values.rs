@@ -9,8 +9,8 @@ use crate::document::Kind;
 use crate::document::Node;
 
 use super::ConfigError;
-use super::RIGHTS;
 use super::is_same;
+use super::security;
 
 /// An element that is a setting.
 struct Entry {
@@ -76,7 +76,6 @@ const CONSTANTS: &[(&str, &str)] = &[
     ("Client/DefaultPorts/HTTP", "5985"),
     ("Client/DefaultPorts/HTTPS", "5986"),
     ("Client/TrustedHosts", ""),
-    ("Service/RootSDDL", RIGHTS),
     ("Service/MaxConcurrentOperations", "4294967295"),
     ("Service/DefaultPorts/HTTP", "5985"),
     ("Service/DefaultPorts/HTTPS", "5986"),
@@ -173,6 +172,7 @@ fn value(path: &str, settings: &Settings, thumbprint: &str) -> Option<String> {
         return Some((entry.show)(settings));
     }
     match path {
+        "Service/RootSDDL" => Some(security::descriptor(&settings.access)),
         "Service/CertificateThumbprint" => Some(thumbprint.to_owned()),
         "Service/AllowRemoteAccess" => {
             let listening = settings.service.listening();

@@ -27,13 +27,15 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(|_| {})
     }
 
     pub(super) fn with(prepare: impl Fn(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let mut settings = Settings::default();
+        settings.access.users = vec!["anna".to_owned()];
+        settings.access.administrators = vec!["root".to_owned()];
         folder
             .path()
             .clone_into(&mut settings.service.state_directory);

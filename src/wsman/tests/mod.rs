@@ -5,6 +5,7 @@ mod decoders;
 mod enumeration;
 mod faults;
 mod queries;
+mod rights;
 mod rows;
 mod schema;
 mod searches;
@@ -361,6 +362,11 @@ impl Bench {
         let bench = Self::new();
         bench.jobs.add(ID, 1);
         bench
+    }
+
+    /// One more job of one file.
+    fn add_job(&self) {
+        self.jobs.add(ID, 1);
     }
 
     async fn post(&self, envelope: &str) -> Answer {

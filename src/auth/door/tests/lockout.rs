@@ -93,6 +93,8 @@ fn bench(proof: Proof) -> Bench {
         Moment::of(SystemTime::UNIX_EPOCH + seconds)
     });
     let mut door = Door::new(Means {
+        pam: None,
+        kerberos: None,
         users,
         attempts,
         settings: current,

@@ -13,6 +13,7 @@ use crate::bits::Proxy;
 use crate::cim::Catalog;
 use crate::cim::Part;
 use crate::cim::Pattern;
+use crate::config::Bounds;
 use crate::config::EngineSettings;
 use crate::config::FilesSettings;
 use crate::config::TransferSettings;
@@ -165,9 +166,14 @@ impl Bench {
             .expect("a store");
         let changes = jobs.iter().cloned().map(Change::Job).collect();
         store.commit(changes).await.expect("kept");
-        let engine = Engine::start(EngineSettings::default(), Arc::new(store), mover)
-            .await
-            .expect("an engine");
+        let engine = Engine::start(
+            EngineSettings::default(),
+            Arc::new(store),
+            mover,
+            Box::new(|_: &Owner| Bounds::default()),
+        )
+        .await
+        .expect("an engine");
         Self {
             provider: BitsClientJob::new(engine, &Catalog::bundled().expect("valid"))
                 .expect("defined"),
@@ -289,7 +295,7 @@ fn any_condition_finds_what_a_look_at_all_jobs_finds() {
         for by in [ann(), administrator()] {
             let expected: Vec<String> = jobs
                 .iter()
-                .filter(|job| by.scope() == Scope::All || job.owner.as_str() == by.name())
+                .filter(|job| by.widest_scope() == Scope::All || job.owner.as_str() == by.name())
                 .filter(|job| {
                     condition.matches(&without_files(&class, job).expect("in the schema"))
                 })
