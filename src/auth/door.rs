@@ -54,6 +54,9 @@ pub(crate) enum Admission {
     Admitted(Caller, Option<String>),
     /// The log-on goes on: 401 with this challenge and no other.
     Continue(String),
+    /// He has proved who he is, and needs this token to read that he may do
+    /// nothing: `AccessDenied`.
+    Forbidden(String),
 }
 
 impl Door {
@@ -179,14 +182,19 @@ impl Door {
             Holds::Settings { settings, until } => {
                 connection.set(established(Some((settings, until)), None));
             }
-            Holds::Connection(seal) if caller.is_ok() => connection.set(established(None, seal)),
+            // With whoever may do nothing too: what tells him so is sealed.
+            Holds::Connection(seal) => connection.set(established(None, seal)),
             Holds::Request if caller.is_ok() => {}
-            Holds::Request | Holds::Connection(_) => connection.set(State::Nobody),
+            Holds::Request => connection.set(State::Nobody),
         }
         let token = done
             .token
             .map(|token| format!("{} {token}", mechanism.scheme));
-        caller.map(|caller| Admission::Admitted(caller, token))
+        match (caller, token) {
+            (Ok(caller), token) => Ok(Admission::Admitted(caller, token)),
+            (Err(AuthError::Forbidden), Some(token)) => Ok(Admission::Forbidden(token)),
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// The mechanism of a scheme, if it is taken from `peer`.
@@ -203,13 +211,20 @@ impl Door {
             users: vec![account.to_owned()],
             ..AccessSettings::default()
         };
+        let settings = crate::config::Settings {
+            access,
+            ..crate::config::Settings::default()
+        };
+        Self::with_mechanisms(mechanisms, &Arc::new(Current::new(settings)))
+    }
+
+    /// A door with the mechanisms of a test.
+    #[cfg(test)]
+    pub(super) fn with_mechanisms(mechanisms: Vec<Mechanism>, settings: &Arc<Current>) -> Self {
         Self {
             mechanisms,
-            access: Access::new(&access),
-            settings: Arc::new(Current::new(crate::config::Settings {
-                access,
-                ..crate::config::Settings::default()
-            })),
+            access: Access::new(&settings.get().access),
+            settings: Arc::clone(settings),
         }
     }
 }
@@ -217,13 +232,15 @@ impl Door {
 impl Mechanism {
     /// Holds when it is offered, and taken, on such a connection.
     fn is_for(&self, channel: &Channel, access: &AccessSettings) -> bool {
-        (self.is_in_force)(access) && self.is_over(channel)
+        (self.is_in_force)(access) && self.is_over(channel, access)
     }
 
-    fn is_over(&self, channel: &Channel) -> bool {
+    fn is_over(&self, channel: &Channel, access: &AccessSettings) -> bool {
+        let is_tls = matches!(channel, Channel::Tls(_));
         match self.offered {
             Offered::Always => true,
-            Offered::OverTls => matches!(channel, Channel::Tls(_)),
+            Offered::OverTls => is_tls,
+            Offered::OverTlsOrAllowed => is_tls || access.allow_unencrypted,
         }
     }
 }

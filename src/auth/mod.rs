@@ -27,10 +27,13 @@ mod connection;
 mod credentials;
 mod door;
 mod exchange;
+#[cfg(test)]
+pub(crate) mod fake;
 mod identity;
 mod mapping;
 mod principal;
 mod profile;
+mod sealed;
 mod secret_file;
 mod users;
 
@@ -51,6 +54,8 @@ pub(crate) use identity::Identity;
 pub(crate) use principal::Principal;
 pub(crate) use principal::Scope;
 pub(crate) use profile::security_profiles;
+pub(crate) use sealed::Style as SealStyle;
+pub(crate) use sealed::is_sealed;
 pub(crate) use secret_file::Ownership;
 pub(crate) use secret_file::SecretFileError;
 pub(crate) use secret_file::read_secret;
@@ -204,6 +209,9 @@ type Start = Box<dyn Fn(&Peer) -> Box<dyn Acceptor> + Send + Sync>;
 pub(crate) enum Offered {
     /// Only where TLS protects what it sends.
     OverTls,
+    /// There, and over HTTP where the settings allow that passwords and messages
+    /// go unprotected.
+    OverTlsOrAllowed,
     /// Everywhere.
     Always,
 }

@@ -50,6 +50,8 @@ pub(super) async fn answer<E, F: Fn() -> Option<u64>>(
             // by a mapping for all of them.
             let principal = caller.principal_at(String::new);
             let mut answer = match principal.map(Principal::scope) {
+                // What no client asks for sealed does not go out unsealed.
+                Some(Scope::All) if site.must_seal(connection) => bare(StatusCode::FORBIDDEN),
                 Some(Scope::All) => metrics(jobs()),
                 Some(Scope::Own) | None => bare(StatusCode::FORBIDDEN),
             };
@@ -60,6 +62,11 @@ pub(super) async fn answer<E, F: Fn() -> Option<u64>>(
         }
         Ok(Admission::Continue(token)) => {
             let mut answer = bare(StatusCode::UNAUTHORIZED);
+            challenge(&mut answer, &token);
+            answer
+        }
+        Ok(Admission::Forbidden(token)) => {
+            let mut answer = bare(StatusCode::FORBIDDEN);
             challenge(&mut answer, &token);
             answer
         }

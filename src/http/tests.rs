@@ -57,6 +57,13 @@ impl Answering for Echo {
         }
     }
 
+    fn unsealed(&self, envelope: &str) -> Answer {
+        Answer {
+            status: 500,
+            envelope: Some(format!("unsealed: {envelope}")),
+        }
+    }
+
     fn undecodable(&self) -> Answer {
         Answer {
             status: 500,

@@ -25,6 +25,8 @@ pub(crate) enum Counter {
     LogOnRefused,
     /// A client certificate could not be verified.
     CertificateRefused,
+    /// A sealed message was refused, and the log-on that it belonged to ended.
+    SealBroken,
 }
 
 /// A limit that refuses, or cuts.
@@ -109,6 +111,7 @@ impl Counter {
             Self::LoggedOn => &LOG_ONS[0],
             Self::LogOnRefused => &LOG_ONS[1],
             Self::CertificateRefused => &LOG_ONS[2],
+            Self::SealBroken => &LOG_ONS[3],
         }
     }
 }
@@ -234,7 +237,7 @@ const OPERATIONS: [&str; 11] = [
 ];
 
 /// In the order of [`LOG_ONS`].
-const LOG_ON_NAMES: [(&str, &str); 3] = [
+const LOG_ON_NAMES: [(&str, &str); 4] = [
     (
         "bitsd_log_ons_total",
         "Log-ons that were proved, but for those remembered.",
@@ -243,6 +246,10 @@ const LOG_ON_NAMES: [(&str, &str); 3] = [
     (
         "bitsd_client_certificates_refused_total",
         "Client certificates that could not be verified.",
+    ),
+    (
+        "bitsd_sealed_messages_refused_total",
+        "Sealed messages that were refused, each with its log-on.",
     ),
 ];
 
