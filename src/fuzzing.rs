@@ -6,6 +6,7 @@
 //! `wsman::fuzzing`, `tests/fuzz/NAME.rs`, a `[[bin]]` beside the others, and
 //! seeds in `tests/fuzz/corpus/NAME/`, by which `tests/fuzz/run` finds it.
 
+use crate::auth;
 use crate::cim;
 use crate::http;
 use crate::wsman::fuzzing as wsman;
@@ -59,4 +60,9 @@ pub fn document(octets: &[u8]) {
     if let Ok(text) = std::str::from_utf8(octets) {
         wsman::document(text);
     }
+}
+
+/// A sealed body behind its `Content-Type` and a line feed.
+pub fn sealed(octets: &[u8]) {
+    auth::fuzz_sealed(octets);
 }

@@ -55,6 +55,8 @@ pub(crate) use principal::Principal;
 pub(crate) use principal::Scope;
 pub(crate) use profile::security_profiles;
 pub(crate) use sealed::Style as SealStyle;
+#[cfg(fuzzing)]
+pub(crate) use sealed::fuzz as fuzz_sealed;
 pub(crate) use sealed::is_sealed;
 pub(crate) use secret_file::Ownership;
 pub(crate) use secret_file::SecretFileError;

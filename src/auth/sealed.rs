@@ -107,6 +107,46 @@ pub(crate) fn is_sealed(content_type: &[u8]) -> bool {
     Media::of(content_type).is_some()
 }
 
+/// Takes apart what a fuzzer has made: `Content-Type`, a line feed, the body.
+/// What is taken must be answered in a type that is taken as well.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(octets: &[u8]) {
+    let end = octets.iter().position(|octet| *octet == b'\n');
+    let (content_type, body) = octets.split_at(end.unwrap_or(octets.len()));
+    let Ok(content_type) = ContentType::parse(content_type) else {
+        return;
+    };
+    let Ok(read) = read(&content_type, body.get(1..).unwrap_or_default()) else {
+        return;
+    };
+    let sealed: usize = read.pieces.iter().map(|piece| piece.octets.len()).sum();
+    assert!(sealed < body.len() && !read.content_type.contains(['\r', '\n']));
+    let mut writer = Writer::new(&read.style, read.content_type, sealed);
+    for piece in &read.pieces {
+        let _ = piece.cut(piece.octets.to_vec());
+        let sealed = super::Sealed {
+            signature: 0,
+            octets: piece.octets.to_vec(),
+        };
+        writer.push(piece.octets.len(), &sealed);
+    }
+    let answer = ContentType {
+        media: Media::Multiple,
+        ..content_type
+    };
+    let own = ContentType::parse(read.style.content_type(answer.media).as_bytes());
+    assert_eq!(own.as_ref(), Ok(&answer));
+    let written = writer.end();
+    let again = self::read(&answer, &written).expect("what we write");
+    assert!(
+        again
+            .pieces
+            .iter()
+            .map(|piece| piece.octets)
+            .eq(read.pieces.iter().map(|piece| piece.octets))
+    );
+}
+
 impl ContentType {
     /// Reads the value of the header.
     ///

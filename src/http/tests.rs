@@ -31,6 +31,7 @@ use crate::net;
 
 mod certificates;
 mod changes;
+mod sealing;
 
 /// Says who asked what.
 struct Echo;

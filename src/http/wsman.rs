@@ -213,7 +213,8 @@ pub(super) async fn in_kind<E: Answering>(
 ) -> Reply {
     match charset::decode(content_type, octets) {
         Ok(message) => {
-            let envelope = &*message.text;
+            // libmi fills up what it seals, to blocks of 16 octets.
+            let envelope = message.text.trim_end_matches('\0');
             let answer = match asking {
                 Asking::Caller(by) => site.endpoint.answer(by, envelope, message.encoding).await,
                 Asking::Forbidden => site.endpoint.denied(envelope),

@@ -162,13 +162,16 @@ impl<'a> Rest<'a, '_> {
         (is_binary && header.indentation.len() <= MAX_INDENTATION).then_some(header.indentation)
     }
 
-    /// Takes a line, without its end.
+    /// Takes a line of printable characters, without its end.
     fn line(&mut self) -> Option<&'a str> {
         let within = &self.octets[..self.octets.len().min(MAX_LINE)];
         let end = within
             .windows(LINE_END.len())
             .position(|octets| octets == LINE_END)?;
         let line = std::str::from_utf8(&within[..end]).ok()?;
+        if line.contains(|character| !matches!(character, '\t' | ' '..='~')) {
+            return None;
+        }
         self.octets = &self.octets[end + LINE_END.len()..];
         Some(line)
     }
@@ -186,7 +189,10 @@ impl<'a> Rest<'a, '_> {
             .strip_suffix(b"--")
             .and_then(|octets| octets.strip_suffix(boundary))
             .or_else(|| octets.strip_suffix(boundary))?;
-        let blanks = before.iter().rev().take_while(|octet| BLANKS.contains(octet));
+        let blanks = before
+            .iter()
+            .rev()
+            .take_while(|octet| BLANKS.contains(octet));
         let before = &before[..before.len() - blanks.count()];
         let message = before.strip_suffix(b"--")?;
         // Some put a line end before the delimiter, as MIME does. That it is

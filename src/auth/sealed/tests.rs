@@ -309,12 +309,17 @@ fn what_is_no_sealed_body_is_refused() {
         (";Length=4", ""),
         ("OriginalContent: type=", "OriginalContent: kind="),
         ("\tOriginalContent", "\tX: y\r\n\tX"),
+        ("charset=UTF-8", "charset=UTF\n-8"),
+        ("charset=UTF-8", "charset=\u{e4}"),
         ("octet-stream", "octets"),
         ("octet-stream\r\n", "octet-stream\n"),
         ("--\r\n", "--\r\nx"),
         ("--\r\n", "-\r\n"),
         ("charset=UTF-8", &long),
-        ("\tContent-Type: application/HTTP", "Content-Type application/HTTP"),
+        (
+            "\tContent-Type: application/HTTP",
+            "Content-Type application/HTTP",
+        ),
         ("SIGNi-zk", ""),
         ("\x04\0\0\0SIGNi-zk", "\x01\0"),
     ];
@@ -330,9 +335,16 @@ fn what_is_no_sealed_body_is_refused() {
         assert_eq!(read, Err(Malformed::Parts), "{from:?} to {to:?}");
     }
     for cut in 0..PYPSRP.len() - 4 {
-        assert_eq!(taken(SPNEGO, &PYPSRP[..cut]), Err(Malformed::Parts), "{cut}");
+        assert_eq!(
+            taken(SPNEGO, &PYPSRP[..cut]),
+            Err(Malformed::Parts),
+            "{cut}"
+        );
     }
-    assert_eq!(taken(SPNEGO, b"--Encrypted Boundary--\r\n"), Err(Malformed::Parts));
+    assert_eq!(
+        taken(SPNEGO, b"--Encrypted Boundary--\r\n"),
+        Err(Malformed::Parts)
+    );
 }
 
 #[test]
