@@ -156,10 +156,14 @@ impl Limits {
         }
     }
 
-    /// Octets of a body that holds the largest envelope, sealed.
-    fn sealed(&self) -> usize {
+    /// Those of a body in which an envelope is sealed.
+    fn sealed(self) -> Self {
         let pieces = self.envelope / PIECE + 1;
-        self.envelope.saturating_add(FRAMING.saturating_mul(pieces))
+        let framing = FRAMING.saturating_mul(pieces);
+        Self {
+            envelope: self.envelope.saturating_add(framing),
+            ..self
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) async fn answer<E: Answering>(
 ) -> Response {
     let limits = site.limits();
     let (time, late) = asking.patience(limits);
-    let body = match body::keep(body, limits.sealed(), time).await {
+    let body = match body::keep(body, limits.sealed().envelope, time).await {
         Ok(body) => body,
         Err(reason) => {
             connection.auth.lose_step();

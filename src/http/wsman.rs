@@ -43,28 +43,33 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
         return bare(StatusCode::INTERNAL_SERVER_ERROR);
     };
     let authorization = authorization(&parts.headers);
-    let is_sealed = sealed_type(&parts.headers).is_some();
-    if authorization.is_none() && !is_sealed && is_unauthenticated_identify(&parts.headers) {
-        return anonymous(&site, connection, &parts.headers, body).await;
+    let headers = &parts.headers;
+    let sealed = sealed_type(headers);
+    if authorization.is_none() && sealed.is_none() && is_unauthenticated_identify(headers) {
+        return anonymous(&site, connection, headers, body).await;
     }
+    let limits = || match sealed {
+        Some(_) => site.limits().sealed(),
+        None => site.limits(),
+    };
     match site.door.admit(&connection.auth, authorization).await {
         Ok(Admission::Admitted(caller, token)) => {
             if connection.settle().is_err() {
-                return body::finish(body, site.limits(), busy()).await;
+                return body::finish(body, limits(), busy()).await;
             }
             let asking = Asking::Caller(&caller);
-            let answer = logged_on(&site, connection, &parts.headers, body, asking).await;
+            let answer = logged_on(&site, connection, headers, sealed, body, asking).await;
             with_token(answer, token.as_deref())
         }
         Ok(Admission::Forbidden(token)) => {
             let asking = Asking::Forbidden;
-            let answer = logged_on(&site, connection, &parts.headers, body, asking).await;
+            let answer = logged_on(&site, connection, headers, sealed, body, asking).await;
             with_token(answer, Some(&token))
         }
         Ok(Admission::Continue(token)) => {
             let mut answer = bare(StatusCode::UNAUTHORIZED);
             challenge(&mut answer, &token);
-            body::finish(body, site.limits(), answer).await
+            body::finish(body, limits(), answer).await
         }
         Err(
             AuthError::Refused
@@ -72,13 +77,11 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
             | AuthError::Unbound
             | AuthError::WrongBinding
             | AuthError::NoCertificate,
-        ) => body::finish(body, site.limits(), unauthorized(&site, connection)).await,
+        ) => body::finish(body, limits(), unauthorized(&site, connection)).await,
         Err(AuthError::Forbidden) => {
-            logged_on(&site, connection, &parts.headers, body, Asking::Forbidden).await
+            logged_on(&site, connection, headers, sealed, body, Asking::Forbidden).await
         }
-        Err(AuthError::Busy | AuthError::Unavailable) => {
-            body::finish(body, site.limits(), busy()).await
-        }
+        Err(AuthError::Busy | AuthError::Unavailable) => body::finish(body, limits(), busy()).await,
     }
 }
 
@@ -94,15 +97,17 @@ pub(super) async fn identify<E: Answering>(site: Arc<Site<E>>, request: Request)
     anonymous(&site, connection, &parts.headers, body).await
 }
 
-/// The answer to somebody who has logged on.
+/// The answer to somebody who has logged on; `sealed` is the type of his body
+/// if it says that it is sealed.
 async fn logged_on<E: Answering>(
     site: &Site<E>,
     connection: &Connection,
     headers: &HeaderMap,
+    sealed: Option<&HeaderValue>,
     body: Body,
     asking: Asking<'_>,
 ) -> Response {
-    if let Some(content_type) = sealed_type(headers) {
+    if let Some(content_type) = sealed {
         return sealing::answer(site, connection, content_type, body, asking).await;
     }
     let limits = site.limits();

@@ -12,6 +12,7 @@ use crate::auth::Peer;
 use crate::auth::Seal as _;
 use crate::auth::fake;
 use crate::auth::fake::FakeSeal;
+use crate::telemetry::counters::Counter;
 
 /// A connection to the routes, and the client's end of its keys.
 struct Bench {
@@ -323,7 +324,8 @@ async fn an_answer_is_indented_as_its_request() {
 
 #[tokio::test]
 async fn what_is_wrong_with_a_sealed_body_ends_the_logon() {
-    let changes: [fn(&mut Bench, Vec<u8>) -> Vec<u8>; 7] = [
+    type Change = fn(&mut Bench, Vec<u8>) -> Vec<u8>;
+    let changes: [Change; 7] = [
         // Tampered with, in the message and in the signature.
         |_, mut body| {
             let at = body.len() - 25;
@@ -348,7 +350,9 @@ async fn what_is_wrong_with_a_sealed_body_ends_the_logon() {
             assert_eq!(bench.ask_text("hi").await.0, 200);
             let body = bench.sealed(UTF8, b"hi");
             let body = change(&mut bench, body);
+            let before = Counter::SealBroken.count();
             let got = bench.send_sealed(&body).await;
+            assert!(Counter::SealBroken.count() > before);
             assert!(got.asks_for_logon(), "{number}: {got:?}");
             bench.seal = FakeSeal::new(Parts::Whole);
             let body = bench.sealed(UTF8, b"hi");
@@ -559,11 +563,8 @@ async fn a_long_message_comes_and_goes_in_pieces() {
             assert_eq!(got.status, 200, "{length}");
             let multiple = got.header("content-type").contains("x-multi");
             assert_eq!(multiple, parts == Parts::Pieces && length + 7 > 16_384);
-            let got = match parts {
-                Parts::Whole => bench.opened(&got).1,
-                Parts::Pieces => bench.opened(&got).1,
-            };
-            assert_eq!(got, format!("alice: {text}").into_bytes());
+            let expected = format!("alice: {text}").into_bytes();
+            assert_eq!(bench.opened(&got).1, expected);
         }
     }
 }
@@ -590,6 +591,9 @@ async fn the_limit_is_that_of_the_envelope() {
         let body = bench.sealed(UTF8, b"hi");
         let got = bench.send_sealed(&body).await;
         assert!(got.asks_for_logon(), "it was not");
+        let body = bench.sealed(UTF8, &most);
+        let got = bench.send("POST /wsman", &headers, &body).await;
+        assert!(got.asks_for_logon(), "before log-on it is the same limit");
     }
 }
 
