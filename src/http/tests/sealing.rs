@@ -525,6 +525,27 @@ async fn a_sealed_body_may_come_with_the_last_leg() {
 }
 
 #[tokio::test]
+async fn nobody_is_served_with_the_keys_of_somebody_else() {
+    let mut bench = Bench::tls().await;
+    bench.log_on("alice").await;
+    let body = bench.sealed(UTF8, b"hi");
+    let kind = bench.content_type("multipart/encrypted");
+    let headers = [("content-type", &*kind), ("authorization", "Once root")];
+    let got = bench.send("POST /wsman", &headers, &body).await;
+    assert!(got.asks_for_logon());
+    assert!(bench.send_sealed(&body).await.asks_for_logon());
+    let headers = [SOAP[0], ("authorization", "Once root")];
+    let got = bench.send("POST /wsman", &headers, b"hi").await;
+    assert_eq!(got.plain(), (200, "root: hi"));
+    assert!(
+        bench
+            .send("POST /wsman", SOAP, b"hi")
+            .await
+            .asks_for_logon()
+    );
+}
+
+#[tokio::test]
 async fn whoever_may_do_nothing_is_told_so_sealed() {
     for mut bench in [Bench::plain().await, Bench::tls().await] {
         bench.log_on("eve").await;
