@@ -76,3 +76,8 @@ pub fn ts_request(octets: &[u8]) {
 pub fn ntlm(octets: &[u8]) {
     auth::fuzz_ntlm(octets);
 }
+
+/// A sealed body behind its `Content-Type` and a line feed.
+pub fn sealed(octets: &[u8]) {
+    auth::fuzz_sealed(octets);
+}

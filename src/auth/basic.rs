@@ -92,7 +92,7 @@ impl Basic {
         Mechanism {
             scheme: "Basic",
             challenge: Some("Basic realm=\"WSMAN\""),
-            offered: Offered::OverTls,
+            offered: Offered::OverTlsOrAllowed,
             is_in_force: Box::new(|access| access.basic),
             start: Box::new(move |peer| Box::new(Attempt::new(&basic, peer.address.ip()))),
         }

@@ -99,6 +99,9 @@ pub(crate) enum Admission {
     /// The log-on has failed, and the mechanism says why: 401 with this
     /// challenge and no other.
     Refused(String),
+    /// He has proved who he is, and needs this token to read that he may do
+    /// nothing: `AccessDenied`.
+    Forbidden(String),
 }
 
 impl Door {
@@ -342,16 +345,19 @@ impl Door {
         };
         match done.holds {
             Holds::Terms(terms) => connection.set(established(Some(terms), None, None)),
-            Holds::Connection(seal) if caller.is_ok() => {
-                connection.set(established(None, line, seal));
-            }
+            // With whoever may do nothing too: what tells him so is sealed.
+            Holds::Connection(seal) => connection.set(established(None, line, seal)),
             Holds::Request if caller.is_ok() => {}
-            Holds::Request | Holds::Connection(_) => connection.set(State::Nobody),
+            Holds::Request => connection.set(State::Nobody),
         }
         let token = done
             .token
             .map(|token| format!("{} {token}", mechanism.scheme));
-        caller.map(|caller| Admission::Admitted(caller, token))
+        match (caller, token) {
+            (Ok(caller), token) => Ok(Admission::Admitted(caller, token)),
+            (Err(AuthError::Forbidden), Some(token)) => Ok(Admission::Forbidden(token)),
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// Holds while somebody could log on by `scheme`.
@@ -444,20 +450,26 @@ impl Door {
             users: vec![account.to_owned()],
             ..AccessSettings::default()
         };
-        let settings = Arc::new(Current::new(crate::config::Settings {
-            access: access.clone(),
+        let settings = crate::config::Settings {
+            access,
             ..crate::config::Settings::default()
-        }));
+        };
+        Self::with_mechanisms(mechanisms, &Arc::new(Current::new(settings)))
+    }
+
+    /// A door with the mechanisms of a test.
+    #[cfg(test)]
+    pub(super) fn with_mechanisms(mechanisms: Vec<Mechanism>, settings: &Arc<Current>) -> Self {
         let nowhere = std::path::Path::new("/nonexistent/users");
         Self {
             mechanisms,
-            access: Arc::new(Access::new(&access)),
+            access: Arc::new(Access::new(&settings.get().access)),
             users: Arc::new(Users::open(nowhere).expect("no file is no error")),
-            attempts: Attempts::for_test(&settings, || {
+            attempts: Attempts::for_test(settings, || {
                 super::lockout::Moment::of(std::time::SystemTime::now())
             }),
             audit: Audit::default(),
-            settings,
+            settings: Arc::clone(settings),
         }
     }
 }
@@ -465,13 +477,15 @@ impl Door {
 impl Mechanism {
     /// Holds when it is offered, and taken, on such a connection.
     fn is_for(&self, channel: &Channel, access: &AccessSettings) -> bool {
-        (self.is_in_force)(access) && self.is_over(channel)
+        (self.is_in_force)(access) && self.is_over(channel, access)
     }
 
-    fn is_over(&self, channel: &Channel) -> bool {
+    fn is_over(&self, channel: &Channel, access: &AccessSettings) -> bool {
+        let is_tls = matches!(channel, Channel::Tls(_));
         match self.offered {
             Offered::Always => true,
-            Offered::OverTls => matches!(channel, Channel::Tls(_)),
+            Offered::OverTls => is_tls,
+            Offered::OverTlsOrAllowed => is_tls || access.allow_unencrypted,
         }
     }
 }

@@ -30,6 +30,8 @@ mod credentials;
 mod credssp;
 mod door;
 mod exchange;
+#[cfg(test)]
+pub(crate) mod fake;
 mod gss;
 mod holder;
 mod identity;
@@ -43,6 +45,7 @@ mod pam;
 mod passwords;
 mod principal;
 mod profile;
+mod sealed;
 mod secret_file;
 mod spnego;
 mod thumbprint;
@@ -80,6 +83,10 @@ pub(crate) use pam::Pam;
 pub(crate) use principal::Principal;
 pub(crate) use principal::Scope;
 pub(crate) use profile::security_profiles;
+pub(crate) use sealed::Style as SealStyle;
+#[cfg(fuzzing)]
+pub(crate) use sealed::fuzz as fuzz_sealed;
+pub(crate) use sealed::is_sealed;
 pub(crate) use secret_file::Ownership;
 pub(crate) use secret_file::SecretFileError;
 pub(crate) use secret_file::read_secret;
@@ -251,6 +258,9 @@ type Start = Box<dyn Fn(&Peer) -> Box<dyn Acceptor> + Send + Sync>;
 pub(crate) enum Offered {
     /// Only where TLS protects what it sends.
     OverTls,
+    /// There, and over HTTP where the settings allow that passwords and messages
+    /// go unprotected.
+    OverTlsOrAllowed,
     /// Everywhere.
     Always,
 }

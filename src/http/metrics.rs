@@ -49,7 +49,9 @@ pub(super) async fn answer<E, F: Fn() -> Option<u64>>(
             // There is no resource: the holder of a certificate is who he is
             // by a mapping for all of them.
             let principal = caller.principal_at(String::new);
-            let mut answer = if principal.is_some_and(Principal::is_administrator) {
+            let is_administrator = principal.is_some_and(Principal::is_administrator);
+            // What no client asks for sealed does not go out unsealed.
+            let mut answer = if is_administrator && !site.must_seal(connection) {
                 metrics(jobs())
             } else {
                 bare(StatusCode::FORBIDDEN)
@@ -63,6 +65,11 @@ pub(super) async fn answer<E, F: Fn() -> Option<u64>>(
             let mut answer = bare(StatusCode::UNAUTHORIZED);
             challenge(&mut answer, &token);
             close_if_exhausted(&mut answer, connection);
+            answer
+        }
+        Ok(Admission::Forbidden(token)) => {
+            let mut answer = bare(StatusCode::FORBIDDEN);
+            challenge(&mut answer, &token);
             answer
         }
         Err(

@@ -5,6 +5,10 @@
 //! and the next leg of a log-on is lost with it. Before log-on bodies are read
 //! and thrown away. What an envelope says, and every fault, is left to `wsman`.
 //!
+//! A sealed body is opened with the keys of the connection's log-on, and what
+//! answers it is sealed, faults included. Over HTTP an unsealed one is refused,
+//! unless the settings allow it; but for the Identify without log-on.
+//!
 //! `POST /wsman` (with or without slash, whatever the query) and `POST
 //! /wsman-anon/identify`; `GET /health` for load balancers, `GET /metrics` for
 //! administrators. [MS-WSMV] 3.1.5.2, 3.1.4.1.20.
@@ -24,8 +28,10 @@ use axum::response::Response;
 use axum::routing::any;
 
 use crate::auth::Caller;
+use crate::auth::Channel;
 use crate::auth::Door;
 use crate::config::Current;
+use crate::net::Connection;
 use crate::wsman::Answer;
 use crate::wsman::Encoding;
 use crate::wsman::Endpoint;
@@ -33,6 +39,7 @@ use crate::wsman::Endpoint;
 mod body;
 mod charset;
 mod metrics;
+mod sealing;
 mod wsman;
 
 /// The routes, for [`crate::net::Listener::serve`]. `jobs` counts the jobs,
@@ -71,6 +78,9 @@ trait Answering: Send + Sync + 'static {
     /// See [`Endpoint::denied`].
     fn denied(&self, envelope: &str) -> Answer;
 
+    /// See [`Endpoint::unsealed`].
+    fn unsealed(&self, envelope: &str) -> Answer;
+
     /// See [`Endpoint::undecodable`].
     fn undecodable(&self) -> Answer;
 }
@@ -93,6 +103,10 @@ impl Answering for Endpoint {
         Self::denied(self, envelope)
     }
 
+    fn unsealed(&self, envelope: &str) -> Answer {
+        Self::unsealed(self, envelope)
+    }
+
     fn undecodable(&self) -> Answer {
         Self::undecodable(self)
     }
@@ -108,6 +122,15 @@ struct Site<E> {
 impl<E> Site<E> {
     fn limits(&self) -> Limits {
         Limits::of(&self.settings)
+    }
+
+    /// Holds when what goes over `connection` must be sealed: nothing else
+    /// protects it, and the settings do not allow that.
+    fn must_seal(&self, connection: &Connection) -> bool {
+        match connection.auth.peer().channel {
+            Channel::Tls(_) => false,
+            Channel::Plain => !self.settings.get().access.allow_unencrypted,
+        }
     }
 }
 
@@ -130,6 +153,16 @@ impl Limits {
                 .unwrap_or(usize::MAX),
             request: Duration::from_secs(wsman.max_packet_retrieval_time_s),
             logon: Duration::from_secs(wsman.logon_timeout_s),
+        }
+    }
+
+    /// Those of a body in which an envelope is sealed.
+    fn sealed(self) -> Self {
+        let pieces = self.envelope / PIECE + 1;
+        let framing = FRAMING.saturating_mul(pieces);
+        Self {
+            envelope: self.envelope.saturating_add(framing),
+            ..self
         }
     }
 }
@@ -211,6 +244,13 @@ fn not_allowed(methods: &'static str) -> Response {
         .insert(header::ALLOW, HeaderValue::from_static(methods));
     answer
 }
+
+/// Octets of a piece, where envelopes are sealed in pieces.
+const PIECE: usize = 16 * 1_024;
+
+/// Octets around a piece: two delimiters, three headers, a signature; some
+/// three hundred.
+const FRAMING: usize = 512;
 
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,7 @@ use crate::net;
 mod certificates;
 mod changes;
 mod reloads;
+mod sealing;
 
 /// Says who asked what.
 struct Echo;
@@ -56,6 +57,13 @@ impl Answering for Echo {
         Answer {
             status: 500,
             envelope: Some(format!("denied: {envelope}")),
+        }
+    }
+
+    fn unsealed(&self, envelope: &str) -> Answer {
+        Answer {
+            status: 500,
+            envelope: Some(format!("unsealed: {envelope}")),
         }
     }
 

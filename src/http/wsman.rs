@@ -1,6 +1,7 @@
 //! `POST /wsman`: log-on, body, charset, and the endpoint's answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -15,12 +16,15 @@ use axum::response::Response;
 use tracing::error;
 
 use super::Answering;
+use super::Limits;
 use super::Site;
 use super::bare;
 use super::body;
 use super::charset;
 use super::charset::NoText;
 use super::not_allowed;
+use super::sealing;
+use super::sealing::sealed_type;
 use crate::auth::Admission;
 use crate::auth::AuthError;
 use crate::auth::Caller;
@@ -39,26 +43,34 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
         return bare(StatusCode::INTERNAL_SERVER_ERROR);
     };
     let authorization = authorization(&parts.headers);
-    if authorization.is_none() && is_unauthenticated_identify(&parts.headers) {
-        return anonymous(&site, connection, &parts.headers, body).await;
+    let headers = &parts.headers;
+    let sealed = sealed_type(headers);
+    if authorization.is_none() && sealed.is_none() && is_unauthenticated_identify(headers) {
+        return anonymous(&site, connection, headers, body).await;
     }
-    let late = StatusCode::REQUEST_TIMEOUT;
+    let limits = || match sealed {
+        Some(_) => site.limits().sealed(),
+        None => site.limits(),
+    };
     match site.door.admit(&connection.auth, authorization).await {
         Ok(Admission::Admitted(caller, token)) => {
             if connection.settle().is_err() {
-                return body::finish(body, site.limits(), busy()).await;
+                return body::finish(body, limits(), busy()).await;
             }
-            let mut answer = admitted(&site, &caller, &parts.headers, body).await;
-            if let Some(token) = token {
-                challenge(&mut answer, &token);
-            }
-            answer
+            let asking = Asking::Caller(&caller);
+            let answer = logged_on(&site, connection, headers, sealed, body, asking).await;
+            with_token(answer, token.as_deref())
+        }
+        Ok(Admission::Forbidden(token)) => {
+            let asking = Asking::Forbidden;
+            let answer = logged_on(&site, connection, headers, sealed, body, asking).await;
+            with_token(answer, Some(&token))
         }
         Ok(Admission::Continue(token) | Admission::Refused(token)) => {
             let mut answer = bare(StatusCode::UNAUTHORIZED);
             challenge(&mut answer, &token);
             close_if_exhausted(&mut answer, connection);
-            body::finish(body, site.limits(), answer).await
+            body::finish(body, limits(), answer).await
         }
         Err(
             AuthError::Refused
@@ -66,17 +78,11 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
             | AuthError::Unbound
             | AuthError::WrongBinding
             | AuthError::NoCertificate,
-        ) => body::finish(body, site.limits(), unauthorized(&site, connection)).await,
+        ) => body::finish(body, limits(), unauthorized(&site, connection)).await,
         Err(AuthError::Forbidden) => {
-            let limits = site.limits();
-            match body::keep(body, limits.envelope, limits.logon).await {
-                Ok(body) => in_kind(&site, &parts.headers, &body, Asking::Forbidden).await,
-                Err(reason) => body::refusal(reason, late),
-            }
+            logged_on(&site, connection, headers, sealed, body, Asking::Forbidden).await
         }
-        Err(AuthError::Busy | AuthError::Unavailable) => {
-            body::finish(body, site.limits(), busy()).await
-        }
+        Err(AuthError::Busy | AuthError::Unavailable) => body::finish(body, limits(), busy()).await,
     }
 }
 
@@ -92,19 +98,43 @@ pub(super) async fn identify<E: Answering>(site: Arc<Site<E>>, request: Request)
     anonymous(&site, connection, &parts.headers, body).await
 }
 
-/// The answer to somebody who may come in.
-async fn admitted<E: Answering>(
+/// The answer to somebody who has logged on; `sealed` is the type of his body
+/// if it says that it is sealed.
+async fn logged_on<E: Answering>(
     site: &Site<E>,
-    caller: &Caller,
+    connection: &Connection,
     headers: &HeaderMap,
+    sealed: Option<&HeaderValue>,
     body: Body,
+    asking: Asking<'_>,
 ) -> Response {
-    let limits = site.limits();
-    match body::keep(body, limits.envelope, limits.request).await {
-        Ok(body) => in_kind(site, headers, &body, Asking::Caller(caller)).await,
-        // 500, not 408: [MS-WSMV] 3.1.5.2.
-        Err(reason) => body::refusal(reason, StatusCode::INTERNAL_SERVER_ERROR),
+    if let Some(content_type) = sealed {
+        return sealing::answer(site, connection, content_type, body, asking).await;
     }
+    let limits = site.limits();
+    let (time, late) = asking.patience(limits);
+    let body = match body::keep(body, limits.envelope, time).await {
+        Ok(body) => body,
+        Err(reason) => return body::refusal(reason, late),
+    };
+    // Clients that log on in a request of its own send nothing with it.
+    if body.is_empty() {
+        return bare(StatusCode::OK);
+    }
+    let content_type = headers.get(header::CONTENT_TYPE);
+    // The one thing that a foreign page can have a browser send which looks
+    // like a client's: no type at all. Clients have no origin.
+    if content_type.is_none() && headers.contains_key(header::ORIGIN) {
+        return bare(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    let asking = if site.must_seal(connection) {
+        Asking::Unsealed
+    } else {
+        asking
+    };
+    in_kind(site, content_type, &body, asking)
+        .await
+        .into_response()
 }
 
 /// The answer to an Identify without log-on; whoever asks for anything else
@@ -123,45 +153,78 @@ async fn anonymous<E: Answering>(
         .ok()
         .and_then(|message| {
             let answer = site.endpoint.answer_anonymous(&message.text)?;
-            Some(encoded(answer, message.encoding, message.reply))
+            Some(encoded(answer, message.encoding, message.reply).into_response())
         });
     answer.unwrap_or_else(|| unauthorized(site, connection))
 }
 
 /// Who asks.
 #[derive(Clone, Copy)]
-enum Asking<'a> {
+pub(super) enum Asking<'a> {
     /// Somebody who may.
     Caller(&'a Caller),
     /// Somebody who has logged on and may do nothing.
     Forbidden,
+    /// Somebody who has logged on, by a message that everybody on the way can
+    /// read and change.
+    Unsealed,
 }
 
-/// Decodes the body, has it answered, and encodes the answer the same way.
-async fn in_kind<E: Answering>(
+impl Asking<'_> {
+    /// How long his body may take, and the status of one that takes longer.
+    pub(super) fn patience(self, limits: Limits) -> (Duration, StatusCode) {
+        match self {
+            // 500, not 408: [MS-WSMV] 3.1.5.2.
+            Self::Caller(_) => (limits.request, StatusCode::INTERNAL_SERVER_ERROR),
+            Self::Forbidden | Self::Unsealed => (limits.logon, StatusCode::REQUEST_TIMEOUT),
+        }
+    }
+}
+
+/// An answer before it is sealed, if it must be.
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    /// `Content-Type` and octets.
+    pub(super) content: Option<(HeaderValue, Vec<u8>)>,
+}
+
+impl Reply {
+    fn bare(status: StatusCode) -> Self {
+        Self {
+            status,
+            content: None,
+        }
+    }
+
+    /// The number of octets is set further out.
+    pub(super) fn into_response(self) -> Response {
+        let Some((content_type, octets)) = self.content else {
+            return bare(self.status);
+        };
+        let mut response = Response::new(Body::from(octets));
+        *response.status_mut() = self.status;
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, content_type);
+        response
+    }
+}
+
+/// Decodes a message, has it answered, and encodes the answer the same way.
+pub(super) async fn in_kind<E: Answering>(
     site: &Site<E>,
-    headers: &HeaderMap,
-    body: &[u8],
+    content_type: Option<&HeaderValue>,
+    octets: &[u8],
     asking: Asking<'_>,
-) -> Response {
-    // Clients that log on in a request of its own send nothing with it.
-    if body.is_empty() {
-        return bare(StatusCode::OK);
-    }
-    let content_type = headers.get(header::CONTENT_TYPE);
-    // The one thing that a foreign page can have a browser send which looks
-    // like a client's: no type at all. Clients have no origin.
-    if content_type.is_none() && headers.contains_key(header::ORIGIN) {
-        return bare(StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    }
-    match charset::decode(content_type, body) {
+) -> Reply {
+    match charset::decode(content_type, octets) {
         Ok(message) => {
+            // libmi fills up what it seals, to blocks of 16 octets.
+            let envelope = message.text.trim_end_matches('\0');
             let answer = match asking {
-                Asking::Caller(by) => {
-                    let envelope = &message.text;
-                    site.endpoint.answer(by, envelope, message.encoding).await
-                }
-                Asking::Forbidden => site.endpoint.denied(&message.text),
+                Asking::Caller(by) => site.endpoint.answer(by, envelope, message.encoding).await,
+                Asking::Forbidden => site.endpoint.denied(envelope),
+                Asking::Unsealed => site.endpoint.unsealed(envelope),
             };
             encoded(answer, message.encoding, message.reply)
         }
@@ -173,22 +236,19 @@ async fn in_kind<E: Answering>(
         }
         // A form of a web page has another type: nobody can have a browser
         // that is logged on send envelopes.
-        Err(NoText::MediaType) => bare(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        Err(NoText::MediaType) => Reply::bare(StatusCode::UNSUPPORTED_MEDIA_TYPE),
     }
 }
 
-/// The octets of an answer, with their type. Their number is set further out.
-fn encoded(answer: Answer, encoding: Encoding, content_type: HeaderValue) -> Response {
+/// The octets of an answer, with their type.
+fn encoded(answer: Answer, encoding: Encoding, content_type: HeaderValue) -> Reply {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let Some(envelope) = answer.envelope else {
-        return bare(status);
-    };
-    let mut response = Response::new(Body::from(charset::encode(envelope, encoding)));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, content_type);
-    response
+    Reply {
+        status,
+        content: answer
+            .envelope
+            .map(|envelope| (content_type, charset::encode(envelope, encoding))),
+    }
 }
 
 /// The value of `Authorization`, if there is one.
@@ -219,6 +279,17 @@ pub(super) fn close_if_exhausted(answer: &mut Response, connection: &Connection)
         let close = HeaderValue::from_static("close");
         answer.headers_mut().insert(header::CONNECTION, close);
     }
+}
+
+/// The answer with the last token of the log-on; not if the log-on has ended
+/// right away, with the message that came along.
+fn with_token(mut answer: Response, token: Option<&str>) -> Response {
+    if let Some(token) = token
+        && answer.status() != StatusCode::UNAUTHORIZED
+    {
+        challenge(&mut answer, token);
+    }
+    answer
 }
 
 /// Adds a token of the log-on.

@@ -69,6 +69,16 @@ impl Connection {
         }
     }
 
+    /// A connection, for the tests of what answers its requests.
+    #[cfg(test)]
+    pub(crate) async fn for_test(auth: ConnectionAuth) -> Self {
+        let settings = crate::config::Current::new(crate::config::Settings::default());
+        let budget = super::budget::Budget::new(&std::sync::Arc::new(settings));
+        let visitor = std::sync::Arc::new(budget).visit(auth.peer().address.ip());
+        let place = visitor.expect("nobody else is there").place().await;
+        Self::new(auth, place, Instant::now())
+    }
+
     /// Moves the connection, on which somebody has just logged on, to the
     /// budget of those with a principal.
     ///

@@ -14,6 +14,11 @@ pub(super) enum Error {
     /// Somebody has logged on whom no list in the settings allows anything.
     #[error("access is denied")]
     Denied,
+    /// The message came over HTTP, and nothing protects it.
+    #[error(
+        "access is denied: messages over HTTP must be sealed (Negotiate, Kerberos or CredSSP with message encryption), or be sent over HTTPS"
+    )]
+    Unsealed,
     /// The octets are no text in an encoding that is understood.
     #[error("the message is no text in UTF-8 or UTF-16")]
     Undecodable,

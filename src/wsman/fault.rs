@@ -213,7 +213,7 @@ fn row(error: &Error) -> Row {
     use Family::Wsman;
 
     match error {
-        Error::Denied => Wsman.sender("AccessDenied", WIN32_ACCESS_DENIED),
+        Error::Denied | Error::Unsealed => Wsman.sender("AccessDenied", WIN32_ACCESS_DENIED),
         Error::Undecodable => Wsman
             .sender("EncodingLimit", 2_150_858_828)
             .detail("CharacterSet"),

@@ -216,14 +216,23 @@ impl Endpoint {
     /// The fault for somebody who has logged on, but whom no list in the
     /// settings allows anything: `wsman:AccessDenied` in answer to `envelope`.
     pub(crate) fn denied(&self, envelope: &str) -> Answer {
-        let error = Error::Denied;
+        self.refused(&Error::Denied, envelope)
+    }
+
+    /// The fault for an `envelope` that came over HTTP and was not sealed.
+    pub(crate) fn unsealed(&self, envelope: &str) -> Answer {
+        self.refused(&Error::Unsealed, envelope)
+    }
+
+    /// A fault in answer to an `envelope` that is not looked into further.
+    fn refused(&self, error: &Error, envelope: &str) -> Answer {
         let limits = dispatch::xml_limits(&self.service.settings().wsman);
         let Ok(envelope) = Envelope::parse(envelope, &limits) else {
-            return refuse(&error, &Origin::default(), None);
+            return refuse(error, &Origin::default(), None);
         };
         let addressing = Addressing::read(&envelope).unwrap_or_default();
         let origin = Origin::read(&envelope, &addressing);
-        refuse(&error, &origin, Some(&envelope))
+        refuse(error, &origin, Some(&envelope))
     }
 
     /// The fault for a body that is no text in a supported encoding.

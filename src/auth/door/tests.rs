@@ -192,10 +192,22 @@ async fn an_account_in_no_list_is_forbidden() {
     let door = door("bob");
     let own = connection(Channel::Plain);
     assert!(door.admit(&own, Some("Two one")).await.is_ok());
+    let token = "Two welcome".to_owned();
     assert_eq!(
         door.admit(&own, Some("Two two")).await,
-        Err(AuthError::Forbidden)
+        Ok(Admission::Forbidden(token))
     );
+    assert_eq!(door.admit(&own, None).await, Err(AuthError::Forbidden));
+}
+
+#[tokio::test]
+async fn a_log_on_starts_over_when_somebody_else_logs_on() {
+    let door = door("alice");
+    let own = connection(Channel::Plain);
+    assert!(door.admit(&own, Some("Two one")).await.is_ok());
+    assert!(door.admit(&own, Some("Two two")).await.is_ok());
+    let failed = door.admit(&own, Some("Two x")).await;
+    assert_eq!(failed, Err(AuthError::Refused));
     assert_eq!(door.admit(&own, None).await, Err(AuthError::Refused));
 }
 
@@ -222,6 +234,11 @@ async fn basic_is_neither_offered_nor_taken_without_tls() {
     assert!(door.admit(&tls, token).await.is_ok());
     assert!(door.admit(&tls, Some("basic YWxpY2U6eA")).await.is_ok());
     assert_eq!(door.admit(&tls, None).await, Err(AuthError::Refused));
+    let mut allowed = Settings::clone(&door.settings.get());
+    allowed.access.allow_unencrypted = true;
+    door.settings.set(allowed);
+    assert!(door.challenges(plain.peer()).eq(["Basic realm=\"WSMAN\""]));
+    assert!(door.admit(&plain, token).await.is_ok());
 }
 
 /// The connection of the holder of a certificate that the issuer `abc` has

@@ -26,6 +26,9 @@ use super::super::error::FragmentError;
 pub(super) fn words(error: &Error) -> String {
     match error {
         Error::Denied => "o acesso foi negado".to_owned(),
+        Error::Unsealed => "o acesso foi negado: as mensagens por HTTP devem ser criptografadas \
+            (Negotiate, Kerberos ou CredSSP com criptografia de mensagens) ou enviadas por HTTPS"
+            .to_owned(),
         Error::Undecodable => "a mensagem não é um texto em UTF-8 nem em UTF-16".to_owned(),
         Error::Envelope(error) => envelope(error),
         Error::EncodingStyle => "o estilo de codificação da mensagem não é compreendido".to_owned(),

@@ -93,7 +93,7 @@ pub(super) fn wmi_error(error: &Error) -> WmiError {
         status: None,
     };
     match error {
-        Error::Denied => plain(MiResult::AccessDenied),
+        Error::Denied | Error::Unsealed => plain(MiResult::AccessDenied),
         Error::Undecodable
         | Error::Envelope(_)
         | Error::EncodingStyle

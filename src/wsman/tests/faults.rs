@@ -39,6 +39,17 @@ async fn whoever_is_on_no_list_gets_a_fault_in_answer_to_anything() {
 }
 
 #[tokio::test]
+async fn whoever_does_not_seal_is_told_what_to_do() {
+    let bench = Bench::with_job();
+    let answer = bench.endpoint.unsealed(&get(WMI, &[("JobId", ID)], ""));
+    assert_eq!(answer.status, 500);
+    assert_eq!(gist(&fault_of(&answer)), "wsman:AccessDenied 5");
+    let text = answer.envelope.expect("a fault");
+    assert!(text.contains("<a:RelatesTo>"));
+    assert!(text.contains("messages over HTTP must be sealed"));
+}
+
+#[tokio::test]
 async fn texts_that_are_no_request_are_refused() {
     let bench = Bench::with_job();
     let deep = format!("{}{}", "<a>".repeat(100), "</a>".repeat(100));
