@@ -128,7 +128,11 @@ impl Door {
         let ntlm: Arc<dyn Start> = Arc::new(Ntlm::new(Arc::clone(&users), Arc::clone(&settings)));
         let kerberos = kerberos.map(|kerberos| -> Arc<dyn Start> { kerberos });
         let negotiate = Negotiate::new(ntlm, kerberos, Arc::clone(&settings));
-        let credssp = CredSsp::new(Arc::new(negotiate.clone()), identity);
+        let is_locked = {
+            let attempts = Arc::clone(&attempts);
+            Arc::new(move |account: &str, from| attempts.is_locked(account, Source::of(from)))
+        };
+        let credssp = CredSsp::new(Arc::new(negotiate.clone()), identity, is_locked);
         let mut mechanisms = negotiate.mechanisms();
         mechanisms.push(credssp.mechanism());
         mechanisms.push(basic.mechanism());

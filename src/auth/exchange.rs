@@ -9,7 +9,6 @@ use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::GeneralPurpose;
 use base64::engine::GeneralPurposeConfig;
-use base64::engine::general_purpose::STANDARD;
 
 use super::Acceptor;
 use super::AuthError;

@@ -299,6 +299,10 @@ struct Keys {
 }
 
 impl Seal for Keys {
+    fn mechanism(&self) -> Option<&'static str> {
+        Some("Kerberos")
+    }
+
     fn seal(&mut self, plain: &[u8]) -> Result<Sealed, SealError> {
         if !self.protects_messages {
             return Err(SealError);

@@ -80,7 +80,7 @@ impl Start for Ntlm {
     }
 
     fn is_available(&self, access: &AccessSettings) -> bool {
-        access.negotiate && access.ntlm && self.users.can_use_ntlm()
+        access.ntlm && self.users.can_use_ntlm()
     }
 }
 

@@ -105,7 +105,9 @@ class PywinrmSession:
 
     def send(self, envelope: str) -> bytes:
         try:
-            return str(self.protocol.send_message(envelope)).encode()
+            answer = self.protocol.send_message(envelope)
+            # What it has opened itself is octets, what it was sent in clear is text.
+            return answer if isinstance(answer, bytes) else answer.encode()
         except PywinrmTransportError as error:
             raise Refused(error.response_text or str(error)) from error
         except (InvalidCredentialsError, WinRMError) as error:

@@ -11,6 +11,7 @@
 //! Versions 2 to 4 are refused: what they bind by can be forged
 //! (CVE-2018-0886).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -55,15 +56,26 @@ pub(super) struct CredSsp {
     /// What proves who somebody is.
     inner: Arc<dyn Start>,
     certificates: Arc<Certificates>,
+    is_locked: Arc<IsLocked>,
 }
+
+/// Says whether log-ons with an account from an address are refused.
+pub(super) type IsLocked = dyn Fn(&str, IpAddr) -> bool + Send + Sync;
 
 impl CredSsp {
     /// `inner` takes the tokens of SPNEGO, or those of Kerberos and NTLM as
     /// they are; `identity` is shown to clients if they can work with it.
-    pub(super) fn new(inner: Arc<dyn Start>, identity: Arc<CurrentIdentity>) -> Self {
+    /// Whoever `is_locked` hears what he would to a wrong password: the answer
+    /// goes through a cipher that counts, so it must be known before.
+    pub(super) fn new(
+        inner: Arc<dyn Start>,
+        identity: Arc<CurrentIdentity>,
+        is_locked: Arc<IsLocked>,
+    ) -> Self {
         Self {
             inner,
             certificates: Arc::new(Certificates::new(identity)),
+            is_locked,
         }
     }
 
@@ -91,6 +103,8 @@ impl Start for CredSsp {
         Box::new(Attempt {
             certificates: Arc::clone(&self.certificates),
             inner: self.inner.start(&within),
+            from: peer.address.ip(),
+            is_locked: Arc::clone(&self.is_locked),
             tls: None,
             version: None,
             legs: 0,
@@ -109,6 +123,9 @@ struct Attempt {
     certificates: Arc<Certificates>,
     /// The log-on within.
     inner: Box<dyn Exchange>,
+    /// Where the client is.
+    from: IpAddr,
+    is_locked: Arc<IsLocked>,
     /// The TLS connection in the tokens, from the first one on.
     tls: Option<InnerTls>,
     /// The client's version, from his first message on.
@@ -282,7 +299,13 @@ impl Attempt {
         else {
             return Err(Failure::OutOfOrder);
         };
-        match self.inner.step(token).await? {
+        let leg = self.inner.step(token).await?;
+        if let Some(account) = self.inner.claimed()
+            && (self.is_locked)(account, self.from)
+        {
+            return Err(AuthError::Refused.into());
+        }
+        match leg {
             Leg::Continue(_) if request.pub_key_auth.is_some() => Err(Failure::OutOfOrder),
             Leg::Continue(token) => {
                 self.stage = Stage::LoggingOn;
@@ -355,7 +378,10 @@ impl Attempt {
             account: proven.account,
             token: None,
             bound: Bound::NotApplicable,
-            context: Box::new(Sealing(tls)),
+            context: Box::new(Sealing {
+                tls,
+                mechanism: proven.context.mechanism(),
+            }),
         }))
     }
 

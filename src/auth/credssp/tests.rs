@@ -414,7 +414,11 @@ async fn legs_are_numbered() {
 async fn the_log_on_within_knows_of_no_channel() {
     let script = Script::default();
     let peers = Arc::clone(&script.peers);
-    let credssp = CredSsp::new(Arc::new(script), CurrentIdentity::for_test());
+    let credssp = CredSsp::new(
+        Arc::new(script),
+        CurrentIdentity::for_test(),
+        Arc::new(|_, _| false),
+    );
     let _attempt = credssp.start(&peer());
     let peers = peers.lock().expect("no panic");
     assert_eq!(peers[0].channel, Channel::Plain);
@@ -439,7 +443,11 @@ fn it_is_offered_where_the_log_on_within_is_there() {
 #[tokio::test]
 async fn a_client_is_shown_an_rsa_key_whatever_the_service_has() {
     let current = Arc::new(CurrentIdentity::new(identity(&RSA)));
-    let credssp = CredSsp::new(Arc::new(Script::default()), Arc::clone(&current));
+    let credssp = CredSsp::new(
+        Arc::new(Script::default()),
+        Arc::clone(&current),
+        Arc::new(|_, _| false),
+    );
     let own = |key: &Arc<CertifiedKey>| {
         let (_, parsed) = x509_parser::parse_x509_certificate(&key.cert[0]).expect("X.509");
         parsed.public_key().subject_public_key.data.to_vec()

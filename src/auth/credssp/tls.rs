@@ -137,23 +137,31 @@ impl InnerTls {
 }
 
 /// What protects the messages after the log-on: the same connection.
-pub(super) struct Sealing(pub(super) InnerTls);
+pub(super) struct Sealing {
+    pub(super) tls: InnerTls,
+    /// Of the log-on within.
+    pub(super) mechanism: Option<&'static str>,
+}
 
 impl Seal for Sealing {
+    fn mechanism(&self) -> Option<&'static str> {
+        self.mechanism
+    }
+
     fn seal(&mut self, plain: &[u8]) -> Result<Sealed, SealError> {
         // No octets are no record, which nobody could open.
         if plain.is_empty() {
             return Err(SealError);
         }
-        let octets = self.0.send(plain).map_err(|_| SealError)?;
+        let octets = self.tls.send(plain).map_err(|_| SealError)?;
         Ok(Sealed {
-            signature: self.0.trailer(),
+            signature: self.tls.trailer(),
             octets,
         })
     }
 
     fn open(&mut self, message: &[u8]) -> Result<Vec<u8>, SealError> {
-        self.0.take(message).map_err(|_| SealError)
+        self.tls.take(message).map_err(|_| SealError)
     }
 
     fn parts(&self) -> Parts {

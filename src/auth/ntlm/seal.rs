@@ -132,6 +132,10 @@ impl Direction {
 }
 
 impl Seal for Context {
+    fn mechanism(&self) -> Option<&'static str> {
+        Some("NTLM")
+    }
+
     fn seal(&mut self, plain: &[u8]) -> Result<Sealed, SealError> {
         self.check_may_seal()?;
         let sequence = self.outgoing.take_sequence()?;

@@ -1,6 +1,5 @@
 //! `winrm/config` as clients see it.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use proptest::prelude::*;

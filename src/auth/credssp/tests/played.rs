@@ -202,7 +202,11 @@ pub(super) fn identity(key: &Arc<CertifiedKey>) -> Identity {
 
 pub(super) fn credssp() -> CredSsp {
     let identity = CurrentIdentity::new(identity(&RSA));
-    CredSsp::new(Arc::new(Script::default()), Arc::new(identity))
+    CredSsp::new(
+        Arc::new(Script::default()),
+        Arc::new(identity),
+        Arc::new(|_, _| false),
+    )
 }
 
 pub(super) fn peer() -> Peer {
