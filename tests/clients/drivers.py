@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import binascii
 import http.client
 import os
 import ssl
@@ -28,6 +29,8 @@ from harness.authority import Certificate
 from harness.wsman import CONTENT_TYPE, Account
 from pypsrp.exceptions import AuthenticationError, WinRMTransportError
 from pypsrp.wsman import WSMan
+from requests_credssp.exceptions import NTStatusException as CredSSPError
+from spnego.exceptions import SpnegoError
 from winrm.exceptions import InvalidCredentialsError, WinRMError, WinRMTransportError as PywinrmTransportError
 from winrm.protocol import Protocol as Pywinrm
 
@@ -87,6 +90,8 @@ class PypsrpSession:
             return bytes(self.wsman.transport.send(envelope.encode()))
         except (AuthenticationError, WinRMTransportError) as error:
             raise Refused(str(getattr(error, "response_text", "") or error)) from error
+        except (SpnegoError, CredSSPError) as error:
+            raise Refused(f"cannot authenticate: {error}") from error
 
     def close(self) -> None:
         self.wsman.close()
@@ -112,6 +117,8 @@ class PywinrmSession:
             raise Refused(error.response_text or str(error)) from error
         except (InvalidCredentialsError, WinRMError) as error:
             raise Refused(str(error)) from error
+        except (SpnegoError, CredSSPError) as error:
+            raise Refused(f"the credentials were rejected: {error}") from error
 
     def close(self) -> None:
         session = self.protocol.transport.session
@@ -174,6 +181,9 @@ class AwinrmSession:
             raise Refused(text.decode(errors="replace") if isinstance(text, bytes) else str(text)) from error
         except (awinrm.WinRMError, awinrm.AuthenticationError) as error:
             raise Refused(str(error)) from error
+        except binascii.Error as error:
+            # It takes the first scheme of a 401 for a token.
+            raise Refused("401") from error
 
     def close(self) -> None:
         self.loop.run(self.session.protocol.close())

@@ -116,7 +116,7 @@ PLAIN = [
     curl("basic", "--basic"),
     curl("ntlm", "--ntlm"),
     curl("negotiate", "--negotiate", by="ticket"),
-    curl("any", "--anyauth"),
+    curl("any", "--anyauth", by="ticket"),
 ]
 UNBOUND = [
     curl("ntlm", "--ntlm"),
@@ -229,8 +229,8 @@ class WithRealm(unittest.TestCase):
         """More than 100 KiB in, more than 1 MiB out."""
         self.walks_through(session, way)
         files = "".join(
-            f"<p:Files><p:RemoteName>http://127.0.0.1:9/{number}</p:RemoteName>"
-            f"<p:LocalName>{self.daemon.files}/{way.client}-{way.name}/{number}</p:LocalName></p:Files>"
+            f"<p:Files><p:RemoteUrl>http://127.0.0.1:9/{number}</p:RemoteUrl>"
+            f"<p:LocalFile>{self.daemon.files}/{way.client}-{way.name}/{number}</p:LocalFile></p:Files>"
             for number in range(4_000)
         )
         body = f'<p:BitsClientJob xmlns:p="{JOB}"><p:DisplayName>large</p:DisplayName>{files}</p:BitsClientJob>'
