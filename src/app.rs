@@ -106,6 +106,7 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     };
     let tls = Tls::load(&settings.service)?;
     let current = Arc::new(Current::new(settings.clone()));
+    let kerberos = Kerberos::load(&current)?;
     let listener = net::bind(&current, &tls)?;
 
     let vault = open_vault(&settings, &places, &users)?;
@@ -128,7 +129,7 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let door = Arc::new(Door::new(Means {
         users,
         pam,
-        kerberos: Kerberos::load(&current)?,
+        kerberos,
         attempts,
         settings: Arc::clone(&current),
         identity: tls.identity(),

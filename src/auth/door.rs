@@ -424,11 +424,16 @@ impl Door {
                 self.audit.misbound(by);
             }
             // What costs the client nothing must not fill the log.
-            AuthError::Malformed | AuthError::NoCertificate => {
+            AuthError::Malformed => {
                 connection.fail();
                 debug!(target: AUDIT, %address, %error, "Log-on not tried");
             }
-            AuthError::Forbidden | AuthError::Busy | AuthError::Unavailable => {
+            // Nothing was guessed: a certificate may become good while its
+            // connection lives.
+            AuthError::NoCertificate
+            | AuthError::Forbidden
+            | AuthError::Busy
+            | AuthError::Unavailable => {
                 debug!(target: AUDIT, %address, %error, "Log-on not tried");
             }
         }

@@ -398,7 +398,7 @@ fn check_log_on(access: &AccessSettings) -> Result<(), (&'static str, String)> {
     }
     let by_certificate = access.certificate && mappings.iter().any(|mapping| mapping.enabled);
     let by_kerberos = access.kerberos && access.keytab.is_some();
-    let by_ntlm = access.negotiate && access.ntlm;
+    let by_ntlm = (access.negotiate || access.credssp) && access.ntlm;
     if !access.basic && !by_certificate && !by_kerberos && !by_ntlm {
         let reason = "must be true as long as nobody can log on in another way".to_owned();
         return Err(("access.basic", reason));

@@ -212,7 +212,7 @@ class Certificates(WithCertificates):
         client = self.certified(self.authority.issue("bob@example.org"))
         self.assertEqual(client.post(ENUMERATE.encode()).status, 200)
         lines = [line for line in self.daemon.log.read_text().splitlines() if "Logged on" in line]
-        self.assertTrue(any(f'scheme="{MUTUAL}"' in line and "account=bob" in line for line in lines), lines)
+        self.assertTrue(any('scheme="Certificate"' in line and "account=bob" in line for line in lines), lines)
 
     def test_identify_lists_both_profiles(self) -> None:
         self.assertEqual(profiles(self.client.post(IDENTIFY.encode())), [HTTPS_BASIC, MUTUAL])
