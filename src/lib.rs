@@ -270,7 +270,8 @@
 //!   refused start. A new password without `--ntlm` takes it away.
 //! - **Kerberos** is MIT's library. Without it or a keytab it is not offered; a
 //!   keytab that is named and cannot be used refuses the start. It is read for each
-//!   log-on: while it is gone or open to others, log-ons get 503.
+//!   log-on: while it is gone or open to others, log-ons get 503. Delegated
+//!   credentials are never taken.
 //! - **A Kerberos account** is the principal with its realm, another one than the
 //!   local account. Anonymous principals are nobody. The ticket must be for `HTTP/`,
 //!   `HOST/` or `WSMAN/`, in any case, and be under a key of such a name, or of an
