@@ -8,10 +8,11 @@
 //! # The way of a request
 //!
 //! ```text
-//! socket ─ TLS ─ connection (owns what its log-on has proved)
-//!    │  net, auth          who is this?          → Principal
+//! socket ─ TLS or none ─ connection (owns its log-on, and the keys of it)
+//!    │  net, auth          who is this, and what may he do?   → Principal
 //!    ▼
-//! http ─ reads the body whole, within its limit; picks the charset
+//! http ─ reads the body whole, within its limit; opens it if it is sealed;
+//!    │   picks the charset; seals the answer to a sealed request
 //!    ▼
 //! soap ─ text → Envelope (checked once; limits on depth, nodes, attributes)
 //!    ▼
@@ -34,13 +35,15 @@
 //! `tests/it/layers.rs` holds this order.
 //!
 //! ```text
-//! xml  bits  config  telemetry    values and rules: no I/O, no clock
+//! xml  bits  config               values and rules: no I/O, no clock
+//! telemetry                       log, and how much of it strangers may fill; counters
 //! vault                           secrets on disk, under a key of their own
-//! cim  soap  document  auth  transfer  store
-//! engine  net                     run jobs; sockets and TLS
+//! cim  soap  document  transfer  store
+//! auth                            who is this, and what may he do; seals messages
+//! engine  net                     run jobs; sockets, TLS, certificates
 //! provider                        one file per CIM class
 //! wsman                           one file per operation; the fault table
-//! http                            routes
+//! http                            routes; opens and seals bodies
 //! client  cli                     WS-Man client and command line
 //! app                             puts the parts together
 //! ```
@@ -55,8 +58,8 @@
 //!    Complete and Cancel commit an intent, work on disk, commit the end;
 //!    recovery redoes an intent as often as it must.
 //! 5. No handler runs without a `Principal`, which only `auth` can make.
-//! 6. A log-on belongs to its connection. The body of a request is read
-//!    before any answer, a 401 included.
+//! 6. A log-on, with its keys, belongs to its connection. The body of a request
+//!    is read before any answer, a 401 included.
 //! 7. An error becomes a fault in one file, by a match without `_`.
 //! 8. Nothing grows with the number of jobs or of the files of a job but the
 //!    store: listings are keyset pages, contexts hold a key and a filter of
@@ -72,6 +75,11 @@
 //!     but the owner who wrote them.
 //! 13. A request that changes something runs to its end though its client has
 //!     gone.
+//! 14. A 401 tells nobody whether the account exists, nor, while it is locked
+//!     out, whether the password was right. The audit log says what happened,
+//!     and no secret.
+//! 15. What speaks to a library of C (`auth/gss`, `auth/pam`) is loaded at run
+//!     time and is the only unsafe code. The binary runs without it.
 //!
 //! # Decisions
 //!
@@ -89,8 +97,21 @@
 //!   unset. `Completed` of a file is true once the file was transferred.
 //! - **`ServiceAccount`** is checked, then without effect: jobs run as the
 //!   service and belong to who made them.
-//! - **Only the owner and administrators** see or touch a job; to others it does
-//!   not exist.
+//! - **Rights** are read (Get, Enumerate, Pull), write (Put, Create, Delete) and
+//!   invoke (every method), each on one's own jobs or on everybody's. A missing one
+//!   is `AccessDenied`, so is one on another's job that one may do something else
+//!   to; a job that one may do nothing to does not exist. Classes describe
+//!   themselves to whoever has any right. The answer to a Put shows the instance
+//!   without the right to read.
+//! - **Roles of one account** add up: rights each on the jobs of its role; folders
+//!   and addresses of those that write or invoke, where one without leaves them
+//!   open; of numbers the largest. A role whose `from` does not fit does not count.
+//! - **`write_roots` and `reach` of the owner** count whenever a file is added,
+//!   fetched or put in its place, wherever he logs on from, and for the proxy too;
+//!   a file that somebody else adds to his job must fit both. Jobs of an owner who
+//!   may make none any more reach and write nothing.
+//! - **`*@REALM`** is every principal of that realm, compared octet by octet.
+//!   Accounts of one name are one account, however they log on.
 //! - **Suspend** on a job in ERROR or TRANSFERRED succeeds and changes nothing.
 //!   **Resume** on a TRANSFERRED job without new files does too.
 //! - **A second file at the same destination** in one job is refused
@@ -188,22 +209,114 @@
 //! - **A filter on `Owner`** is looked for in the store where at most 1,024 accounts
 //!   own jobs (fewer when it has many or long comparisons of owners); above that
 //!   it is evaluated job by job.
-//! - **`winrm/config`** can be read by whoever has logged on and changed by
+//! - **`winrm/config`** can be read by whoever may read and changed by
 //!   administrators. What was changed is kept apart from the settings file, in
 //!   `winrm-config.toml` of the state folder, and lies over it at the next start;
 //!   `Restore` goes back to the settings file, not to Windows' defaults. A value
 //!   that this service cannot change shows what is true and may be written back
 //!   as it is; another one is a fault (2150859071), never silence.
 //! - **A listener** stands for its sockets: `*` for IPv4 and IPv6 at one port. It
-//!   has no `Hostname` and cannot be there without being `Enabled`; one for HTTP
-//!   is refused. Rights are no security descriptors: `RootSDDL` says what the
-//!   lists of the settings come to, `service/security` is not supported. The
-//!   `Password` of a certificate mapping is taken and not kept, since nobody is
-//!   logged on by it. The one plug-in shown is the service itself.
-//! - **The last way to log on** cannot be switched off, in the settings file
-//!   neither.
+//!   has no `Hostname` and cannot be there without being `Enabled`. Rights are no
+//!   security descriptors: `RootSDDL` says what the lists and roles come to (`BA`
+//!   administrators, `BU` everybody else with all that one of them may),
+//!   `service/security` is not supported. The `Password` of a certificate mapping
+//!   is taken and not kept, since nobody is logged on by it. The one plug-in shown
+//!   is the service itself.
+//! - **The last way to log on** cannot be switched off: over the wire only what
+//!   could log somebody on counts as one (library, keys and hashes are there), in
+//!   the settings file what is switched on.
+//! - **Failed log-ons** count for the account, if it exists, and for the address
+//!   (an IPv6 /64 is one). The answer to the third and each further one from an
+//!   address is held back, 0.5 s and then twice as long up to 8 s; while eight
+//!   answers to an address wait, its log-ons are 503 unseen.
+//! - **The console** (any loopback address) is never locked out and locks out
+//!   nobody; its wrong answers are only held back. An account keeps the eight
+//!   addresses from which it was last used, for 90 days; each has a count of its
+//!   own, so that strangers lock out strangers only.
+//! - **Whoever is locked out** gets the 401 of a wrong password: an address before
+//!   any work, an account after all of it. Established log-ons stay. A right
+//!   password clears the failures of its account from its address and no others.
+//! - **What is no failure**: a missing binding, a binding to another connection (a
+//!   proxy that ends TLS would have its clients locked out), a certificate, what is
+//!   no log-on at all, and what cannot be checked just now. A ticket of Kerberos
+//!   that fails counts for its address alone.
+//! - **Locks survive a restart** (`lockout.json` in the state folder). A damaged
+//!   table is an error in the log and an empty table, never a refused start.
+//! - **A log-on for a connection** ends with it, when the account's line in the
+//!   user file changes, and after ten hours: an established context of Kerberos
+//!   does not end with its ticket. 32 legs end an attempt, 20 failures in a row the
+//!   connection.
+//! - **An `Authorization` header** ends what another log-on has reached on its
+//!   connection, but for the certificate that TLS has shown.
+//! - **Channel binding** has one judge for NTLM and Kerberos. With an MIT library
+//!   before 1.19, which does not say whether a client is bound, `Strict` refuses
+//!   everybody. For certificates whose signature has no hash (Ed25519) the binding
+//!   is of SHA-256, which RFC 5929 leaves open.
+//! - **`Negotiate`** takes SPNEGO, and tokens of Kerberos and NTLM as they are. The
+//!   mechanism is the one that the client likes best of those that we have; where
+//!   it is not the first of his list, both sides must sign the list. A client none
+//!   of whose mechanisms is there has not failed to log on. A negotiation that
+//!   fails ends with a bare 401.
+//! - **The scheme `NTLM`** goes with `Auth/Negotiate`; `Kerberos` has its own switch,
+//!   which counts inside `Negotiate` too. Inside `CredSSP` both are there without
+//!   `Auth/Negotiate`.
+//! - **NTLM** is version 2 only, with extended session security. A right proof is
+//!   asked for in every case; integrity code, clock (36 hours) and channel are
+//!   looked at only after it. The account is the first that exists of `DOMAIN\user`,
+//!   `user`, and the part of `user` before `@`, spelt exactly so. Below 128 bit, or
+//!   where the client did not ask for it, nothing is sealed.
+//! - **The NT hash** lies in the third field of the user file, encrypted for its
+//!   account under the key of the secrets: once there is one, a lost key is a
+//!   refused start. A new password without `--ntlm` takes it away.
+//! - **Kerberos** is MIT's library. Without it or a keytab it is not offered; a
+//!   keytab that is named and cannot be used refuses the start. It is read for each
+//!   log-on: while it is gone or open to others, log-ons get 503. Delegated
+//!   credentials are never taken.
+//! - **A Kerberos account** is the principal with its realm, another one than the
+//!   local account. Anonymous principals are nobody. The ticket must be for `HTTP/`,
+//!   `HOST/` or `WSMAN/`, in any case, and be under a key of such a name, or of an
+//!   account (`HOST$`) whose services share its key in Active Directory. DCE-style
+//!   log-ons are refused.
+//! - **Authenticators seen** are kept in `krb5.rcache2` below the state folder,
+//!   beyond a restart; with a library before 1.18 where it keeps them itself.
+//! - **`CredSSP`** is versions 5 and 6; what older ones bind by can be forged
+//!   (CVE-2018-0886). It is bound to the TLS within its tokens, so
+//!   `access.channel_binding` does not apply. The delegated password is unsealed,
+//!   looked at for its form, and wiped: the account is that of the log-on within.
+//!   Smart cards and Remote Credential Guard are refused.
+//! - **The certificate within `CredSSP`** is the service's if its key is RSA, else
+//!   one of RSA that lives as long as the process: clients check no name in it, and
+//!   pyspnego binds to RSA keys only. A log-on that fails ends with the token that
+//!   says why, for clients that read it.
+//! - **PAM**: the name that the modules leave behind is the account; an expired
+//!   password is refused; what PAM cannot find out is 503. What was right is
+//!   remembered for 15 s, for the same address. For log and lock-out an account
+//!   exists when the settings name it.
+//! - **Sealed bodies** are framed as each client frames them: the answer has the
+//!   protocol, the boundary and the indentation of its request. Where a message
+//!   ends is known from the end of the body, from `Length`, or from TLS records; the
+//!   boundary is never looked for in it. NUL behind the message is taken off.
+//! - **Every answer with a body to a sealed request is sealed**, faults and the
+//!   `AccessDenied` of an account in no list included. 401, 413, 415 and an empty
+//!   200 have no body. Over TLS a message may be sealed or not, one by one.
+//! - **A sealed message that cannot be opened** (tampered with, repeated, out of
+//!   order) ends the log-on of its connection with a 401. If an answer cannot be
+//!   sealed, it is a bare 500: what was asked for is done, and after a 401 a client
+//!   would ask for it again. Kerberos seals with keys of RFC 4121 (AES) only.
+//! - **An unsealed message over HTTP** is `AccessDenied`, in clear, and says what to
+//!   do; the log-on stays. Only Identify without log-on needs no seal; `/metrics` is
+//!   403. `access.allow_unencrypted` allows both, and Basic.
+//! - **`MaxEnvelopeSizekb`** counts the envelope; a sealed body may have 512 octets
+//!   more for each 16 KiB.
+//! - **Certificates are read again** within seconds of a change of their files, and
+//!   on SIGHUP: the server's pair, the authorities of clients, the lists of what
+//!   they revoked; not the settings file. What cannot be read, or does not go
+//!   together, leaves the old one in force. A session is never resumed under
+//!   another certificate, and the binding is that of the one that was shown.
 //! - **A generated certificate** is ECDSA P-256, valid for 820 days: rustls has no
-//!   RSA key exchange for old clients anyway, and the handshake is cheaper.
+//!   RSA key exchange for old clients anyway, and the handshake is cheaper. One that
+//!   has ended, or was removed, is made again for the same key; not before its end,
+//!   since clients that pin it must be told.
 //! - **A client certificate that is not good** (another authority, expired, not
 //!   for clients) leaves the connection as it would be without, so that Basic
 //!   works; the audit log has a line, if it has not had ten in that second. One
@@ -216,13 +329,21 @@
 //!   as they are. URI patterns are applied when the request has been read, to its
 //!   URI written out, so that `winrm/config` is no way around them; where there
 //!   is no resource (`/metrics`) only `*` fits. The class after FROM does not
-//!   count. Revocation lists are not read.
+//!   count.
+//! - **A client certificate by its own thumbprint** (SHA-1 or SHA-256 as `Issuer` of
+//!   a mapping) is trusted for itself, as on Windows, signed by itself or not, CA or
+//!   not. Its dates and purpose must fit; only mappings that name it count. TLS then
+//!   names no authorities to clients, which would keep such a certificate back.
+//! - **Lists of revoked certificates** are held against the whole chain where its
+//!   issuers have one. A list past its `nextUpdate`, or not signed by its issuer,
+//!   refuses the issuer's certificates; an issuer without a list revokes nothing.
+//!   Connections that live are judged again when authorities or lists change.
 //! - **Changed settings** count from the next request, connection or log-on on.
 //!   Authorities that they need are read before, and those are in force then;
 //!   where they cannot be read, an address cannot be had or the change cannot be
 //!   written down, nothing has changed. A smaller limit closes nothing. The
-//!   accounts in `access` stay those of the start, and so does the number of
-//!   log-ons that wait.
+//!   accounts, groups and roles in `access` stay those of the start, and so does
+//!   the number of log-ons that wait.
 //! - **An address that stands in the way** of a new one on its port (`127.0.0.1` of
 //!   `0.0.0.0`) is closed before the new one is bound, and opened again when that
 //!   fails.

@@ -4,11 +4,22 @@
 //! with the tokens of its legs until it has proved an account. [`Door`] picks
 //! the mechanism by the scheme of the `Authorization` header, keeps what a
 //! connection has reached in its [`ConnectionAuth`], and turns the account into
-//! a [`Principal`] by the lists in the settings. What protects messages after
-//! the log-on is a [`Seal`].
+//! a [`Principal`] by the lists and roles in the settings. Mechanisms whose
+//! tokens are octets, and may stand within one another, are `Exchange`s. What
+//! protects messages after the log-on is a [`Seal`]. Failed log-ons are counted
+//! by [`Attempts`], which also says who is locked out.
 //!
-//! In force, as the settings switch them on: `Basic` over TLS (RFC 7617), and
-//! client certificates. Sockets and HTTP are left to `net` and `http`.
+//! In force, as the settings switch them on:
+//!
+//! - `Negotiate` ([MS-SPNG], RFC 4178), `Kerberos` and `NTLM`, with Kerberos by
+//!   the system's library (RFC 4121) and NTLM version 2 ([MS-NLMP]);
+//! - `CredSSP` ([MS-CSSP]), with one of these inside;
+//! - `Basic` (RFC 7617) over TLS, against the user file or PAM;
+//! - client certificates ([MS-WSMV] 3.1.4.1.35).
+//!
+//! NTLM, SPNEGO, the framing of sealed bodies and the messages of `CredSSP` are
+//! read and written by parts that do no I/O and know no clock. Sockets and HTTP
+//! are left to `net` and `http`.
 
 use std::fmt;
 use std::future::Future;

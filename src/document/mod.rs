@@ -3,7 +3,7 @@
 //!
 //! [`Schema`] is read from an XSD, of which it understands what such documents
 //! need: elements in sequence, attributes, and simple types of text, numbers
-//! and truth. A [`Node`] is the value of an element; [`read`] takes one out of
+//! and truth. A [`Node`] is the value of an element; [`read()`] takes one out of
 //! XML against its [`Declaration`], [`write()`] puts it there. What a document
 //! means is for others to say.
 

@@ -42,7 +42,7 @@ mod metrics;
 mod sealing;
 mod wsman;
 
-/// The routes, for [`crate::net::Listener::serve`]. `jobs` counts the jobs,
+/// The routes, for the listeners of [`crate::net::bind`]. `jobs` counts the jobs,
 /// nothing if none can be kept: it is asked for each `/health` and `/metrics`,
 /// and must not block.
 pub(crate) fn router(

@@ -1,6 +1,8 @@
-//! Sockets: listeners, TLS, and one task a connection.
+//! Sockets: listeners with TLS and without, and one task a connection.
 //!
 //! HTTP/1.1 only, since a security context belongs to one TCP connection.
+//! Certificate and key, the authorities of clients and the lists of what they
+//! revoked are read again while connections are served.
 //! Routes and log-on are left to the router that is served; it finds the
 //! [`Connection`] among the extensions of a request.
 

@@ -52,7 +52,7 @@ macro_rules! job_columns {
     };
 }
 
-/// The columns of a file in the order in which [`file`] reads them.
+/// The columns of a file in the order in which [`file()`] reads them.
 macro_rules! file_columns {
     () => {
         "f.place, f.remote_url, f.query, f.local_file, f.path, p.size, p.durable, \
