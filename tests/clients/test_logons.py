@@ -154,6 +154,7 @@ class WithRealm(unittest.TestCase):
             "users": ["alice", "bob", alice],
             # Wrong passwords are typed here by the dozen.
             "lockout_failures": 0,
+            "lockout_window_s": 1,
             "keytab": str(cls.realm.keytab()),
             "credssp": True,
             "certificate": True,
