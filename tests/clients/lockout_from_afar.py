@@ -239,7 +239,9 @@ class LockOut(unittest.TestCase):
             self.daemon.add_user(account, "--ntlm")
         self.lock(alice)
         source = 60
-        for scheme, protocol in (("NTLM", "ntlm"), ("Negotiate", "ntlm"), ("Negotiate", "negotiate"), ("CredSSP", "credssp")):
+        for scheme, protocol in (
+            ("NTLM", "ntlm"), ("Negotiate", "ntlm"), ("Negotiate", "negotiate"), ("CredSSP", "credssp"),
+        ):
             # The log takes so many lines in a second.
             time.sleep(1.1)
             with self.subTest(scheme=scheme, protocol=protocol):

@@ -189,19 +189,18 @@ class Slow(WithListeners):
     wsman = {"logon_timeout_s": TIME}
 
     def test_whoever_is_slow_is_out_in_time(self) -> None:
+        head = b"POST /wsman HTTP/1.1\r\nHost: x\r\n"
         ways: dict[str, Callable[[], None]] = {
-            "a header, over HTTP": lambda: self.drip(self.plain(), b"POST /wsman HTTP/1.1\r\nHost: x\r\nAuthorization: Negotiate ", b"A"),
-            "a header, over HTTPS": lambda: self.drip(self.secure(), b"POST /wsman HTTP/1.1\r\nHost: x\r\nAuthorization: Negotiate ", b"A"),
-            "many headers": lambda: self.drip(self.plain(), b"POST /wsman HTTP/1.1\r\nHost: x\r\n", b"A: b\r\n"),
-            "a body": lambda: self.drip(self.plain(), b"POST /wsman HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", b"A"),
+            "a header, over HTTP": lambda: self.drip(self.plain(), head + b"Authorization: Negotiate ", b"A"),
+            "a header, over HTTPS": lambda: self.drip(self.secure(), head + b"Authorization: Negotiate ", b"A"),
+            "many headers": lambda: self.drip(self.plain(), head, b"A: b\r\n"),
+            "a body": lambda: self.drip(self.plain(), head + b"Content-Length: 10000\r\n\r\n", b"A"),
             "a handshake": lambda: self.drip(self.raw(self.daemon.port), b"\x16\x03\x01\x02\x00", b"\0"),
             "nothing": lambda: self.drip(self.plain(), b"", b""),
             "legs of NTLM": lambda: self.legs(False, "NTLM", "ntlm"),
             "legs of NTLM, over HTTPS": lambda: self.legs(True, "Negotiate", "ntlm"),
             "legs of CredSSP": lambda: self.legs(False, "CredSSP", "credssp"),
-            "requests without a log-on": lambda: self.drip(
-                self.plain(), b"", b"POST /wsman HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
-            ),
+            "requests without a log-on": lambda: self.drip(self.plain(), b"", head + b"Content-Length: 0\r\n\r\n"),
             "the last leg": self.last_leg_too_late,
         }
 
@@ -271,8 +270,9 @@ class Slow(WithListeners):
         one = connection.sock
         time.sleep(self.TIME + 1.2)
         proof = base64.b64encode(last).decode()
+        request = f"POST /wsman HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nAuthorization: NTLM {proof}\r\n\r\n"
         try:
-            one.sendall(f"POST /wsman HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nAuthorization: NTLM {proof}\r\n\r\n".encode())
+            one.sendall(request.encode())
             answer = one.recv(100)
         except OSError:
             return
