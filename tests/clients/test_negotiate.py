@@ -12,7 +12,8 @@ import spnego
 import spnego.channel_bindings
 import spnego.tls
 from clients.drivers import end_point
-from clients.test_attacks import CREDSSP, QUICK, Attacked
+from clients.test_attacks import CREDSSP, Attacked
+from clients.test_logons import BOUNDED
 from harness.realm import acting
 from harness.wsman import CONTENT_TYPE, IDENTIFY
 from pypsrp.wsman import WSMan
@@ -110,7 +111,7 @@ class Spnego(Attacked):
 class WithoutKerberos(Spnego):
     """The service has NTLM alone."""
 
-    settings = {"access": {**QUICK["access"], "kerberos": False}}
+    settings = {"access": {**BOUNDED["access"], "kerberos": False}}
 
     def test_ntlm_as_the_second_choice_is_taken_with_a_signed_list(self) -> None:
         with mock.patch.object(NegotiateProxy, "_rebuild_context_list", kerberos_ahead):
@@ -210,7 +211,7 @@ class WithBoth(Spnego):
 class WithoutNtlm(Spnego):
     """The service has Kerberos alone."""
 
-    settings = {"access": {**QUICK["access"], "ntlm": False}}
+    settings = {"access": {**BOUNDED["access"], "ntlm": False}}
     mechanisms = ["kerberos", "ntlm"]
 
     def test_kerberos_as_the_second_choice_is_taken_with_a_signed_list(self) -> None:
