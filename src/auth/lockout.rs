@@ -42,7 +42,7 @@ pub(super) struct Lockout {
 /// When failures lock out, and for how long.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Policy {
-    /// So many; 0: never.
+    /// So many; 0: never, and nothing is held back.
     failures: usize,
     /// As long as a failure counts.
     window: Duration,
@@ -157,6 +157,7 @@ impl Lockout {
         if !self.sources.contains_key(&source) {
             make_room(&mut self.sources, MAX_SOURCES, |own| own.worth(policy, now));
         }
+        let is_on = policy.locks();
         let policy = match source {
             Source::Console => &policy.without_lock(),
             Source::Host(_) => policy,
@@ -164,7 +165,11 @@ impl Lockout {
         let own = self.sources.entry(source).or_default();
         let count = own.strike(name, policy, now);
         Struck {
-            held: held(count.failures),
+            held: if is_on {
+                held(count.failures)
+            } else {
+                Duration::ZERO
+            },
             locks_account,
             locks_source: count.locks,
         }

@@ -216,7 +216,8 @@ pub struct AccessSettings {
     /// `CertMapping`: which account a client certificate stands for.
     pub certificate_mappings: Vec<CertificateMapping>,
     /// Failed log-ons of one account, or from one address, within
-    /// `lockout_window_s`, after which it is locked out. 0: never.
+    /// `lockout_window_s`, after which it is locked out. 0: never, and wrong
+    /// answers are not held back.
     pub lockout_failures: u32,
     /// How long failures count.
     pub lockout_window_s: u64,

@@ -18,8 +18,12 @@ import unittest
 from dataclasses import dataclass
 from pathlib import Path
 
+import spnego
+import spnego.channel_bindings
+from clients.drivers import end_point
 from harness.daemon import Daemon
 from harness.wsman import Account
+from spnego.exceptions import SpnegoError
 
 V6 = ["2001:db8:1::1", "2001:db8:1::2", "2001:db8:2::1"]
 
@@ -64,7 +68,8 @@ class LockOut(unittest.TestCase):
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="bitsd-test-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        self.daemon = Daemon(self.folder, {"access": {"lockout_failures": self.FAILURES}})
+        access = {"lockout_failures": self.FAILURES, "credssp": True}
+        self.daemon = Daemon(self.folder, {"access": access})
         self.addCleanup(self.daemon.kill)
         port = self.daemon.port
         text = self.daemon.config.read_text()
@@ -227,6 +232,66 @@ class LockOut(unittest.TestCase):
         for _ in range(self.FAILURES - 1):
             self.assertFalse(self.comes_in(alice, afar(source - 1)))
         self.assertFalse(self.comes_in(self.daemon.bob, afar(source - 1)))
+
+    def test_whoever_is_locked_hears_of_a_wrong_password_by_every_scheme(self) -> None:
+        alice, bob = self.daemon.alice, self.daemon.bob
+        for account in (alice, bob):
+            self.daemon.add_user(account, "--ntlm")
+        self.lock(alice)
+        source = 60
+        for scheme, protocol in (
+            ("NTLM", "ntlm"), ("Negotiate", "ntlm"), ("Negotiate", "negotiate"), ("CredSSP", "credssp"),
+        ):
+            # The log takes so many lines in a second.
+            time.sleep(1.1)
+            with self.subTest(scheme=scheme, protocol=protocol):
+                self.assertEqual(self.by(scheme, protocol, alice, "127.0.0.1")[-1][0], 200)
+                self.assertEqual(self.by(scheme, protocol, bob, afar(source))[-1][0], 200)
+                wrong = [Account("bob", "wrong"), Account("alice", "wrong"), Account("nobody", "wrong"), alice]
+                seen = [self.by(scheme, protocol, one, afar(source + at)) for at, one in enumerate(wrong, 1)]
+                for answers in seen[1:]:
+                    self.assertEqual(answers, seen[0])
+                self.assertEqual(seen[0][-1][0], 401)
+                if scheme == "CredSSP":
+                    # STATUS_LOGON_FAILURE
+                    self.assertEqual(seen[0][-1][3] & 0xFFFFFFFF, 0xC000006D)
+            source += 10
+        self.assertRegex(
+            self.daemon.log.read_text(), r'Log-on refused .*scheme="CredSSP" account="alice" why=account locked out'
+        )
+
+    def by(self, scheme: str, protocol: str, account: Account, source: str) -> list[tuple[int, list[str], bytes, int]]:
+        """A log-on of several legs: status, headers, body and status within of each answer."""
+        context = ssl.create_default_context(cafile=str(self.daemon.certificate))
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.daemon.port, timeout=60, context=context, source_address=(source, 0)
+        )
+        self.addCleanup(connection.close)
+        connection.connect()
+        data = end_point(connection.sock.getpeercert(True) or b"")
+        client = spnego.client(
+            account.name, account.password, hostname="localhost", protocol=protocol,
+            channel_bindings=spnego.channel_bindings.GssChannelBindings(application_data=data),
+        )
+        answers = []
+        token = client.step()
+        while True:
+            proof = f"{scheme} {base64.b64encode(token or b'').decode()}"
+            connection.request("POST", "/wsman", b"", {"Authorization": proof})
+            answer = connection.getresponse()
+            body, within = answer.read(), 0
+            offered = answer.headers.get_all("WWW-Authenticate") or []
+            tokens = [one.partition(" ")[2] for one in offered if one.startswith(f"{scheme} ")]
+            if tokens:
+                try:
+                    token = client.step(base64.b64decode(tokens[0]))
+                except SpnegoError as error:
+                    within = error.nt_status
+                    body = f"{len(tokens[0])} characters".encode()
+            shown = [one.partition(" ")[0] for one in offered]
+            answers.append((answer.status, shown, body, within))
+            if answer.status == 200 or not tokens or within:
+                return answers
 
     def test_the_log_tells_of_everything_but_secrets(self) -> None:
         alice = self.daemon.alice

@@ -125,7 +125,7 @@ fn failures_at_the_console_lock_nobody_out_elsewhere() {
 fn answers_are_held_back_longer_and_longer_at_the_console_too() {
     for source in [source(AWAY), Source::Console] {
         let policy = Policy {
-            failures: 0,
+            failures: 100,
             ..POLICY
         };
         let mut lockout = Lockout::default();
@@ -136,6 +136,25 @@ fn answers_are_held_back_longer_and_longer_at_the_console_too() {
         assert_eq!(held[..7], [0, 0, 500, 1_000, 2_000, 4_000, 8_000]);
         assert_eq!(held[7..], longest);
         assert!(!lockout.is_source_locked(source, &policy, at(0)));
+    }
+}
+
+#[test]
+fn nothing_is_held_back_where_lock_out_is_switched_off() {
+    for source in [source(AWAY), Source::Console] {
+        let policy = Policy {
+            failures: 0,
+            ..POLICY
+        };
+        let mut lockout = Lockout::default();
+        for _ in 0..200 {
+            let struck = lockout.fail(Some("alice"), source, &policy, at(0));
+            assert_eq!(struck.held, Duration::ZERO);
+            assert!(!struck.locks_account && !struck.locks_source);
+        }
+        // What was counted counts when it is switched on.
+        let struck = lockout.fail(None, source, &POLICY, at(0));
+        assert_eq!(struck.held, LONGEST_HELD);
     }
 }
 

@@ -338,7 +338,7 @@ async fn who_goes_while_his_answer_is_held_back_has_failed_all_the_same() {
 async fn an_address_with_many_answers_held_back_is_turned_away_unseen() {
     let mut bench = bench(Proof::Fresh);
     let mut settings = Settings::clone(&bench.door.settings.get());
-    settings.access.lockout_failures = 0;
+    settings.access.lockout_failures = 100;
     bench.door.settings.set(settings);
     bench.door.audit = Audit::default();
     let held: Vec<_> = (0..10).map(|_| from(AWAY)).collect();
