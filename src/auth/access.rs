@@ -46,6 +46,9 @@ pub(crate) struct Access {
     by_name: HashMap<String, BTreeSet<usize>>,
     /// Those for all of a realm, by the realm.
     by_realm: HashMap<String, BTreeSet<usize>>,
+    /// The accounts that the settings name and that are the same wherever they
+    /// log on from, by name: `Basic` asks with every request.
+    everywhere: HashMap<String, Principal>,
 }
 
 /// Why somebody who has logged on may do nothing.
@@ -75,6 +78,7 @@ impl Access {
             roles: Vec::with_capacity(settings.roles.len() + 2),
             by_name: HashMap::new(),
             by_realm: HashMap::new(),
+            everywhere: HashMap::new(),
         };
         for role in [users, administrators].iter().chain(&settings.roles) {
             let place = access.roles.len();
@@ -83,6 +87,13 @@ impl Access {
             }
             access.roles.push(role.clone());
         }
+        let names = access.by_name.keys();
+        let everywhere = names.filter_map(|name| {
+            let roles: Vec<&Role> = access.roles(name).collect();
+            let is_everywhere = roles.iter().all(|role| role.from.is_none());
+            is_everywhere.then(|| (name.clone(), Principal::new(name, grant(&roles))))
+        });
+        access.everywhere = everywhere.collect();
         access
     }
 
@@ -163,6 +174,9 @@ impl Access {
 
     /// The principal of a proved account.
     fn principal(&self, account: &str, address: IpAddr) -> Result<Principal, Denial> {
+        if let Some(principal) = self.everywhere.get(account) {
+            return Ok(principal.clone());
+        }
         if !self.has(account) {
             return Err(Denial::Unlisted);
         }

@@ -117,8 +117,11 @@ impl Attempts {
     /// Says whether log-ons from `source` are refused unseen.
     pub(super) fn bar(&self, source: Source) -> Option<Bar> {
         let is_locked = || {
-            let (policy, now) = (self.policy(), (self.clock)());
-            lock(&self.lockout).is_source_locked(source, &policy, now)
+            let mut lockout = lock(&self.lockout);
+            lockout.has_failed(source) && {
+                let (policy, now) = (self.policy(), (self.clock)());
+                lockout.is_source_locked(source, &policy, now)
+            }
         };
         if is_locked() {
             self.heed_unlocked();
@@ -138,8 +141,11 @@ impl Attempts {
     /// right they are.
     pub(super) fn is_locked(&self, account: &str, source: Source) -> bool {
         let is_locked = || {
-            let (policy, now) = (self.policy(), (self.clock)());
-            lock(&self.lockout).is_account_locked(account, source, &policy, now)
+            let mut lockout = lock(&self.lockout);
+            lockout.has_failed_with(account, source) && {
+                let (policy, now) = (self.policy(), (self.clock)());
+                lockout.is_account_locked(account, source, &policy, now)
+            }
         };
         is_locked() && {
             self.heed_unlocked();
@@ -158,8 +164,13 @@ impl Attempts {
 
     /// Counts one that was right.
     pub(super) fn succeed(&self, account: &str, source: Source) {
+        let mut lockout = lock(&self.lockout);
+        // The console is known everywhere: there is nothing to remember.
+        if source == Source::Console && !lockout.has_failed(source) {
+            return;
+        }
         let (policy, now) = (self.policy(), (self.clock)());
-        if lock(&self.lockout).succeed(account, source, &policy, now) {
+        if lockout.succeed(account, source, &policy, now) {
             self.note_change();
         }
     }

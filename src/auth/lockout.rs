@@ -99,6 +99,18 @@ struct Known {
 }
 
 impl Lockout {
+    /// Holds when a log-on from `source` has failed, as far as is remembered:
+    /// without, it is not locked, whatever the time is.
+    pub(super) fn has_failed(&self, source: Source) -> bool {
+        self.sources.contains_key(&source)
+    }
+
+    /// The same of log-ons with `account` that count for those from `source`.
+    pub(super) fn has_failed_with(&self, account: &str, source: Source) -> bool {
+        let own = self.accounts.get(account);
+        own.is_some_and(|own| !own.strikes_from(source).is_empty())
+    }
+
     /// Holds when nobody may log on from `source`.
     pub(super) fn is_source_locked(
         &mut self,
@@ -194,17 +206,17 @@ impl Lockout {
         if source == Source::Console || !policy.locks() {
             return has_changed;
         }
-        if !self.accounts.contains_key(account) {
-            make_room(&mut self.accounts, MAX_ACCOUNTS, |own| {
-                own.worth(policy, now)
-            });
-            self.accounts.insert(Arc::from(account), Account::default());
-        }
         if let Some(own) = self.accounts.get_mut(account) {
             has_changed |= own.elsewhere.forget(|failure| failure.with == source);
-            has_changed |= own.know(source, now);
+            return own.know(source, now) || has_changed;
         }
-        has_changed
+        make_room(&mut self.accounts, MAX_ACCOUNTS, |own| {
+            own.worth(policy, now)
+        });
+        let mut own = Account::default();
+        own.know(source, now);
+        self.accounts.insert(Arc::from(account), own);
+        true
     }
 
     /// Takes the lock off an account, and forgets its failures, as far as they
@@ -283,6 +295,12 @@ impl Account {
             Some(known) => &mut known.strikes,
             None => &mut self.elsewhere,
         }
+    }
+
+    /// The same, only to look at them.
+    fn strikes_from(&self, source: Source) -> &Strikes<Source> {
+        let known = self.known.iter().find(|known| known.source == source);
+        known.map_or(&self.elsewhere, |known| &known.strikes)
     }
 
     /// Remembers a source, in place of the one that was not used for longest.

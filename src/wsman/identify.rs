@@ -23,7 +23,7 @@ pub(super) fn is_asked(envelope: &Envelope<'_>) -> bool {
         .is_some_and(|payload| payload.is(ns::WSMID, "Identify"))
 }
 
-/// The answer, without addressing.
+/// The answer, without addressing. Its texts are ours: none needs escaping.
 pub(super) fn answer(to: To<'_>) -> Answer {
     let mut writer = Writer::with_capacity(1_024);
     writer.start("s:Envelope");
@@ -33,18 +33,18 @@ pub(super) fn answer(to: To<'_>) -> Answer {
     writer.start("s:Body");
     writer.start("wsmid:IdentifyResponse");
     writer.attribute("xmlns:wsmid", ns::WSMID);
-    writer.leaf("wsmid:ProtocolVersion", ns::WSMAN);
-    writer.leaf("wsmid:ProductVendor", VENDOR);
+    writer.raw_leaf("wsmid:ProtocolVersion", ns::WSMAN);
+    writer.raw_leaf("wsmid:ProductVendor", VENDOR);
     match to {
         To::Known(profiles) => {
-            writer.leaf("wsmid:ProductVersion", VERSION);
+            writer.raw_leaf("wsmid:ProductVersion", VERSION);
             writer.start("wsmid:SecurityProfiles");
             for profile in profiles {
-                writer.leaf("wsmid:SecurityProfileName", profile);
+                writer.raw_leaf("wsmid:SecurityProfileName", profile);
             }
             writer.end();
         }
-        To::Anybody => writer.leaf("wsmid:ProductVersion", MASKED_VERSION),
+        To::Anybody => writer.raw_leaf("wsmid:ProductVersion", MASKED_VERSION),
     }
     Answer {
         status: 200,

@@ -97,6 +97,14 @@ impl Writer {
         self.out.push('>');
     }
 
+    /// Writes an element that has nothing but a text which is XML already.
+    pub(crate) fn raw_leaf(&mut self, qname: &str, xml: &str) {
+        self.close_tag();
+        for part in ["<", qname, ">", xml, "</", qname, ">"] {
+            self.out.push_str(part);
+        }
+    }
+
     /// Writes what is XML already.
     pub(crate) fn raw(&mut self, xml: &str) {
         self.close_tag();
