@@ -85,7 +85,7 @@ impl Audit {
     }
 
     /// Somebody has logged on who may do nothing.
-    pub(super) fn forbidden(by: Attempted<'_>, who: &str, denial: &Denial) {
+    pub(super) fn forbidden(by: Attempted<'_>, who: &str, denial: Denial) {
         let (address, scheme) = (by.address, label(by.scheme));
         warn!(target: AUDIT, %address, scheme, who, %denial, "Logged on, but may do nothing");
     }

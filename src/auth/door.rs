@@ -335,7 +335,7 @@ impl Door {
                     };
                     Audit::logged_on(by, inner, caller, &who, done.bound);
                 }
-                Err(denial) => Audit::forbidden(by, &who, denial),
+                Err(denial) => Audit::forbidden(by, &who, *denial),
             }
         }
         let caller = caller.map_err(|_| AuthError::Forbidden);
