@@ -245,8 +245,12 @@ impl Door {
                 return step.map_err(Failed::Otherwise);
             }
             if done.proof == Proof::Remembered {
-                // What comes of it is not asked: it takes the time of a check.
-                let _ = acceptor.step_afresh(token).await;
+                // Whether it is right is not asked: it takes the time of a
+                // check. But where there was none, a wrong one had none either.
+                let checked = acceptor.step_afresh(token).await;
+                if let Err(error @ (AuthError::Busy | AuthError::Unavailable)) = checked {
+                    return Err(Failed::Otherwise(error));
+                }
             }
             return Err(Failed::Locked(account));
         }

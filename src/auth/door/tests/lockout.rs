@@ -28,12 +28,14 @@ struct Fake {
 impl Fake {
     fn take(&mut self, token: &str, proof: Proof) -> Result<Step, AuthError> {
         self.work.fetch_add(1, Ordering::Relaxed);
+        let is_afresh = proof == Proof::Fresh && self.proof == Proof::Remembered;
         let (name, password) = token.split_once(':').unwrap_or((token, ""));
         self.claimed = ["alice", "bob", "carol"]
             .into_iter()
             .find(|known| *known == name);
         match (self.claimed, password) {
-            (Some(name), "right") => Ok(Step::Done(LoggedOn {
+            (_, "crowded") if is_afresh => Err(AuthError::Busy),
+            (Some(name), "right" | "crowded") => Ok(Step::Done(LoggedOn {
                 who: Proved::Account(Arc::from(name)),
                 token: None,
                 holds: Holds::Connection(Some(Box::new(NoSeal))),
@@ -199,6 +201,16 @@ async fn a_remembered_proof_of_a_locked_account_is_checked_anew() {
         before + 2,
         "it was remembered, and then checked"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_can_be_checked_a_remembered_proof_of_a_locked_account_is_told_so() {
+    let bench = bench(Proof::Remembered);
+    bench.lock_alice().await;
+    for password in ["crowded", "busy"] {
+        let answer = bench.try_from(AWAY, &format!("alice:{password}")).await;
+        assert_eq!(answer, Err(AuthError::Busy), "{password}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
