@@ -19,6 +19,7 @@ use super::Parts;
 use super::Peer;
 use super::Seal;
 use super::SealError;
+use super::Within;
 use super::client_certificate::Terms;
 use super::sealed;
 use super::sealed::ContentType;
@@ -128,21 +129,30 @@ impl ConnectionAuth {
         &self.peer
     }
 
-    /// Who has logged on to the connection itself, and by which scheme, if
-    /// anybody did (by `scheme`, if one is given), and if it still holds under
-    /// the settings `now`. `is_line` says whether an account still has a line
-    /// of the user file; a log-on that holds no longer ends here, with its
-    /// keys.
+    /// Who has logged on to the connection itself, if anybody did (by `scheme`,
+    /// if one is given), and if it still holds under the settings `now`. `is_on` says whether a scheme, and the mechanism
+    /// behind it, are still switched on, `is_line` whether an account still has
+    /// a line of the user file; a log-on that holds no longer ends here, with
+    /// its keys.
     pub(super) fn caller(
         &self,
         scheme: Option<&str>,
         now: &Arc<Settings>,
+        is_on: impl FnOnce(&str, Option<Within>) -> bool,
         is_line: impl FnOnce(&str, &str) -> bool,
-    ) -> Option<(&'static str, Result<Caller, AuthError>)> {
+    ) -> Option<Result<Caller, AuthError>> {
         let mut state = self.lock();
-        if let State::Established { line, since, .. } = &*state {
+        if let State::Established {
+            scheme,
+            line,
+            since,
+            seal,
+            ..
+        } = &*state
+        {
+            let within = seal.as_ref().and_then(|seal| seal.mechanism());
             let has_line = line.as_ref().is_none_or(|(name, line)| is_line(name, line));
-            if !has_line || since.elapsed() >= LONGEST {
+            if !is_on(scheme, within) || !has_line || since.elapsed() >= LONGEST {
                 *state = State::Nobody;
             }
         }
@@ -156,8 +166,7 @@ impl ConnectionAuth {
                 let holds = under
                     .as_ref()
                     .is_none_or(|terms| terms.hold(now, SystemTime::now()));
-                (holds && scheme.is_none_or(|scheme| scheme == *own))
-                    .then(|| (*own, caller.clone()))
+                (holds && scheme.is_none_or(|scheme| scheme == *own)).then(|| caller.clone())
             }
             State::Nobody | State::Underway { .. } => None,
         }

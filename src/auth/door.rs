@@ -41,6 +41,7 @@ use super::Proof;
 use super::Proved;
 use super::Step;
 use super::Users;
+use super::Within;
 use super::access::Access;
 use super::attempts::Bar;
 use super::audit::Attempted;
@@ -182,9 +183,11 @@ impl Door {
             // A header that announces a certificate means no other log-on.
             let wanted = authorization.and(Some(certificate::SCHEME));
             let is_line = |name: &str, line: &str| self.line(name).as_deref() == Some(line);
-            if let Some((scheme, caller)) = connection.caller(wanted, &now, is_line)
-                && self.mechanism(scheme, peer, &now.access).is_some()
-            {
+            let is_on = |scheme: &str, within: Option<Within>| {
+                self.mechanism(scheme, peer, &now.access).is_some()
+                    && within.is_none_or(|within| within.is_on(&now.access))
+            };
+            if let Some(caller) = connection.caller(wanted, &now, is_on, is_line) {
                 return caller.map(|caller| Admission::Admitted(caller, None));
             }
             if authorization.is_none() && peer.certificate.is_none() {

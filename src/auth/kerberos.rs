@@ -37,6 +37,7 @@ use super::Seal;
 use super::SealError;
 use super::Sealed;
 use super::SecretFileError;
+use super::Within;
 use super::binding;
 use super::binding::Named;
 use super::exchange::Exchange;
@@ -299,8 +300,8 @@ struct Keys {
 }
 
 impl Seal for Keys {
-    fn mechanism(&self) -> Option<&'static str> {
-        Some("Kerberos")
+    fn mechanism(&self) -> Option<Within> {
+        Some(Within::Kerberos)
     }
 
     fn seal(&mut self, plain: &[u8]) -> Result<Sealed, SealError> {

@@ -28,9 +28,14 @@ struct TwoLegs {
     has_begun: bool,
 }
 
-struct NoSeal;
+/// Seals nothing; that of a log-on by this mechanism within its scheme.
+struct NoSeal(Option<Within>);
 
 impl Seal for NoSeal {
+    fn mechanism(&self) -> Option<Within> {
+        self.0
+    }
+
     fn seal(&mut self, plain: &[u8]) -> Result<Sealed, SealError> {
         Ok(Sealed {
             signature: 0,
@@ -50,17 +55,20 @@ impl Seal for NoSeal {
 impl Acceptor for TwoLegs {
     fn step<'a>(&'a mut self, token: &'a str) -> Stepping<'a> {
         Box::pin(async move {
-            match (token, std::mem::replace(&mut self.has_begun, true)) {
-                ("one", false) => Ok(Step::Continue("prove-it".to_owned())),
-                ("two", true) => Ok(Step::Done(LoggedOn {
-                    who: Proved::Account(Arc::from("alice")),
-                    token: Some("welcome".to_owned()),
-                    holds: Holds::Connection(Some(Box::new(NoSeal))),
-                    proof: Proof::Fresh,
-                    bound: Bound::NotApplicable,
-                })),
-                _ => Err(AuthError::Refused),
-            }
+            let within = match (token, std::mem::replace(&mut self.has_begun, true)) {
+                ("one", false) => return Ok(Step::Continue("prove-it".to_owned())),
+                ("two", true) => None,
+                ("two-by-ntlm", true) => Some(Within::Ntlm),
+                ("two-by-kerberos", true) => Some(Within::Kerberos),
+                _ => return Err(AuthError::Refused),
+            };
+            Ok(Step::Done(LoggedOn {
+                who: Proved::Account(Arc::from("alice")),
+                token: Some("welcome".to_owned()),
+                holds: Holds::Connection(Some(Box::new(NoSeal(within)))),
+                proof: Proof::Fresh,
+                bound: Bound::NotApplicable,
+            }))
         })
     }
 
@@ -153,6 +161,31 @@ async fn a_context_is_of_no_use_once_its_mechanism_is_switched_off() {
     off.access.basic = false;
     door.settings.set(off);
     assert_eq!(door.admit(&own, None).await, Err(AuthError::Refused));
+}
+
+#[tokio::test]
+async fn a_log_on_ends_with_its_keys_once_the_mechanism_within_its_scheme_is_switched_off() {
+    for (token, is_kerberos) in [("two-by-ntlm", false), ("two-by-kerberos", true)] {
+        let door = door("alice");
+        let own = connection(Channel::Plain);
+        let switch = |ntlm, kerberos| {
+            let mut other = Settings::clone(&door.settings.get());
+            other.access.ntlm = ntlm;
+            other.access.kerberos = kerberos;
+            door.settings.set(other);
+        };
+        assert!(door.admit(&own, Some("Two one")).await.is_ok());
+        let leg = door.admit(&own, Some(&format!("Two {token}"))).await;
+        assert!(leg.is_ok(), "{token}");
+        switch(!is_kerberos, is_kerberos);
+        assert!(door.admit(&own, None).await.is_ok(), "{token}");
+        switch(is_kerberos, !is_kerberos);
+        for _ in 0..2 {
+            let answer = door.admit(&own, None).await;
+            assert_eq!(answer, Err(AuthError::Refused), "{token}");
+            switch(true, true);
+        }
+    }
 }
 
 #[tokio::test]

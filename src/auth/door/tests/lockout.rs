@@ -38,7 +38,7 @@ impl Fake {
             (Some(name), "right" | "crowded") => Ok(Step::Done(LoggedOn {
                 who: Proved::Account(Arc::from(name)),
                 token: None,
-                holds: Holds::Connection(Some(Box::new(NoSeal))),
+                holds: Holds::Connection(Some(Box::new(NoSeal(None)))),
                 proof,
                 bound: Bound::No,
             })),
