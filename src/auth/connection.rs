@@ -27,6 +27,7 @@ use super::sealed::Malformed;
 use super::sealed::Media;
 use super::sealed::Style;
 use super::sealed::Writer;
+use super::users::Secrets;
 use crate::config::Settings;
 use crate::telemetry::counters::Counter;
 
@@ -66,7 +67,7 @@ pub(super) enum State {
         /// The account's line in the user file, if it has one, and when he
         /// logged on: with another line, and after [`LONGEST`], he must prove
         /// himself again.
-        line: Option<(Arc<str>, Arc<str>)>,
+        line: Option<(Arc<str>, Secrets)>,
         /// When he logged on.
         since: Instant,
         /// What protects the messages, if anything but TLS does.
@@ -139,7 +140,7 @@ impl ConnectionAuth {
         scheme: Option<&str>,
         now: &Arc<Settings>,
         is_on: impl FnOnce(&str, Option<Within>) -> bool,
-        is_line: impl FnOnce(&str, &str) -> bool,
+        is_line: impl FnOnce(&str, &Secrets) -> bool,
     ) -> Option<Result<Caller, AuthError>> {
         let mut state = self.lock();
         if let State::Established {

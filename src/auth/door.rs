@@ -56,6 +56,7 @@ use super::lockout::Source;
 use super::negotiate::Negotiate;
 use super::ntlm_exchange::Ntlm;
 use super::passwords::Passwords;
+use super::users::Secrets;
 use crate::config::AccessSettings;
 use crate::config::Current;
 use crate::telemetry::counters::Counter;
@@ -182,7 +183,7 @@ impl Door {
         if is_by_certificate {
             // A header that announces a certificate means no other log-on.
             let wanted = authorization.and(Some(certificate::SCHEME));
-            let is_line = |name: &str, line: &str| self.line(name).as_deref() == Some(line);
+            let is_line = |name: &str, line: &Secrets| self.line(name).as_ref() == Some(line);
             let is_on = |scheme: &str, within: Option<Within>| {
                 self.mechanism(scheme, peer, &now.access).is_some()
                     && within.is_none_or(|within| within.is_on(&now.access))
@@ -316,15 +317,22 @@ impl Door {
             connection.set(State::Nobody);
             return Err(AuthError::Refused);
         }
-        connection.succeed();
         let mut line = None;
+        if let (Proved::Account(account), Holds::Connection(seal)) = (&done.who, &done.holds) {
+            let own = self.line(account);
+            let within = seal.as_ref().and_then(|seal| seal.mechanism());
+            // Removed since, while the last legs of `CredSSP` came: no line
+            // would say so later.
+            if own.is_none() && within == Some(Within::Ntlm) {
+                connection.set(State::Nobody);
+                return Err(AuthError::Refused);
+            }
+            line = own.map(|own| (Arc::clone(account), own));
+        }
+        connection.succeed();
         if let Proved::Account(account) = &done.who {
             self.attempts
                 .succeed(account, Source::of(peer.address.ip()));
-            if matches!(done.holds, Holds::Connection(_)) {
-                let own = self.line(account);
-                line = own.map(|own| (Arc::clone(account), own));
-            }
         }
         let fresh = (done.proof == Proof::Fresh).then(|| done.who.to_string());
         let caller = self.access.caller(done.who, peer.address.ip());
@@ -443,8 +451,8 @@ impl Door {
     }
 
     /// What the user file has of an account: another password is another line.
-    fn line(&self, account: &str) -> Option<Arc<str>> {
-        self.users.accounts().ok()?.hash(account).cloned()
+    fn line(&self, account: &str) -> Option<Secrets> {
+        self.users.accounts().ok()?.secrets(account)
     }
 
     /// The mechanism of a scheme, if it is taken from `peer`.

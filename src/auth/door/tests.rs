@@ -105,6 +105,14 @@ fn door(account: &str) -> Door {
     Door::for_test(vec![two_legs], account)
 }
 
+/// A user file with alice.
+fn users() -> (tempfile::TempDir, Arc<Users>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let users = Arc::new(Users::open(&folder.path().join("users")).expect("opened"));
+    users.add("alice", "x").expect("added");
+    (folder, users)
+}
+
 fn means(users: Arc<Users>, settings: Arc<Current>) -> Means {
     Means {
         users,
@@ -166,7 +174,11 @@ async fn a_context_is_of_no_use_once_its_mechanism_is_switched_off() {
 #[tokio::test]
 async fn a_log_on_ends_with_its_keys_once_the_mechanism_within_its_scheme_is_switched_off() {
     for (token, is_kerberos) in [("two-by-ntlm", false), ("two-by-kerberos", true)] {
-        let door = door("alice");
+        let (_folder, users) = users();
+        let door = Door {
+            users,
+            ..door("alice")
+        };
         let own = connection(Channel::Plain);
         let switch = |ntlm, kerberos| {
             let mut other = Settings::clone(&door.settings.get());
@@ -186,6 +198,25 @@ async fn a_log_on_ends_with_its_keys_once_the_mechanism_within_its_scheme_is_swi
             switch(true, true);
         }
     }
+}
+
+#[tokio::test]
+async fn an_account_that_is_removed_before_the_last_leg_is_refused() {
+    let (_folder, users) = users();
+    let door = Door {
+        users,
+        ..door("alice")
+    };
+    let own = connection(Channel::Plain);
+    assert!(door.admit(&own, Some("Two one")).await.is_ok());
+    door.users.remove("alice").expect("removed");
+    let answer = door.admit(&own, Some("Two two-by-ntlm")).await;
+    assert_eq!(answer, Err(AuthError::Refused));
+    assert_eq!(door.admit(&own, None).await, Err(AuthError::Refused));
+    // A principal of a realm has no line.
+    assert!(door.admit(&own, Some("Two one")).await.is_ok());
+    let answer = door.admit(&own, Some("Two two-by-kerberos")).await;
+    assert!(answer.is_ok());
 }
 
 #[tokio::test]
@@ -246,9 +277,7 @@ async fn a_log_on_starts_over_when_somebody_else_logs_on() {
 
 #[tokio::test]
 async fn basic_is_neither_offered_nor_taken_without_tls() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let users = Arc::new(Users::open(&folder.path().join("users")).expect("opened"));
-    users.add("alice", "x").expect("added");
+    let (_folder, users) = users();
     let access = AccessSettings {
         users: vec!["alice".to_owned()],
         administrators: Vec::new(),
@@ -315,9 +344,7 @@ struct Bench {
 }
 
 fn bench(settings: Settings) -> Bench {
-    let folder = tempfile::tempdir().expect("a folder");
-    let users = Arc::new(Users::open(&folder.path().join("users")).expect("opened"));
-    users.add("alice", "x").expect("added");
+    let (folder, users) = users();
     let current = Arc::new(Current::new(settings));
     Bench {
         door: Door::new(means(users, Arc::clone(&current))),
