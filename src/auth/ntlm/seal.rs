@@ -194,6 +194,10 @@ impl SecurityContext for Context {
         self.incoming.sequence = None;
         Err(SealError)
     }
+
+    fn signs_by_key(&self) -> bool {
+        self.signing == Signing::ByKey
+    }
 }
 
 /// The checksum of a message.
