@@ -54,6 +54,9 @@ pub(super) enum State {
         acceptor: Box<dyn Acceptor>,
         /// Legs that have been answered.
         legs: u32,
+        /// When the first one came: what was proved may hold no longer after
+        /// [`LONGEST_ATTEMPT`].
+        since: Instant,
     },
     /// Somebody has.
     Established {
@@ -173,10 +176,10 @@ impl ConnectionAuth {
         }
     }
 
-    /// The attempt with `scheme` that is under way, and its legs. Another one
-    /// ends here, and so does what an earlier one has reached: a log-on starts
-    /// over.
-    pub(super) fn take_attempt(&self, scheme: &str) -> Option<(Box<dyn Acceptor>, u32)> {
+    /// The attempt with `scheme` that is under way, its legs, and when it began.
+    /// Another one ends here, and so does one that takes too long, and what an
+    /// earlier one has reached: a log-on starts over.
+    pub(super) fn take_attempt(&self, scheme: &str) -> Option<(Box<dyn Acceptor>, u32, Instant)> {
         let mut state = self.lock();
         match &*state {
             State::Nobody | State::Established { seal: None, .. } => return None,
@@ -187,7 +190,10 @@ impl ConnectionAuth {
                 scheme: own,
                 acceptor,
                 legs,
-            } if own == scheme => Some((acceptor, legs)),
+                since,
+            } if own == scheme && since.elapsed() < LONGEST_ATTEMPT => {
+                Some((acceptor, legs, since))
+            }
             State::Nobody | State::Underway { .. } | State::Established { .. } => None,
         }
     }
@@ -282,8 +288,12 @@ impl ConnectionAuth {
 /// Kerberos ticket does, by custom.
 const LONGEST: Duration = Duration::from_hours(10);
 
+/// How long a log-on may take, from its first leg to its last one.
+const LONGEST_ATTEMPT: Duration = Duration::from_mins(1);
+
 /// Failed log-ons in a row on one connection.
 const MOST_FAILURES: u32 = 20;
+
 fn open(seal: &mut dyn Seal, content_type: &[u8], body: &[u8]) -> Result<Opened, NotOpened> {
     let content_type = ContentType::parse(content_type)?;
     if content_type.protocol.parts() != seal.parts() {

@@ -202,7 +202,8 @@ impl Door {
             self.check_address(connection, mechanism)?;
         }
         let attempt = connection.take_attempt(mechanism.scheme);
-        let (mut acceptor, legs) = attempt.unwrap_or_else(|| ((mechanism.start)(peer), 0));
+        let (mut acceptor, legs, since) =
+            attempt.unwrap_or_else(|| ((mechanism.start)(peer), 0, Instant::now()));
         let token = token.trim_matches(' ');
         let step = self.step(peer, &mut *acceptor, token).await;
         match step {
@@ -211,6 +212,7 @@ impl Door {
                     scheme: mechanism.scheme,
                     acceptor,
                     legs: legs + 1,
+                    since,
                 });
                 Ok(Admission::Continue(format!("{} {token}", mechanism.scheme)))
             }

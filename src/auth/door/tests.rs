@@ -200,6 +200,20 @@ async fn a_log_on_ends_with_its_keys_once_the_mechanism_within_its_scheme_is_swi
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_log_on_may_take_a_minute() {
+    let door = door("alice");
+    for (seconds, is_taken) in [(59, true), (60, false)] {
+        let own = connection(Channel::Plain);
+        assert!(door.admit(&own, Some("Two one")).await.is_ok());
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        // Nor does a request without a header make it last.
+        assert_eq!(door.admit(&own, None).await, Err(AuthError::Refused));
+        let answer = door.admit(&own, Some("Two two")).await;
+        assert_eq!(answer.is_ok(), is_taken, "{answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_account_that_is_removed_before_the_last_leg_is_refused() {
     let (_folder, users) = users();
