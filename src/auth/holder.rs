@@ -101,8 +101,9 @@ impl Holder {
     }
 }
 
-/// The last instant at which a certificate (DER) is valid.
-pub(super) fn ends_at(certificate: &[u8]) -> Option<SystemTime> {
+/// The last instant at which a certificate (DER) is valid; none when it cannot
+/// be parsed.
+pub(crate) fn ends_at(certificate: &[u8]) -> Option<SystemTime> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     instant(parsed.validity().not_after)
 }

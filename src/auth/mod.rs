@@ -7,8 +7,9 @@
 //! a [`Principal`] by the lists in the settings. What protects messages after
 //! the log-on is a [`Seal`].
 //!
-//! In force, as the settings switch them on: `Basic` over TLS (RFC 7617), and
-//! client certificates. Sockets and HTTP are left to `net` and `http`.
+//! In force, as the settings switch them on: `Negotiate` and `Kerberos` (RFC
+//! 4559), `NTLM`, `CredSSP`, `Basic` over TLS (RFC 7617), and client
+//! certificates. Sockets and HTTP are left to `net` and `http`.
 
 use std::fmt;
 use std::future::Future;
@@ -72,6 +73,7 @@ pub(crate) use credssp::fuzz as fuzz_ts_request;
 pub(crate) use door::Admission;
 pub(crate) use door::Door;
 pub(crate) use door::Means;
+pub(crate) use holder::ends_at;
 pub(crate) use identity::CurrentIdentity;
 pub(crate) use identity::Identity;
 pub(crate) use kerberos::Kerberos;
