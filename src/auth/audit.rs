@@ -15,6 +15,7 @@ use tracing::warn;
 use super::AUDIT;
 use super::Bound;
 use super::Caller;
+use super::Within;
 use super::access::Denial;
 use crate::telemetry::counters;
 use crate::telemetry::counters::Counter;
@@ -63,7 +64,7 @@ impl Audit {
     /// Somebody has logged on.
     pub(super) fn logged_on(
         by: Attempted<'_>,
-        mechanism: Option<&'static str>,
+        mechanism: Option<Within>,
         caller: &Caller,
         who: &str,
         bound: Bound,
@@ -75,7 +76,7 @@ impl Audit {
             target: AUDIT,
             %address,
             scheme,
-            mechanism,
+            mechanism = mechanism.map(Within::name),
             account = %caller,
             who,
             ?scope,
@@ -85,7 +86,7 @@ impl Audit {
     }
 
     /// Somebody has logged on who may do nothing.
-    pub(super) fn forbidden(by: Attempted<'_>, who: &str, denial: &Denial) {
+    pub(super) fn forbidden(by: Attempted<'_>, who: &str, denial: Denial) {
         let (address, scheme) = (by.address, label(by.scheme));
         warn!(target: AUDIT, %address, scheme, who, %denial, "Logged on, but may do nothing");
     }

@@ -35,6 +35,7 @@ use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::holder::Holder;
 use super::holder::Standing;
+use super::holder::ends_at;
 use super::thumbprint::Thumbprint;
 use crate::config::AccessSettings;
 
@@ -237,8 +238,11 @@ impl ClientTrust {
         }
         let end = EndEntityCert::try_from(own).map_err(Unverified::Path)?;
         let why = match self.issuers(&end, own, others, now) {
-            Ok(issuers) => {
-                return Holder::read(own, Standing::Issued(issuers)).ok_or(Unverified::Unreadable);
+            Ok((issuers, end)) => {
+                let holder = Holder::read(own, Standing::Issued(issuers));
+                return holder
+                    .map(|holder| holder.until(end))
+                    .ok_or(Unverified::Unreadable);
             }
             Err(why) if is_of_revocation(&why) => return Err(Unverified::Revoked(why)),
             Err(why) => why,
@@ -259,14 +263,15 @@ impl ClientTrust {
         ends.filter(|end| *end > now).min()
     }
 
-    /// The certificates that have signed `own`, by a path to an authority.
+    /// The certificates that have signed `own`, by a path to an authority, and
+    /// when the first one between them ends.
     fn issuers(
         &self,
         end: &EndEntityCert<'_>,
         own: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         now: SystemTime,
-    ) -> Result<Vec<Thumbprint>, webpki::Error> {
+    ) -> Result<(Vec<Thumbprint>, Option<SystemTime>), webpki::Error> {
         let is_signed_by_authority = |path: &VerifiedPath<'_>| {
             // A certificate that is trusted for itself may sign no other one.
             let may_sign = self
@@ -287,14 +292,16 @@ impl ClientTrust {
             revocation(&lists),
             Some(&is_signed_by_authority),
         )?;
-        let intermediate = path.intermediate_certificates().next();
-        Ok(match intermediate {
+        let intermediates = path.intermediate_certificates();
+        let end = intermediates.filter_map(|one| ends_at(&one.der())).min();
+        let issuers = match path.intermediate_certificates().next() {
             Some(one) => vec![Thumbprint::sha1_of(&one.der())],
             None => self
                 .of_anchor(path.anchor())
                 .map(|one| Thumbprint::sha1_of(one))
                 .collect(),
-        })
+        };
+        Ok((issuers, end))
     }
 
     /// Holds when a list names the certificate, whoever has signed the list: who

@@ -19,6 +19,7 @@ use super::Parts;
 use super::Peer;
 use super::Seal;
 use super::SealError;
+use super::Within;
 use super::client_certificate::Terms;
 use super::sealed;
 use super::sealed::ContentType;
@@ -26,6 +27,7 @@ use super::sealed::Malformed;
 use super::sealed::Media;
 use super::sealed::Style;
 use super::sealed::Writer;
+use super::users::Secrets;
 use crate::config::Settings;
 use crate::telemetry::counters::Counter;
 
@@ -52,6 +54,9 @@ pub(super) enum State {
         acceptor: Box<dyn Acceptor>,
         /// Legs that have been answered.
         legs: u32,
+        /// When the first one came: what was proved may hold no longer after
+        /// [`LONGEST_ATTEMPT`].
+        since: Instant,
     },
     /// Somebody has.
     Established {
@@ -65,7 +70,7 @@ pub(super) enum State {
         /// The account's line in the user file, if it has one, and when he
         /// logged on: with another line, and after [`LONGEST`], he must prove
         /// himself again.
-        line: Option<(Arc<str>, Arc<str>)>,
+        line: Option<(Arc<str>, Secrets)>,
         /// When he logged on.
         since: Instant,
         /// What protects the messages, if anything but TLS does.
@@ -128,21 +133,30 @@ impl ConnectionAuth {
         &self.peer
     }
 
-    /// Who has logged on to the connection itself, and by which scheme, if
-    /// anybody did (by `scheme`, if one is given), and if it still holds under
-    /// the settings `now`. `is_line` says whether an account still has a line
-    /// of the user file; a log-on that holds no longer ends here, with its
-    /// keys.
+    /// Who has logged on to the connection itself, if anybody did (by `scheme`,
+    /// if one is given), and if it still holds under the settings `now`. `is_on` says whether a scheme, and the mechanism
+    /// behind it, are still switched on, `is_line` whether an account still has
+    /// a line of the user file; a log-on that holds no longer ends here, with
+    /// its keys.
     pub(super) fn caller(
         &self,
         scheme: Option<&str>,
         now: &Arc<Settings>,
-        is_line: impl FnOnce(&str, &str) -> bool,
-    ) -> Option<(&'static str, Result<Caller, AuthError>)> {
+        is_on: impl FnOnce(&str, Option<Within>) -> bool,
+        is_line: impl FnOnce(&str, &Secrets) -> bool,
+    ) -> Option<Result<Caller, AuthError>> {
         let mut state = self.lock();
-        if let State::Established { line, since, .. } = &*state {
+        if let State::Established {
+            scheme,
+            line,
+            since,
+            seal,
+            ..
+        } = &*state
+        {
+            let within = seal.as_ref().and_then(|seal| seal.mechanism());
             let has_line = line.as_ref().is_none_or(|(name, line)| is_line(name, line));
-            if !has_line || since.elapsed() >= LONGEST {
+            if !is_on(scheme, within) || !has_line || since.elapsed() >= LONGEST {
                 *state = State::Nobody;
             }
         }
@@ -156,17 +170,16 @@ impl ConnectionAuth {
                 let holds = under
                     .as_ref()
                     .is_none_or(|terms| terms.hold(now, SystemTime::now()));
-                (holds && scheme.is_none_or(|scheme| scheme == *own))
-                    .then(|| (*own, caller.clone()))
+                (holds && scheme.is_none_or(|scheme| scheme == *own)).then(|| caller.clone())
             }
             State::Nobody | State::Underway { .. } => None,
         }
     }
 
-    /// The attempt with `scheme` that is under way, and its legs. Another one
-    /// ends here, and so does what an earlier one has reached: a log-on starts
-    /// over.
-    pub(super) fn take_attempt(&self, scheme: &str) -> Option<(Box<dyn Acceptor>, u32)> {
+    /// The attempt with `scheme` that is under way, its legs, and when it began.
+    /// Another one ends here, and so does one that takes too long, and what an
+    /// earlier one has reached: a log-on starts over.
+    pub(super) fn take_attempt(&self, scheme: &str) -> Option<(Box<dyn Acceptor>, u32, Instant)> {
         let mut state = self.lock();
         match &*state {
             State::Nobody | State::Established { seal: None, .. } => return None,
@@ -177,7 +190,10 @@ impl ConnectionAuth {
                 scheme: own,
                 acceptor,
                 legs,
-            } if own == scheme => Some((acceptor, legs)),
+                since,
+            } if own == scheme && since.elapsed() < LONGEST_ATTEMPT => {
+                Some((acceptor, legs, since))
+            }
             State::Nobody | State::Underway { .. } | State::Established { .. } => None,
         }
     }
@@ -272,8 +288,12 @@ impl ConnectionAuth {
 /// Kerberos ticket does, by custom.
 const LONGEST: Duration = Duration::from_hours(10);
 
+/// How long a log-on may take, from its first leg to its last one.
+const LONGEST_ATTEMPT: Duration = Duration::from_mins(1);
+
 /// Failed log-ons in a row on one connection.
 const MOST_FAILURES: u32 = 20;
+
 fn open(seal: &mut dyn Seal, content_type: &[u8], body: &[u8]) -> Result<Opened, NotOpened> {
     let content_type = ContentType::parse(content_type)?;
     if content_type.protocol.parts() != seal.parts() {

@@ -41,6 +41,7 @@ use super::Proof;
 use super::Proved;
 use super::Step;
 use super::Users;
+use super::Within;
 use super::access::Access;
 use super::attempts::Bar;
 use super::audit::Attempted;
@@ -55,6 +56,7 @@ use super::lockout::Source;
 use super::negotiate::Negotiate;
 use super::ntlm_exchange::Ntlm;
 use super::passwords::Passwords;
+use super::users::Secrets;
 use crate::config::AccessSettings;
 use crate::config::Current;
 use crate::telemetry::counters::Counter;
@@ -181,10 +183,12 @@ impl Door {
         if is_by_certificate {
             // A header that announces a certificate means no other log-on.
             let wanted = authorization.and(Some(certificate::SCHEME));
-            let is_line = |name: &str, line: &str| self.line(name).as_deref() == Some(line);
-            if let Some((scheme, caller)) = connection.caller(wanted, &now, is_line)
-                && self.mechanism(scheme, peer, &now.access).is_some()
-            {
+            let is_line = |name: &str, line: &Secrets| self.line(name).as_ref() == Some(line);
+            let is_on = |scheme: &str, within: Option<Within>| {
+                self.mechanism(scheme, peer, &now.access).is_some()
+                    && within.is_none_or(|within| within.is_on(&now.access))
+            };
+            if let Some(caller) = connection.caller(wanted, &now, is_on, is_line) {
                 return caller.map(|caller| Admission::Admitted(caller, None));
             }
             if authorization.is_none() && peer.certificate.is_none() {
@@ -198,7 +202,8 @@ impl Door {
             self.check_address(connection, mechanism)?;
         }
         let attempt = connection.take_attempt(mechanism.scheme);
-        let (mut acceptor, legs) = attempt.unwrap_or_else(|| ((mechanism.start)(peer), 0));
+        let (mut acceptor, legs, since) =
+            attempt.unwrap_or_else(|| ((mechanism.start)(peer), 0, Instant::now()));
         let token = token.trim_matches(' ');
         let step = self.step(peer, &mut *acceptor, token).await;
         match step {
@@ -207,6 +212,7 @@ impl Door {
                     scheme: mechanism.scheme,
                     acceptor,
                     legs: legs + 1,
+                    since,
                 });
                 Ok(Admission::Continue(format!("{} {token}", mechanism.scheme)))
             }
@@ -245,8 +251,12 @@ impl Door {
                 return step.map_err(Failed::Otherwise);
             }
             if done.proof == Proof::Remembered {
-                // What comes of it is not asked: it takes the time of a check.
-                let _ = acceptor.step_afresh(token).await;
+                // Whether it is right is not asked: it takes the time of a
+                // check. But where there was none, a wrong one had none either.
+                let checked = acceptor.step_afresh(token).await;
+                if let Err(error @ (AuthError::Busy | AuthError::Unavailable)) = checked {
+                    return Err(Failed::Otherwise(error));
+                }
             }
             return Err(Failed::Locked(account));
         }
@@ -309,15 +319,22 @@ impl Door {
             connection.set(State::Nobody);
             return Err(AuthError::Refused);
         }
-        connection.succeed();
         let mut line = None;
+        if let (Proved::Account(account), Holds::Connection(seal)) = (&done.who, &done.holds) {
+            let own = self.line(account);
+            let within = seal.as_ref().and_then(|seal| seal.mechanism());
+            // Removed since, while the last legs of `CredSSP` came: no line
+            // would say so later.
+            if own.is_none() && within == Some(Within::Ntlm) {
+                connection.set(State::Nobody);
+                return Err(AuthError::Refused);
+            }
+            line = own.map(|own| (Arc::clone(account), own));
+        }
+        connection.succeed();
         if let Proved::Account(account) = &done.who {
             self.attempts
                 .succeed(account, Source::of(peer.address.ip()));
-            if matches!(done.holds, Holds::Connection(_)) {
-                let own = self.line(account);
-                line = own.map(|own| (Arc::clone(account), own));
-            }
         }
         let fresh = (done.proof == Proof::Fresh).then(|| done.who.to_string());
         let caller = self.access.caller(done.who, peer.address.ip());
@@ -335,7 +352,7 @@ impl Door {
                     };
                     Audit::logged_on(by, inner, caller, &who, done.bound);
                 }
-                Err(denial) => Audit::forbidden(by, &who, denial),
+                Err(denial) => Audit::forbidden(by, &who, *denial),
             }
         }
         let caller = caller.map_err(|_| AuthError::Forbidden);
@@ -443,8 +460,8 @@ impl Door {
     }
 
     /// What the user file has of an account: another password is another line.
-    fn line(&self, account: &str) -> Option<Arc<str>> {
-        self.users.accounts().ok()?.hash(account).cloned()
+    fn line(&self, account: &str) -> Option<Secrets> {
+        self.users.accounts().ok()?.secrets(account)
     }
 
     /// The mechanism of a scheme, if it is taken from `peer`.

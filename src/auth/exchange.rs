@@ -77,6 +77,11 @@ pub(super) trait SecurityContext: Seal {
     ///
     /// [`SealError`]: it is wrong.
     fn verify(&mut self, data: &[u8], signature: &[u8]) -> Result<(), SealError>;
+
+    /// Holds when only who has the keys can make a signature.
+    fn signs_by_key(&self) -> bool {
+        true
+    }
 }
 
 /// What begins exchanges.

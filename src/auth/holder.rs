@@ -81,9 +81,17 @@ impl Holder {
         }
     }
 
-    /// The last instant at which the certificate is valid.
+    /// The last instant at which the certificate is valid, and all that vouch
+    /// for it.
     pub(super) fn not_after(&self) -> SystemTime {
         self.not_after
+    }
+
+    /// The same holder, who must be judged again after `end`: one of those who
+    /// vouch for him is valid no longer.
+    pub(super) fn until(self, end: Option<SystemTime>) -> Self {
+        let not_after = end.map_or(self.not_after, |end| end.min(self.not_after));
+        Self { not_after, ..self }
     }
 
     /// Holds when the certificate is within its dates at `now`, and for clients
@@ -91,6 +99,13 @@ impl Holder {
     pub(super) fn is_usable(&self, now: SystemTime) -> bool {
         self.is_for_clients && self.not_before <= now && now <= self.not_after
     }
+}
+
+/// The last instant at which a certificate (DER) is valid; none when it cannot
+/// be parsed.
+pub(crate) fn ends_at(certificate: &[u8]) -> Option<SystemTime> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    instant(parsed.validity().not_after)
 }
 
 /// A time of a certificate; one before 1970 is that of 1970.

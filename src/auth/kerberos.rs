@@ -37,6 +37,7 @@ use super::Seal;
 use super::SealError;
 use super::Sealed;
 use super::SecretFileError;
+use super::Within;
 use super::binding;
 use super::binding::Named;
 use super::exchange::Exchange;
@@ -299,8 +300,8 @@ struct Keys {
 }
 
 impl Seal for Keys {
-    fn mechanism(&self) -> Option<&'static str> {
-        Some("Kerberos")
+    fn mechanism(&self) -> Option<Within> {
+        Some(Within::Kerberos)
     }
 
     fn seal(&mut self, plain: &[u8]) -> Result<Sealed, SealError> {
@@ -390,10 +391,16 @@ fn account_name(principal: &[u8]) -> Result<Arc<str>, Refusal> {
     let name = str::from_utf8(principal).map_err(|_| Refusal("the client's name is no text"))?;
     // Some versions of the library count the NUL at the end.
     let name = name.strip_suffix('\0').unwrap_or(name);
-    let is_whole = name
-        .rsplit_once('@')
-        .is_some_and(|(name, realm)| !name.is_empty() && !realm.is_empty());
-    if !is_whole || name.len() > MAX_ACCOUNT || name.chars().any(char::is_control) {
+    let parts = name.rsplit_once('@');
+    let is_whole = parts.is_some_and(|(name, realm)| !name.is_empty() && !realm.is_empty());
+    // A sign behind `\` is part of what it stands in: the realm `X@R` of
+    // somebody else is written `X\@R`, and must not end in one of the lists.
+    let has_own_realm = parts.is_some_and(|(name, realm)| {
+        let quotes = name.len() - name.trim_end_matches('\\').len();
+        quotes % 2 == 0 && !realm.contains('\\')
+    });
+    if !is_whole || !has_own_realm || name.len() > MAX_ACCOUNT || name.chars().any(char::is_control)
+    {
         return Err(Refusal("the client's name is no account"));
     }
     // RFC 6111: names that everybody may have, WELLKNOWN/ANONYMOUS above all.

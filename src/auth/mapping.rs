@@ -2,11 +2,11 @@
 //!
 //! A mapping counts when it is enabled, names the issuer of the certificate or
 //! the certificate itself, its subject pattern meets a name in the certificate
-//! and its URI pattern the resource. Of several the one with the longest subject counts, then the one
-//! with the longest URI; two that are equally long deny, and so does none.
-//! Lengths are those of the patterns without their `*`. Letters are compared
-//! without case if they are ASCII: beyond it, different letters have the same
-//! lower case.
+//! and its URI pattern the resource. Of several the one with the longest subject
+//! counts, then the one with the longest URI; two that are equally long deny,
+//! and so does none. Lengths are those of the patterns without their `*`.
+//! Letters are compared without case if they are ASCII: beyond it, different
+//! letters have the same lower case.
 
 use super::holder::Holder;
 use super::thumbprint::Thumbprint;

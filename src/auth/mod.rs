@@ -83,6 +83,7 @@ pub(crate) use credssp::fuzz as fuzz_ts_request;
 pub(crate) use door::Admission;
 pub(crate) use door::Door;
 pub(crate) use door::Means;
+pub(crate) use holder::ends_at;
 pub(crate) use identity::CurrentIdentity;
 pub(crate) use identity::Identity;
 pub(crate) use kerberos::Kerberos;
@@ -216,10 +217,19 @@ pub(crate) trait Seal: Send {
     /// How messages are put into the parts of a body.
     fn parts(&self) -> Parts;
 
-    /// The mechanism behind a scheme that has several, for the audit log.
-    fn mechanism(&self) -> Option<&'static str> {
+    /// The mechanism behind a scheme that has several.
+    fn mechanism(&self) -> Option<Within> {
         None
     }
+}
+
+/// The mechanisms that stand behind a scheme that has several.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Within {
+    /// Kerberos.
+    Kerberos,
+    /// `NTLM`.
+    Ntlm,
 }
 
 /// How messages are put into the parts of a body ([MS-WSMV] 2.2.9.1).
@@ -329,6 +339,24 @@ pub(crate) enum AuthError {
 
 /// Log lines about who came in, and who did not.
 pub(crate) const AUDIT: &str = "bitsd::audit";
+
+impl Within {
+    /// Its name in the log.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kerberos => "Kerberos",
+            Self::Ntlm => "NTLM",
+        }
+    }
+
+    /// Holds while the settings switch it on.
+    fn is_on(self, access: &AccessSettings) -> bool {
+        match self {
+            Self::Kerberos => access.kerberos,
+            Self::Ntlm => access.ntlm,
+        }
+    }
+}
 
 impl fmt::Display for Proved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,7 +7,8 @@
 //! Therefore both sides sign it (`mechListMIC`, RFC 4178 5) where the mechanism
 //! is not the first of the list, and where the client signs it of his own
 //! accord. Where it is the first and he does not sign, there is nothing that
-//! he could have been talked out of.
+//! he could have been talked out of. A signature that needs no key, as `NTLM`
+//! has one, signs nothing.
 //!
 //! A log-on that fails ends without a `NegTokenResp` that says `reject`: the 401
 //! with the schemes says it, and tells what else is there.
@@ -343,6 +344,10 @@ impl Negotiation {
     }
 
     fn check(&mut self, proven: &mut Proven, mic: &[u8]) -> Result<(), AuthError> {
+        // `NTLM` that was not asked to sign has a signature that everybody has.
+        if self.needs_mic && !proven.context.signs_by_key() {
+            return Err(self.refuse(proven));
+        }
         let checked = proven.context.verify(&self.mech_types, mic);
         checked.map_err(|SealError| self.refuse(proven))
     }

@@ -71,7 +71,15 @@ struct Known {
 pub(super) struct Accounts {
     hashes: HashMap<String, Arc<str>>,
     /// The sealed NT hashes.
-    nt_hashes: HashMap<String, Vec<u8>>,
+    nt_hashes: HashMap<String, Arc<[u8]>>,
+}
+
+/// What an account logs on by: with another password it is another one.
+#[derive(Clone, Eq, PartialEq)]
+pub(super) struct Secrets {
+    hash: Arc<str>,
+    /// Sealed.
+    nt_hash: Option<Arc<[u8]>>,
 }
 
 /// What tells one state of the file from another.
@@ -244,7 +252,7 @@ impl Users {
             } = line
             {
                 if let Some(sealed) = nt_hash {
-                    accounts.nt_hashes.insert(name.clone(), sealed);
+                    accounts.nt_hashes.insert(name.clone(), sealed.into());
                 }
                 accounts.hashes.insert(name, Arc::from(hash));
             }
@@ -448,6 +456,13 @@ impl Accounts {
     /// The hash of an account's password.
     pub(super) fn hash(&self, name: &str) -> Option<&Arc<str>> {
         self.hashes.get(name)
+    }
+
+    /// What an account logs on by, if there is such a one.
+    pub(super) fn secrets(&self, name: &str) -> Option<Secrets> {
+        let hash = Arc::clone(self.hashes.get(name)?);
+        let nt_hash = self.nt_hashes.get(name).cloned();
+        Some(Secrets { hash, nt_hash })
     }
 }
 

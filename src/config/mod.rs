@@ -167,6 +167,7 @@ pub enum LogFormat {
 /// Who may do what, and how he logs on. An empty list means nobody.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct AccessSettings {
     /// Accounts that may read, write and invoke, each on its own jobs. Groups
     /// and realms may stand here and in the next list as in a role.

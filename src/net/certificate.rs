@@ -20,7 +20,6 @@ use rcgen::ExtendedKeyUsagePurpose;
 use rcgen::IsCa;
 use rcgen::KeyPair;
 use rcgen::KeyUsagePurpose;
-use rustls::pki_types::CertificateDer;
 use tracing::info;
 
 use super::tls::MAX_KEY;
@@ -28,6 +27,7 @@ use super::tls::TlsError;
 use super::tls::read_chain;
 use crate::auth::Ownership;
 use crate::auth::SecretFileError;
+pub(super) use crate::auth::ends_at;
 use crate::auth::read_secret;
 use crate::auth::replace_file;
 use crate::config::ServiceSettings;
@@ -101,14 +101,6 @@ pub(super) fn made(service: &ServiceSettings) -> Result<(PathBuf, PathBuf), TlsE
     write(&certificate, pem.as_bytes(), 0o644)?;
     info!(certificate = %certificate.display(), names = ?names, "Certificate made");
     Ok((certificate, key))
-}
-
-/// The last instant at which a certificate is valid; none when it cannot be
-/// parsed, which is for rustls to judge.
-pub(super) fn ends_at(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
-    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    let since = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since))
 }
 
 /// What the certificate is for: the loopback names, the host, and what is

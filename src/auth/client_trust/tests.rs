@@ -465,6 +465,28 @@ fn what_was_believed_is_judged_again_when_lists_end_or_change() {
 }
 
 #[test]
+fn what_was_believed_is_judged_again_when_an_authority_below_another_ends() {
+    let (root, root_key) = authority("root");
+    let now = SystemTime::now();
+    let hours = |hours: u64| now + Duration::from_hours(hours);
+    let (mut parameters, key) = (
+        authority_parameters("middle"),
+        KeyPair::generate().expect("a key"),
+    );
+    parameters.not_after = hours(1).into();
+    let middle = parameters.signed_by(&key, &root_key).expect("signed");
+    let key = Issuer::new(parameters, key);
+    let own = holder(|own| own.not_after = hours(9).into(), &key);
+    let chain = [own.der().clone(), middle.der().clone()];
+    let shown = ClientCertificate::new(&chain, Arc::new(CurrentTrust::new(of(&[&root]))));
+    let settings = Arc::new(Settings::default());
+    let terms = shown.believe(&settings, now).expect("good").terms;
+    assert!(terms.hold(&settings, now));
+    assert!(!terms.hold(&settings, hours(2)), "it has ended");
+    assert!(shown.believe(&settings, hours(2)).is_err());
+}
+
+#[test]
 fn the_same_files_are_the_same_trust() {
     let (root, key) = authority("root");
     let (other, _) = authority("other");

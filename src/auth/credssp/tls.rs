@@ -13,6 +13,7 @@ use crate::auth::Parts;
 use crate::auth::Seal;
 use crate::auth::SealError;
 use crate::auth::Sealed;
+use crate::auth::Within;
 use crate::auth::exchange::SecurityContext;
 
 /// Our end of it.
@@ -140,11 +141,11 @@ impl InnerTls {
 pub(super) struct Sealing {
     pub(super) tls: InnerTls,
     /// Of the log-on within.
-    pub(super) mechanism: Option<&'static str>,
+    pub(super) mechanism: Option<Within>,
 }
 
 impl Seal for Sealing {
-    fn mechanism(&self) -> Option<&'static str> {
+    fn mechanism(&self) -> Option<Within> {
         self.mechanism
     }
 

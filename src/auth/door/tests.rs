@@ -28,9 +28,14 @@ struct TwoLegs {
     has_begun: bool,
 }
 
-struct NoSeal;
+/// Seals nothing; that of a log-on by this mechanism within its scheme.
+struct NoSeal(Option<Within>);
 
 impl Seal for NoSeal {
+    fn mechanism(&self) -> Option<Within> {
+        self.0
+    }
+
     fn seal(&mut self, plain: &[u8]) -> Result<Sealed, SealError> {
         Ok(Sealed {
             signature: 0,
@@ -50,17 +55,20 @@ impl Seal for NoSeal {
 impl Acceptor for TwoLegs {
     fn step<'a>(&'a mut self, token: &'a str) -> Stepping<'a> {
         Box::pin(async move {
-            match (token, std::mem::replace(&mut self.has_begun, true)) {
-                ("one", false) => Ok(Step::Continue("prove-it".to_owned())),
-                ("two", true) => Ok(Step::Done(LoggedOn {
-                    who: Proved::Account(Arc::from("alice")),
-                    token: Some("welcome".to_owned()),
-                    holds: Holds::Connection(Some(Box::new(NoSeal))),
-                    proof: Proof::Fresh,
-                    bound: Bound::NotApplicable,
-                })),
-                _ => Err(AuthError::Refused),
-            }
+            let within = match (token, std::mem::replace(&mut self.has_begun, true)) {
+                ("one", false) => return Ok(Step::Continue("prove-it".to_owned())),
+                ("two", true) => None,
+                ("two-by-ntlm", true) => Some(Within::Ntlm),
+                ("two-by-kerberos", true) => Some(Within::Kerberos),
+                _ => return Err(AuthError::Refused),
+            };
+            Ok(Step::Done(LoggedOn {
+                who: Proved::Account(Arc::from("alice")),
+                token: Some("welcome".to_owned()),
+                holds: Holds::Connection(Some(Box::new(NoSeal(within)))),
+                proof: Proof::Fresh,
+                bound: Bound::NotApplicable,
+            }))
         })
     }
 
@@ -95,6 +103,14 @@ fn door(account: &str) -> Door {
         start: Box::new(|_| Box::new(TwoLegs { has_begun: false })),
     };
     Door::for_test(vec![two_legs], account)
+}
+
+/// A user file with alice.
+fn users() -> (tempfile::TempDir, Arc<Users>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let users = Arc::new(Users::open(&folder.path().join("users")).expect("opened"));
+    users.add("alice", "x").expect("added");
+    (folder, users)
 }
 
 fn means(users: Arc<Users>, settings: Arc<Current>) -> Means {
@@ -156,6 +172,68 @@ async fn a_context_is_of_no_use_once_its_mechanism_is_switched_off() {
 }
 
 #[tokio::test]
+async fn a_log_on_ends_with_its_keys_once_the_mechanism_within_its_scheme_is_switched_off() {
+    for (token, is_kerberos) in [("two-by-ntlm", false), ("two-by-kerberos", true)] {
+        let (_folder, users) = users();
+        let door = Door {
+            users,
+            ..door("alice")
+        };
+        let own = connection(Channel::Plain);
+        let switch = |ntlm, kerberos| {
+            let mut other = Settings::clone(&door.settings.get());
+            other.access.ntlm = ntlm;
+            other.access.kerberos = kerberos;
+            door.settings.set(other);
+        };
+        assert!(door.admit(&own, Some("Two one")).await.is_ok());
+        let leg = door.admit(&own, Some(&format!("Two {token}"))).await;
+        assert!(leg.is_ok(), "{token}");
+        switch(!is_kerberos, is_kerberos);
+        assert!(door.admit(&own, None).await.is_ok(), "{token}");
+        switch(is_kerberos, !is_kerberos);
+        for _ in 0..2 {
+            let answer = door.admit(&own, None).await;
+            assert_eq!(answer, Err(AuthError::Refused), "{token}");
+            switch(true, true);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_on_may_take_a_minute() {
+    let door = door("alice");
+    for (seconds, is_taken) in [(59, true), (60, false)] {
+        let own = connection(Channel::Plain);
+        assert!(door.admit(&own, Some("Two one")).await.is_ok());
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        // Nor does a request without a header make it last.
+        assert_eq!(door.admit(&own, None).await, Err(AuthError::Refused));
+        let answer = door.admit(&own, Some("Two two")).await;
+        assert_eq!(answer.is_ok(), is_taken, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_is_removed_before_the_last_leg_is_refused() {
+    let (_folder, users) = users();
+    let door = Door {
+        users,
+        ..door("alice")
+    };
+    let own = connection(Channel::Plain);
+    assert!(door.admit(&own, Some("Two one")).await.is_ok());
+    door.users.remove("alice").expect("removed");
+    let answer = door.admit(&own, Some("Two two-by-ntlm")).await;
+    assert_eq!(answer, Err(AuthError::Refused));
+    assert_eq!(door.admit(&own, None).await, Err(AuthError::Refused));
+    // A principal of a realm has no line.
+    assert!(door.admit(&own, Some("Two one")).await.is_ok());
+    let answer = door.admit(&own, Some("Two two-by-kerberos")).await;
+    assert!(answer.is_ok());
+}
+
+#[tokio::test]
 async fn a_failed_leg_ends_the_attempt() {
     let door = door("alice");
     let own = connection(Channel::Plain);
@@ -213,9 +291,7 @@ async fn a_log_on_starts_over_when_somebody_else_logs_on() {
 
 #[tokio::test]
 async fn basic_is_neither_offered_nor_taken_without_tls() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let users = Arc::new(Users::open(&folder.path().join("users")).expect("opened"));
-    users.add("alice", "x").expect("added");
+    let (_folder, users) = users();
     let access = AccessSettings {
         users: vec!["alice".to_owned()],
         administrators: Vec::new(),
@@ -282,9 +358,7 @@ struct Bench {
 }
 
 fn bench(settings: Settings) -> Bench {
-    let folder = tempfile::tempdir().expect("a folder");
-    let users = Arc::new(Users::open(&folder.path().join("users")).expect("opened"));
-    users.add("alice", "x").expect("added");
+    let (folder, users) = users();
     let current = Arc::new(Current::new(settings));
     Bench {
         door: Door::new(means(users, Arc::clone(&current))),

@@ -53,13 +53,31 @@ fn a_keytab_that_is_not_there_or_open_to_others_refuses_the_start() {
 
 #[test]
 fn an_account_is_the_principal_with_its_realm() {
-    for name in ["alice@EXAMPLE.TEST", "alice/admin@R", "a\\@b@R", "größe@R"] {
+    for name in [
+        "alice@EXAMPLE.TEST",
+        "alice/admin@R",
+        "a\\@b@R",
+        "a\\\\@R",
+        "größe@R",
+    ] {
         assert_eq!(account_name(name.as_bytes()).as_deref(), Ok(name));
     }
     assert_eq!(account_name(b"alice@R\0").as_deref(), Ok("alice@R"));
     let long = format!("{}@R", "x".repeat(MAX_ACCOUNT - 1));
     for name in [
-        "", "alice", "@R", "alice@", "a\nb@R", "a\0b@R", "a@R\0\0", &long,
+        "",
+        "alice",
+        "@R",
+        "alice@",
+        "a\nb@R",
+        "a\0b@R",
+        "a@R\0\0",
+        "a@X\\@R",
+        "a\\@R",
+        "a\\\\\\@R",
+        "a@R\\",
+        "a@X\\/R",
+        &long,
     ] {
         let refused = account_name(name.as_bytes());
         assert_eq!(refused, Err(Refusal("the client's name is no account")));

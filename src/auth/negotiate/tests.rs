@@ -20,6 +20,7 @@ mod any_messages;
 mod recorded;
 mod scripted;
 
+use scripted::CONSTANT;
 use scripted::Keys;
 use scripted::Said;
 use scripted::Scripted;
@@ -260,6 +261,21 @@ fn the_second_choice_needs_a_signature() {
             assert_eq!(exchange.claimed(), Some("alice"));
         }
     }
+}
+
+#[test]
+fn a_signature_that_everybody_has_is_none() {
+    let ntlm = || Scripted::ntlm().with(Keys::Constant);
+    let last = resp(Some(b"authenticate"), Some(CONSTANT));
+    let mut exchange = negotiate(Some(ntlm()), None).start(&peer());
+    ntlm_second(&mut *exchange, &WINDOWS);
+    assert_eq!(step(&mut *exchange, &last), REFUSED);
+    assert_eq!(exchange.claimed(), Some("alice"));
+    // Where none is needed, clients that do not sign send it all the same.
+    let mut exchange = negotiate(Some(ntlm()), None).start(&peer());
+    ntlm_first(&mut *exchange);
+    let answer = complete(None, None, Some(CONSTANT));
+    assert_eq!(step(&mut *exchange, &last), answer);
 }
 
 #[test]

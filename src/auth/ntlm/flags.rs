@@ -9,8 +9,6 @@ pub(super) struct Flags(pub(super) u32);
 impl Flags {
     /// Names are in UTF-16.
     pub(super) const UNICODE: Self = Self(0x0000_0001);
-    /// Names are in the code page of the client.
-    pub(super) const OEM: Self = Self(0x0000_0002);
     /// The client wants to know the server's name.
     pub(super) const REQUEST_TARGET: Self = Self(0x0000_0004);
     /// Messages can be signed.

@@ -16,6 +16,7 @@ use crate::auth::Parts;
 use crate::auth::Seal;
 use crate::auth::SealError;
 use crate::auth::Sealed;
+use crate::auth::Within;
 use crate::auth::exchange::SecurityContext;
 
 /// The keys of one log-on.
@@ -132,8 +133,8 @@ impl Direction {
 }
 
 impl Seal for Context {
-    fn mechanism(&self) -> Option<&'static str> {
-        Some("NTLM")
+    fn mechanism(&self) -> Option<Within> {
+        Some(Within::Ntlm)
     }
 
     fn seal(&mut self, plain: &[u8]) -> Result<Sealed, SealError> {
@@ -192,6 +193,10 @@ impl SecurityContext for Context {
         }
         self.incoming.sequence = None;
         Err(SealError)
+    }
+
+    fn signs_by_key(&self) -> bool {
+        self.signing == Signing::ByKey
     }
 }
 

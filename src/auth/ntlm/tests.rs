@@ -449,6 +449,8 @@ fn only_what_was_agreed_on_is_sealed() {
         (Flags::EXTENDED_SESSION_SECURITY.0, false, false),
     ] {
         let (mut client, mut server) = pair(Flags(flags));
+        let is_asked_to = flags & (Flags::SIGN | Flags::SEAL).0 != 0;
+        assert_eq!(server.signs_by_key(), is_asked_to, "{flags:x}");
         let signature = client.sign(b"lists");
         assert_eq!(signature.is_ok(), may_sign, "{flags:x}");
         let verified = server.verify(b"lists", &signature.unwrap_or_default());

@@ -59,7 +59,8 @@ impl Bench {
         let prepare: Prepare = Arc::new(|new: &Settings| {
             let access = &new.access;
             let is_mapped = access.certificate_mappings.iter().any(|one| one.enabled);
-            if !access.basic && !(access.certificate && is_mapped) {
+            let by_certificate = access.certificate && is_mapped;
+            if !(access.basic || by_certificate) {
                 return Err(Unready::NobodyLogsOn);
             }
             let authorities = access.client_ca_certificates.as_deref();

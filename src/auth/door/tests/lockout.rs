@@ -28,15 +28,17 @@ struct Fake {
 impl Fake {
     fn take(&mut self, token: &str, proof: Proof) -> Result<Step, AuthError> {
         self.work.fetch_add(1, Ordering::Relaxed);
+        let is_afresh = proof == Proof::Fresh && self.proof == Proof::Remembered;
         let (name, password) = token.split_once(':').unwrap_or((token, ""));
         self.claimed = ["alice", "bob", "carol"]
             .into_iter()
             .find(|known| *known == name);
         match (self.claimed, password) {
-            (Some(name), "right") => Ok(Step::Done(LoggedOn {
+            (_, "crowded") if is_afresh => Err(AuthError::Busy),
+            (Some(name), "right" | "crowded") => Ok(Step::Done(LoggedOn {
                 who: Proved::Account(Arc::from(name)),
                 token: None,
-                holds: Holds::Connection(Some(Box::new(NoSeal))),
+                holds: Holds::Connection(Some(Box::new(NoSeal(None)))),
                 proof,
                 bound: Bound::No,
             })),
@@ -79,9 +81,7 @@ struct Bench {
 }
 
 fn bench(proof: Proof) -> Bench {
-    let folder = tempfile::tempdir().expect("a folder");
-    let users = Arc::new(Users::open(&folder.path().join("users")).expect("opened"));
-    users.add("alice", "x").expect("added");
+    let (folder, users) = users();
     let mut settings = with_certificates(vec![mapping("eve", "alice")]);
     settings.access.users.push("bob".to_owned());
     settings.access.lockout_failures = 5;
@@ -199,6 +199,16 @@ async fn a_remembered_proof_of_a_locked_account_is_checked_anew() {
         before + 2,
         "it was remembered, and then checked"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_can_be_checked_a_remembered_proof_of_a_locked_account_is_told_so() {
+    let bench = bench(Proof::Remembered);
+    bench.lock_alice().await;
+    for password in ["crowded", "busy"] {
+        let answer = bench.try_from(AWAY, &format!("alice:{password}")).await;
+        assert_eq!(answer, Err(AuthError::Busy), "{password}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -397,6 +407,17 @@ async fn a_log_on_ends_with_its_line_in_the_user_file() {
     bench.door.users.add("alice", "y").expect("changed");
     let answer = bench.door.admit(&alice, None).await;
     assert_eq!(answer, Err(AuthError::Refused));
+    // The NT hash alone comes, and goes.
+    let path = bench.folder.path().join("users");
+    let without = std::fs::read_to_string(&path).expect("read");
+    let with: Vec<_> = without.lines().map(|line| format!("{line}:AAAA")).collect();
+    for text in [with.join("\n"), without] {
+        assert!(bench.try_over(&alice, "alice:right").await.is_ok());
+        assert!(bench.door.admit(&alice, None).await.is_ok());
+        std::fs::write(&path, text).expect("written");
+        let answer = bench.door.admit(&alice, None).await;
+        assert_eq!(answer, Err(AuthError::Refused));
+    }
     assert!(bench.try_over(&alice, "alice:right").await.is_ok());
     bench.door.users.remove("alice").expect("removed");
     for _ in 0..2 {

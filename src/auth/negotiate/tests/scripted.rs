@@ -42,6 +42,8 @@ type Script = dyn Fn(usize, &[u8]) -> Said + Send + Sync;
 pub(super) enum Keys {
     /// The client by `theirs`, we by `ours`, before what is signed.
     Usual,
+    /// Always the same, whatever is signed.
+    Constant,
     /// Not at all.
     None,
     /// As it was recorded.
@@ -160,6 +162,7 @@ impl SecurityContext for Keys {
         match self {
             Self::Usual => Ok([b"ours", data].concat()),
             Self::Recorded { list, ours, .. } if list == data => Ok(ours.clone()),
+            Self::Constant => Ok(CONSTANT.to_vec()),
             Self::Recorded { .. } | Self::None => Err(SealError),
         }
     }
@@ -168,9 +171,14 @@ impl SecurityContext for Keys {
         let is_right = match self {
             Self::Usual => signature == theirs(data),
             Self::Recorded { list, theirs, .. } => list == data && theirs == signature,
+            Self::Constant => signature == CONSTANT,
             Self::None => false,
         };
         is_right.then_some(()).ok_or(SealError)
+    }
+
+    fn signs_by_key(&self) -> bool {
+        *self != Self::Constant
     }
 }
 
@@ -178,3 +186,6 @@ impl SecurityContext for Keys {
 pub(super) fn theirs(data: &[u8]) -> Vec<u8> {
     [b"theirs", data].concat()
 }
+
+/// The signature of who does not sign.
+pub(super) const CONSTANT: &[u8] = b"constant";
