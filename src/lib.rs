@@ -228,7 +228,8 @@
 //! - **Failed log-ons** count for the account, if it exists, and for the address
 //!   (an IPv6 /64 is one). The answer to the third and each further one from an
 //!   address is held back, 0.5 s and then twice as long up to 8 s; while eight
-//!   answers to an address wait, its log-ons are 503 unseen.
+//!   answers to an address wait, its log-ons are 503 unseen. With
+//!   `lockout_failures = 0` nobody is locked out and nothing is held back.
 //! - **The console** (any loopback address) is never locked out and locks out
 //!   nobody; its wrong answers are only held back. An account keeps the eight
 //!   addresses from which it was last used, for 90 days; each has a count of its

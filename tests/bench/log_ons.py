@@ -26,7 +26,7 @@ from multiprocessing.synchronize import Barrier
 from typing import ClassVar, Protocol
 
 from clients.drivers import Endpoint, Person, SchemeSession
-from clients.test_logons import KERBEROS, SPNEGO, WithRealm
+from clients.with_realm import KERBEROS, SPNEGO, WithRealm
 from harness.daemon import Settings
 from harness.realm import acting
 from harness.wsman import CONTENT_TYPE, IDENTIFY, JOB, X, envelope, method_input

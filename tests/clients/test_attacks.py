@@ -14,7 +14,7 @@ from unittest import mock
 import spnego
 import spnego.channel_bindings
 from clients.drivers import Refused, SchemeSession
-from clients.test_logons import BOUNDED, KERBEROS, SPNEGO, WithRealm
+from clients.with_realm import BOUNDED, KERBEROS, SPNEGO, WithRealm
 from harness.realm import acting
 from harness.wsman import CONTENT_TYPE, IDENTIFY, X, envelope
 from pypsrp.encryption import WinRMEncryption

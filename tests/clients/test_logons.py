@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import unittest
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from clients.drivers import (
-    AwinrmSession, CurlSession, Endpoint, GoSession, Person, PypsrpSession, PywinrmSession, Refused, SchemeSession, Session, body_of,
+    AwinrmSession, CurlSession, Endpoint, GoSession, Person, PypsrpSession, PywinrmSession, Refused, SchemeSession, Session,
+    body_of,
 )
-from harness.authority import Authority
-from harness.daemon import Daemon, Settings, free_port
-from harness.realm import Realm, acting
+from clients.with_realm import BOUNDED, KERBEROS, LENIENT, SPNEGO, WithRealm
+from harness.realm import acting
 from harness.wsman import JOB, Account, X, envelope, method_input, parse_job
-
-SPNEGO = "application/HTTP-SPNEGO-session-encrypted"
-KERBEROS = "application/HTTP-Kerberos-session-encrypted"
 
 # What clients say of a 401 that they cannot answer.
 REFUSED = {"pypsrp": "authenticate", "pywinrm": "credentials", "curl": "401", "pyspnego": "401", "awinrm": "401"}
-
-# Envelopes of more than a megabyte go both ways.
-LARGE = {"wsman": {"max_envelope_size_kb": 4_096}}
-BOUNDED = {"access": {"channel_binding": "Strict", "allow_unencrypted": False}}
-LENIENT = {"access": {"channel_binding": "Relaxed", "allow_unencrypted": True}}
 
 
 @dataclass(frozen=True)
@@ -128,63 +116,8 @@ UNBOUND = [
 ]
 
 
-class WithRealm(unittest.TestCase):
-    """A realm, an authority, and a service that takes every way to log on."""
-
-    settings: ClassVar[Settings] = {}
-    folder: ClassVar[Path]
-    realm: ClassVar[Realm]
-    daemon: ClassVar[Daemon]
-    people: ClassVar[dict[str, Person]]
-    http_port: ClassVar[int]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.folder = Path(tempfile.mkdtemp(prefix="bitsd-test-"))
-        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
-        cls.realm = Realm(cls.folder / "realm")
-        cls.addClassCleanup(cls.realm.close)
-        cls.realm.start()
-        password = "Pässw0rd of alice"
-        alice = cls.realm.principal("alice", password)
-        authority = Authority(cls.folder / "authority")
-        shown = authority.issue("alice", "otherName:1.3.6.1.4.1.311.20.2.3;UTF8:alice@example.org")
-        cls.http_port = free_port()
-        access = {
-            "users": ["alice", "bob", alice],
-            # Wrong passwords are typed here by the dozen.
-            "lockout_failures": 0,
-            "lockout_window_s": 1,
-            "keytab": str(cls.realm.keytab()),
-            "credssp": True,
-            "certificate": True,
-            "client_ca_certificates": str(authority.certificate),
-            "certificate_mappings": [authority.mapping("alice@example.org", "alice")],
-        }
-        settings: Settings = {
-            "service": {"listen_http": [f"127.0.0.1:{cls.http_port}"]},
-            **LARGE,
-            "access": {**access, **cls.settings.get("access", {})},
-        }
-        cls.daemon = Daemon(cls.folder / "daemon", settings, environment=cls.realm.environment)
-        cls.addClassCleanup(cls.daemon.kill)
-        cls.daemon.add_user(cls.daemon.alice, "--ntlm")
-        cls.daemon.start()
-        cls.people = {
-            "password": Person(cls.daemon.alice),
-            "principal": Person(Account(alice, password)),
-            "ticket": Person(Account(alice, password), ticket=cls.realm.ticket("alice", password)),
-            "certificate": Person(cls.daemon.alice, shown=shown),
-        }
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        stopped = cls.daemon.stop()
-        assert stopped.status == 0, f"ended with {stopped.status}: {cls.daemon.tail()}"
-
-    def endpoint(self, tls: bool) -> Endpoint:
-        port = self.daemon.port if tls else self.http_port
-        return Endpoint(port, tls, self.daemon.certificate)
+class Matrix(WithRealm):
+    """Runs ways to log on."""
 
     def run_each(self, ways: list[Way], tls: bool, check: Callable[[Session, Way], None]) -> None:
         """A session of its own for each way."""
@@ -245,7 +178,7 @@ class WithRealm(unittest.TestCase):
         session.send(envelope(f"{X}/Delete", "", key))
 
 
-class Strict(WithRealm):
+class Strict(Matrix):
     """Messages over HTTP are sealed, log-ons over HTTPS are bound to it."""
 
     settings = BOUNDED
@@ -295,7 +228,7 @@ class Strict(WithRealm):
         self.run_each([way for way in BOUND if way.name.endswith("sealed")], True, self.carries)
 
 
-class Lenient(WithRealm):
+class Lenient(Matrix):
     """The administrator allows messages that are not sealed, and log-ons that are not bound."""
 
     settings = LENIENT

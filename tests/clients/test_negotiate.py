@@ -13,7 +13,7 @@ import spnego.channel_bindings
 import spnego.tls
 from clients.drivers import end_point
 from clients.test_attacks import CREDSSP, Attacked
-from clients.test_logons import BOUNDED
+from clients.with_realm import BOUNDED
 from harness.realm import acting
 from harness.wsman import CONTENT_TYPE, IDENTIFY
 from pypsrp.wsman import WSMan
