@@ -82,8 +82,8 @@ pub(crate) enum ConfigError {
 pub(crate) enum Unsupported {
     /// Security descriptors of resources.
     #[error(
-        "who may do what stands in access.users and access.administrators of the settings file, \
-         not in security descriptors"
+        "who may do what stands in access.users, access.administrators and access.roles of the \
+         settings file, not in security descriptors"
     )]
     Security,
     /// A Put of `service/defaultports`.

@@ -53,7 +53,7 @@ pub(in super::super) fn words(error: &ConfigError) -> String {
 fn unsupported(what: Unsupported) -> &'static str {
     match what {
         Unsupported::Security => {
-            "quem pode fazer o quê está em access.users e access.administrators do arquivo de \
+            "quem pode fazer o quê está em access.users, access.administrators e access.roles do arquivo de \
              configuração, e não em descritores de segurança"
         }
         Unsupported::DefaultPorts => {
