@@ -86,9 +86,12 @@ class HalfOpen(WithListeners):
         # For this process, and for the service, which inherits it.
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = MANY + SPARE
-        if hard != resource.RLIM_INFINITY and hard < wanted:
-            raise AssertionError(f"RLIMIT_NOFILE: {wanted} files are needed, and {hard} allowed")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+        allowed = hard if hard == resource.RLIM_INFINITY else max(hard, wanted)
+        try:
+            # Root may raise the hard limit too.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), allowed))
+        except ValueError as refused:
+            raise AssertionError(f"RLIMIT_NOFILE: {wanted} files are needed, and {hard} allowed") from refused
         cls.addClassCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         super().setUpClass()
 
