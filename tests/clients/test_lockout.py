@@ -18,6 +18,7 @@ import unittest
 from pathlib import Path
 
 from clients.base import WithDaemon
+from harness.daemon import binary
 from harness.wsman import Account, Client
 
 
@@ -31,6 +32,7 @@ class LockOutFromAfar(unittest.TestCase):
         done = subprocess.run(
             command,
             cwd=Path(__file__).parent.parent,
+            env={**os.environ, "BITSD": str(binary())},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
