@@ -28,6 +28,18 @@ fn only<'a>(content_type: &[u8], body: &'a [u8]) -> (&'a str, usize, &'a [u8]) {
     (body.content_type, piece.length, piece.octets)
 }
 
+/// An answer in the way of a request: a message of `length` octets, sealed as
+/// `octets`, the first `signature` of which are its signature.
+fn answered(request: &Body<'_>, length: usize, signature: u32, octets: &[u8]) -> Vec<u8> {
+    let mut writer = Writer::new(&request.style, request.content_type, length);
+    let sealed = Sealed {
+        signature,
+        octets: octets.to_vec(),
+    };
+    writer.push(length, &sealed);
+    writer.end()
+}
+
 /// What pypsrp 0.9.1 makes of `<x/>` with a context that turns each octet over
 /// (XOR 0x55) behind a signature of 4 octets.
 const PYPSRP: &[u8] = b"--Encrypted Boundary\r\n\
@@ -55,13 +67,7 @@ fn pypsrp_and_pywinrm_are_read() {
 #[test]
 fn an_answer_is_octet_for_octet_what_pypsrp_writes() {
     let body = taken(SPNEGO, PYPSRP).expect("a sealed body");
-    let mut writer = Writer::new(&body.style, body.content_type, 4);
-    let sealed = Sealed {
-        signature: 4,
-        octets: b"SIGNi-zk".to_vec(),
-    };
-    writer.push(4, &sealed);
-    assert_eq!(writer.end(), PYPSRP);
+    assert_eq!(answered(&body, 4, 4, b"SIGNi-zk"), PYPSRP);
     let content_type = body.style.content_type(Media::Single);
     assert_eq!(content_type.as_bytes(), SPNEGO);
 }
@@ -80,13 +86,7 @@ fn libmi_is_read_and_answered_without_a_tab() {
     let opened = b"<x>abcd</x>\0\0\0\0\0".to_vec();
     assert_eq!(piece.cut(opened.clone()), Ok(opened));
     assert_eq!(body.style.indentation, "");
-    let mut writer = Writer::new(&body.style, body.content_type, 16);
-    let sealed = Sealed {
-        signature: 16,
-        octets: piece.octets.to_vec(),
-    };
-    writer.push(16, &sealed);
-    assert_eq!(writer.end(), libmi);
+    assert_eq!(answered(&body, 16, 16, piece.octets), libmi);
 }
 
 #[test]
