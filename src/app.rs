@@ -120,14 +120,18 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
         &protected,
     )
     .map_err(|failure| Refusal(failure.detail))?;
-    let access = Access::new(&settings.access);
-    let bounds = Box::new(move |owner: &Owner| access.bounds(owner.as_str()));
+    let access = Arc::new(Access::new(&settings.access));
+    let bounds = {
+        let access = Arc::clone(&access);
+        Box::new(move |owner: &Owner| access.bounds(owner.as_str()))
+    };
     let engine = Engine::start(settings.engine.clone(), Arc::clone(&store), mover, bounds).await?;
 
     let attempts = Attempts::load(&settings.service.state_directory, &current);
     let keeper = attempts.keep();
     let door = Arc::new(Door::new(Means {
         users,
+        access,
         pam,
         kerberos,
         attempts,

@@ -79,6 +79,8 @@ pub(crate) struct Door {
 pub(crate) struct Means {
     /// The accounts of the user file.
     pub(crate) users: Arc<Users>,
+    /// What accounts may do.
+    pub(crate) access: Arc<Access>,
     /// The accounts of the host, if they are those of `Basic`.
     pub(crate) pam: Option<Arc<Pam>>,
     /// The service in its realm, if it has keys there.
@@ -111,14 +113,13 @@ impl Door {
     pub(crate) fn new(means: Means) -> Self {
         let Means {
             users,
+            access,
             pam,
             kerberos,
             attempts,
             settings,
             identity,
         } = means;
-        let now = settings.get();
-        let access = Arc::new(Access::new(&now.access));
         let passwords = match pam {
             Some(pam) => Passwords::Pam {
                 pam,
@@ -126,7 +127,7 @@ impl Door {
             },
             None => Passwords::of_file(Arc::clone(&users)),
         };
-        let basic = Basic::new(passwords, now.wsman.max_waiting_logons);
+        let basic = Basic::new(passwords, settings.get().wsman.max_waiting_logons);
         let ntlm: Arc<dyn Start> = Arc::new(Ntlm::new(Arc::clone(&users), Arc::clone(&settings)));
         let kerberos = kerberos.map(|kerberos| -> Arc<dyn Start> { kerberos });
         let negotiate = Negotiate::new(ntlm, kerberos, Arc::clone(&settings));

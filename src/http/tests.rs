@@ -20,6 +20,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::auth::Access;
 use crate::auth::Attempts;
 use crate::auth::CurrentIdentity;
 use crate::auth::Means;
@@ -115,6 +116,7 @@ impl Server {
         }));
         let door = Arc::new(Door::new(Means {
             users,
+            access: Arc::new(Access::new(&current.get().access)),
             pam: None,
             kerberos: None,
             attempts: Attempts::load(folder.path(), &current),

@@ -116,6 +116,7 @@ fn users() -> (tempfile::TempDir, Arc<Users>) {
 fn means(users: Arc<Users>, settings: Arc<Current>) -> Means {
     Means {
         users,
+        access: Arc::new(Access::new(&settings.get().access)),
         pam: None,
         kerberos: None,
         attempts: Attempts::for_test(&settings, || Moment::of(SystemTime::now())),

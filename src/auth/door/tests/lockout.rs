@@ -96,6 +96,7 @@ fn bench(proof: Proof) -> Bench {
         pam: None,
         kerberos: None,
         users,
+        access: Arc::new(Access::new(&current.get().access)),
         attempts,
         settings: current,
         identity: CurrentIdentity::for_test(),
