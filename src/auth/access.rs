@@ -168,6 +168,7 @@ impl Access {
             .collect();
         Bounds {
             write_roots: together(&roles, |role| role.write_roots.as_deref()),
+            read_roots: together(&roles, |role| role.read_roots.as_deref()),
             reach: together(&roles, |role| role.reach.as_deref()),
         }
     }
@@ -232,6 +233,7 @@ fn grant(roles: &[&Role]) -> Grant {
         others: rights(|role| role.administrator || role.jobs == RoleJobs::All),
         is_administrator,
         write_roots: together(&makers, |role| role.write_roots.as_deref()),
+        read_roots: together(&makers, |role| role.read_roots.as_deref()),
         // 0 is no limit, which is the largest.
         max_jobs: max_jobs
             .max_by_key(|jobs| jobs.checked_sub(1).unwrap_or(u64::MAX))

@@ -35,6 +35,8 @@ pub(super) struct Grant {
     pub(super) is_administrator: bool,
     /// Where files of his jobs may land; none: wherever any may.
     pub(super) write_roots: Option<Arc<[PathBuf]>>,
+    /// Below which folders the sources of his jobs lie; none: below any read root.
+    pub(super) read_roots: Option<Arc<[PathBuf]>>,
     /// Jobs of his own; none: what the settings say for everybody.
     pub(super) max_jobs: Option<u64>,
     /// Requests at the same time; none: what the settings say for everybody.
@@ -90,6 +92,12 @@ impl Principal {
     /// May he change the service's own settings, and read its figures?
     pub(crate) fn is_administrator(&self) -> bool {
         self.grant.is_administrator
+    }
+
+    /// Below which folders the sources of uploads that he adds lie; none: below
+    /// any read root.
+    pub(crate) fn read_roots(&self) -> Option<&Arc<[PathBuf]>> {
+        self.grant.read_roots.as_ref()
     }
 
     /// Below which folders files that he adds may land; none: wherever any may.

@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use super::Credentials;
+use super::Upload;
 
 /// A file as a client asks for it, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct NewFile {
     /// Absolute `http` or `https` URL without userinfo, at most 2,200
     /// characters.
@@ -16,6 +20,19 @@ pub(crate) struct NewFile {
     pub(crate) path: PathBuf,
     /// What stood as userinfo in the URL.
     pub(crate) userinfo: Option<Credentials>,
+    /// The parts that are wanted, in this order; none: all of it.
+    pub(crate) ranges: Vec<Span>,
+    /// SHA-256 that the file must have.
+    pub(crate) sha256: Option<[u8; 32]>,
+}
+
+/// A part of a remote file.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Span {
+    /// The first octet.
+    pub(crate) offset: u64,
+    /// So many octets; none: to the end.
+    pub(crate) length: Option<u64>,
 }
 
 /// A file of a job, and how far it has come.
@@ -31,18 +48,26 @@ pub(crate) struct File {
     pub(crate) remote_url: String,
     /// The destination as the client wrote it.
     pub(crate) local_file: String,
-    /// The native destination that it maps to, below a write root.
+    /// The native destination that it maps to, below a write root; of an upload
+    /// the native source, below a read root.
     pub(crate) path: PathBuf,
+    /// The parts that are wanted, in this order; none: all of it.
+    pub(crate) ranges: Vec<Span>,
+    /// SHA-256 that the file must have.
+    pub(crate) sha256: Option<[u8; 32]>,
     /// Octets, once the server has said so.
     pub(crate) size: Option<u64>,
     /// What the server said about the version that is being fetched.
     pub(crate) validator: Validator,
-    /// The octets from the start that lie on disk, synced.
+    /// The octets from the start that lie on disk, synced; of an upload those
+    /// that the server has confirmed.
     pub(crate) durable: u64,
     /// The file lies whole in its temporary place, synced.
     pub(crate) transferred: bool,
     /// The file lies at its destination; set while a Complete is under way.
     pub(crate) placed: bool,
+    /// How far its upload has come; none for downloads, and before it begins.
+    pub(crate) upload: Option<Box<Upload>>,
 }
 
 impl File {
@@ -53,11 +78,14 @@ impl File {
             remote_url: new.remote_url,
             local_file: new.local_file,
             path: new.path,
+            ranges: new.ranges,
+            sha256: new.sha256,
             size: None,
             validator: Validator::default(),
             durable: 0,
             transferred: false,
             placed: false,
+            upload: None,
         }
     }
 
@@ -78,7 +106,7 @@ impl File {
 
 /// By what a server's version of a file is told from another
 /// (RFC 9110 8.8).
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct Validator {
     /// The `ETag` header, quotes and weakness mark included.
     pub(crate) etag: Option<String>,

@@ -3,6 +3,9 @@
 use std::ops::Deref;
 use std::time::Duration;
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use super::ClientCertificate;
 use super::Effect;
 use super::ErrorContext;
@@ -11,6 +14,8 @@ use super::Hresult;
 use super::Input;
 use super::Intent;
 use super::JobId;
+use super::JobOptions;
+use super::JobType;
 use super::NewFile;
 use super::Owner;
 use super::Priority;
@@ -18,6 +23,7 @@ use super::Proxy;
 use super::Refused;
 use super::State;
 use super::Timestamp;
+use super::Upload;
 use super::Validator;
 use super::state::Situation;
 use super::state::Step;
@@ -35,6 +41,8 @@ pub(crate) struct Job(JobParts);
 pub(crate) struct JobParts {
     /// The key.
     pub(crate) id: JobId,
+    /// Which way its octets go.
+    pub(crate) kind: JobType,
     /// Who made it.
     pub(crate) owner: Owner,
     /// 1 to 256 characters.
@@ -52,6 +60,15 @@ pub(crate) struct JobParts {
     pub(crate) proxy: Proxy,
     /// With which certificate it identifies itself.
     pub(crate) client_certificate: Option<ClientCertificate>,
+    /// What else a client has set of it.
+    pub(crate) options: JobOptions,
+    /// It was resumed once: some options are fixed from then on.
+    pub(crate) was_resumed: bool,
+    /// How long it has been in CONNECTING and TRANSFERRING since its last
+    /// Resume, the span since `active_since` not counted.
+    pub(crate) active_for: Duration,
+    /// Since when it has been there without a break.
+    pub(crate) active_since: Option<Timestamp>,
     /// Where it stands.
     pub(crate) state: State,
     /// What Complete or Cancel is doing.
@@ -85,8 +102,10 @@ pub(crate) struct JobParts {
 }
 
 /// A job as a client asks for it, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct NewJob {
+    /// Which way its octets go.
+    pub(crate) kind: JobType,
     /// Its name.
     pub(crate) display_name: String,
     /// What it is for.
@@ -95,6 +114,8 @@ pub(crate) struct NewJob {
     pub(crate) files: Vec<NewFile>,
     /// Suspended rather than queued.
     pub(crate) suspended: bool,
+    /// What else is set of it.
+    pub(crate) options: JobOptions,
 }
 
 /// New values for the five properties that a client may set.
@@ -124,6 +145,45 @@ pub(crate) struct JobError {
     /// What a person needs beside the code: the phase, the address without
     /// its query, the HTTP status. No secrets.
     pub(crate) detail: String,
+    /// The same, for programs.
+    pub(crate) circumstances: Circumstances,
+}
+
+/// What a failure happened at.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub(crate) struct Circumstances {
+    /// At which step.
+    pub(crate) phase: Option<Phase>,
+    /// The address that was asked, without userinfo and query.
+    pub(crate) url: Option<String>,
+    /// The HTTP status of the answer.
+    pub(crate) status: Option<u16>,
+    /// When the server wants to be asked again (`Retry-After`).
+    pub(crate) server_retry_at: Option<Timestamp>,
+}
+
+/// A step of a transfer.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) enum Phase {
+    /// Finding the addresses of a name.
+    Resolving,
+    /// Making a connection, through a proxy or not.
+    Connecting,
+    /// Agreeing on TLS.
+    Securing,
+    /// Waiting for the head of an answer.
+    Asking,
+    /// Reading the body of an answer.
+    Receiving,
+    /// Sending the body of a request.
+    Sending,
+    /// Reading or writing a local file.
+    LocalFile,
+    /// Comparing with the expected hash or size.
+    Verifying,
+    /// Putting files in their places.
+    Completing,
 }
 
 /// What a transfer says of one file.
@@ -143,6 +203,8 @@ pub(crate) enum FileReport {
     Durable(u64),
     /// The file is whole, synced; so many octets.
     Done(u64),
+    /// The upload stands like this; kept before it goes on.
+    Upload(Box<Upload>),
 }
 
 impl Job {
@@ -165,6 +227,7 @@ impl Job {
         check_description(&new.description)?;
         let mut job = Self(JobParts {
             id,
+            kind: new.kind,
             owner,
             display_name: new.display_name,
             description: new.description,
@@ -173,6 +236,10 @@ impl Job {
             no_progress_timeout: DEFAULT_NO_PROGRESS_TIMEOUT,
             proxy: Proxy::default(),
             client_certificate: None,
+            options: new.options,
+            was_resumed: false,
+            active_for: Duration::ZERO,
+            active_since: None,
             state: State::Suspended,
             intent: None,
             error: None,
@@ -221,6 +288,7 @@ impl Job {
             intent: self.intent,
             has_files: self.files_total > 0,
             has_work: self.files_transferred < self.files_total,
+            is_upload: self.kind.is_upload(),
         };
         let was_running = self.state.is_running();
         let to = match step(at, &input) {
@@ -234,6 +302,7 @@ impl Job {
             Step::To(state) => state,
         };
         self.0.state = to;
+        self.count_activity(was_running, now);
         self.0.modified_at = now;
         self.0.wake_at = None;
         Ok(match input {
@@ -241,6 +310,8 @@ impl Job {
             Input::Resume => {
                 // A client that tries again gets the whole timeout again.
                 self.0.stalled_at = None;
+                self.0.was_resumed = true;
+                self.0.active_for = Duration::ZERO;
                 self.0.queued_at = now;
                 Effect::Schedule
             }
@@ -403,6 +474,7 @@ impl Job {
                 file.validator = validator;
             }
             FileReport::Durable(octets) => file.durable = octets,
+            FileReport::Upload(upload) => file.upload = Some(upload),
             FileReport::Done(octets) => {
                 if !file.transferred {
                     self.0.files_transferred += 1;
@@ -445,6 +517,18 @@ impl Job {
             return Err(Refused(Hresult::BG_E_INVALID_STATE));
         }
         Ok(())
+    }
+
+    /// Counts the time in CONNECTING and TRANSFERRING (`SetMaximumDownloadTime`).
+    fn count_activity(&mut self, was_running: bool, now: Timestamp) {
+        match (was_running, self.state.is_running()) {
+            (false, true) => self.0.active_since = Some(now),
+            (true, false) => {
+                let since = self.0.active_since.take().unwrap_or(now);
+                self.0.active_for = self.active_for.saturating_add(now.since(since));
+            }
+            (true, true) | (false, false) => {}
+        }
     }
 
     fn enter_transferred(&mut self, now: Timestamp) -> Effect {

@@ -190,6 +190,8 @@ pub(super) struct Situation {
     pub(super) has_files: bool,
     /// Some file is not here yet.
     pub(super) has_work: bool,
+    /// Its files go to a server.
+    pub(super) is_upload: bool,
 }
 
 /// The table: every state × every input.
@@ -254,6 +256,10 @@ pub(super) fn step(at: Situation, input: &Input) -> Step {
         }
         (Input::Suspend, Suspended | Error | Transferred) => Step::Stay,
 
+        // What a server has of an upload that is not whole is of no use.
+        (Input::Complete, state) if at.is_upload && state != Transferred => {
+            Step::Refuse(Hresult::BG_E_INVALID_STATE)
+        }
         (Input::Complete, _) => Step::Intend(Intent::Complete),
         (Input::Cancel, _) => Step::Intend(Intent::Cancel),
 

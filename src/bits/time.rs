@@ -4,9 +4,15 @@ use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
+use serde::Deserialize;
+use serde::Serialize;
+
 /// An instant: 100-nanosecond ticks since 1601-01-01 UTC (a FILETIME in one
 /// integer, as `JobCreationTime` and its siblings carry it).
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[serde(transparent)]
 pub(crate) struct Timestamp(u64);
 
 impl Timestamp {

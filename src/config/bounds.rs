@@ -12,6 +12,9 @@ pub struct Bounds {
     /// Below these folders, each of which is or lies below one of
     /// `files.write_roots`, files land; none: below any write root.
     pub write_roots: Option<Arc<[PathBuf]>>,
+    /// Below these folders, each of which is or lies below one of
+    /// `files.read_roots`, lie the sources of uploads; none: below any read root.
+    pub read_roots: Option<Arc<[PathBuf]>>,
     /// These addresses may be reached; none: those that any job may reach.
     pub reach: Option<Arc<[Network]>>,
 }

@@ -1,6 +1,5 @@
 //! Reading the settings file, and the checks that a type cannot make.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -93,7 +92,8 @@ impl Settings {
         self.check_access()?;
         self.check_wsman()?;
         self.check_engine_and_transfer()?;
-        check_files(&self.files)
+        check_files(&self.files)?;
+        super::hosting::check(&self.hosting, &self.access.groups)
     }
 
     fn check_service(&self) -> Result<(), (&'static str, String)> {
@@ -153,7 +153,7 @@ impl Settings {
     }
 
     fn check_access(&self) -> Result<(), (&'static str, String)> {
-        super::roles::check(&self.access, &self.files.write_roots)?;
+        super::roles::check(&self.access, &self.files)?;
         absolute("access.pam_directory", self.access.pam_directory.as_ref())?;
         check_pam_service(&self.access.pam_service)?;
         if let Some(name) = self
@@ -307,7 +307,59 @@ impl Settings {
     fn check_engine_and_transfer(&self) -> Result<(), (&'static str, String)> {
         let (engine, transfer) = (&self.engine, &self.transfer);
         let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
-        within("engine.running_jobs", count(engine.running_jobs), 1, 1_000)?;
+        let counts = [
+            ("engine.running_jobs", engine.running_jobs, 1, 1_000),
+            ("engine.foreground_jobs", engine.foreground_jobs, 1, 1_000),
+            (
+                "engine.running_jobs_per_user",
+                engine.running_jobs_per_user,
+                0,
+                1_000,
+            ),
+            (
+                "engine.running_jobs_per_host",
+                engine.running_jobs_per_host,
+                0,
+                1_000,
+            ),
+            (
+                "transfer.ranges_per_origin",
+                transfer.ranges_per_origin,
+                1,
+                8,
+            ),
+            (
+                "transfer.connections_per_origin",
+                transfer.connections_per_origin,
+                1,
+                10_000,
+            ),
+            (
+                "transfer.buffer_memory_mb",
+                transfer.buffer_memory_mb,
+                32,
+                65_536,
+            ),
+        ];
+        for (key, value, least, most) in counts {
+            within(key, count(value), least, most)?;
+        }
+        within(
+            "engine.max_download_time_s",
+            engine.max_download_time_s,
+            0,
+            u64::from(u32::MAX),
+        )?;
+        // "Fragment sizes": Windows sends 5 KB to 13 MB.
+        within(
+            "transfer.upload_fragment_octets",
+            transfer.upload_fragment_octets,
+            5 * 1_024,
+            1 << 30,
+        )?;
+        for list in &transfer.revocation_lists {
+            absolute("transfer.revocation_lists", Some(list))?;
+        }
         within(
             "engine.files_per_job",
             count(engine.files_per_job),
@@ -422,7 +474,10 @@ fn check_files(files: &FilesSettings) -> Result<(), (&'static str, String)> {
     for root in &files.write_roots {
         absolute("files.write_roots", Some(root))?;
     }
-    check_drives(&files.drives, &files.write_roots)?;
+    for root in &files.read_roots {
+        absolute("files.read_roots", Some(root))?;
+    }
+    check_drives(files)?;
     mode("files.mode", &files.mode)?;
     mode("files.directory_mode", &files.directory_mode)?;
     let accounts = [("files.owner", &files.owner), ("files.group", &files.group)];
@@ -434,10 +489,9 @@ fn check_files(files: &FilesSettings) -> Result<(), (&'static str, String)> {
     Ok(())
 }
 
-fn check_drives(
-    drives: &BTreeMap<char, PathBuf>,
-    roots: &[PathBuf],
-) -> Result<(), (&'static str, String)> {
+fn check_drives(files: &FilesSettings) -> Result<(), (&'static str, String)> {
+    let drives = &files.drives;
+    let roots = files.write_roots.iter().chain(&files.read_roots);
     for (letter, folder) in drives {
         if !letter.is_ascii_alphabetic() {
             return Err((
@@ -452,11 +506,11 @@ fn check_drives(
             ));
         }
         absolute("files.drives", Some(folder))?;
-        if !roots.iter().any(|root| folder.starts_with(root)) {
+        if !roots.clone().any(|root| folder.starts_with(root)) {
             return Err((
                 "files.drives",
                 format!(
-                    "{} lies under no folder of files.write_roots",
+                    "{} lies under no folder of files.write_roots or files.read_roots",
                     folder.display()
                 ),
             ));
@@ -600,7 +654,10 @@ mod tests {
             .map(|line| line.strip_prefix("#= ").unwrap_or(line))
             .collect::<Vec<_>>()
             .join("\n");
-        let text = text.replace("write_roots = []\n", "");
+        let text = text
+            .replace("\nwrite_roots = []\n", "\n")
+            .replace("\nread_roots = []\n", "\n")
+            .replace("\nupload_folders = []\n", "\n");
         parse(&text).expect("the examples are right");
     }
 
@@ -616,7 +673,9 @@ mod tests {
                 found.push(format!("{section}.{key}"));
             }
         }
-        for section in ["service", "access", "wsman", "engine", "transfer", "files"] {
+        for section in [
+            "service", "access", "wsman", "engine", "transfer", "files", "hosting",
+        ] {
             for key in keys(section) {
                 let table = found.iter().any(|key| key.starts_with("files.drives."));
                 let name = format!("{section}.{key}");

@@ -18,12 +18,16 @@ use serde::Serialize;
 
 mod bounds;
 mod current;
+mod hosting;
 mod load;
 mod overlay;
 mod roles;
 
 pub use bounds::Bounds;
 pub use current::Current;
+pub use hosting::HostingSettings;
+pub use hosting::Notification;
+pub use hosting::UploadFolder;
 pub use load::DEFAULT_PATH;
 pub use load::Error;
 pub use overlay::Overlay;
@@ -42,8 +46,10 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// How files move.
     pub transfer: TransferSettings,
-    /// Where files may land.
+    /// Where files may land, and where uploads may come from.
     pub files: FilesSettings,
+    /// Which uploads of others are taken in.
+    pub hosting: HostingSettings,
 }
 
 /// Where the service listens and keeps its state.
@@ -286,6 +292,8 @@ pub struct Role {
     pub administrator: bool,
     /// Below which of `files.write_roots`; absent: all.
     pub write_roots: Option<Vec<PathBuf>>,
+    /// Below which of `files.read_roots`; absent: all.
+    pub read_roots: Option<Vec<PathBuf>>,
     /// From which addresses they may log on; absent: any.
     pub from: Option<Vec<Network>>,
     /// Which addresses their jobs may reach, of those that any job may;
@@ -401,13 +409,25 @@ pub struct WsmanSettings {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct EngineSettings {
-    /// Jobs that run at the same time.
+    /// Background jobs (priority 1 to 3) that run at the same time. Foreground
+    /// jobs run at once, beside them.
     pub running_jobs: usize,
+    /// Foreground jobs that run at the same time.
+    pub foreground_jobs: usize,
+    /// Background jobs of one account that run at the same time. 0: as many as
+    /// there are slots; while others wait, accounts take turns in any case.
+    pub running_jobs_per_user: usize,
+    /// Jobs that fetch from one host at the same time, background jobs only. 0:
+    /// no limit.
+    pub running_jobs_per_host: usize,
     /// Files of one job that are fetched at the same time.
     pub files_per_job: usize,
     /// A running job gives its slot to a waiting one of the same priority
     /// after this.
     pub time_slice_s: u64,
+    /// `MaximumDownloadTime` of a job that sets none: longest time in CONNECTING
+    /// and TRANSFERRING since its last Resume. 0: no limit.
+    pub max_download_time_s: u64,
     /// Jobs of one account; administrators have no limit. 0: no limit.
     pub max_jobs_per_user: u64,
     /// Files of one job. 0: no limit.
@@ -444,15 +464,57 @@ pub struct TransferSettings {
     pub user_agent: String,
     /// How often an answer may redirect.
     pub max_redirects: u32,
+    /// A server without ranges is an error (0x80200013), as with Windows; else
+    /// such a file is fetched whole.
+    pub require_ranges: bool,
+    /// Parallel ranges in which a big file may be fetched, from one origin;
+    /// more than one only while that is faster. 1: none.
+    pub ranges_per_origin: usize,
+    /// Connections to one origin, of all jobs together.
+    pub connections_per_origin: usize,
+    /// Is HTTP/2 offered to servers over TLS?
+    pub http2: bool,
+    /// Memory for the buffers of all transfers together, MiB.
+    pub buffer_memory_mb: usize,
+    /// Schemes of addresses that jobs may name or be redirected to.
+    pub schemes: Vec<Scheme>,
+    /// Hosts that jobs may name or be redirected to: names, addresses, or `*`
+    /// and the end of a name (`*.example.org`). Empty: any.
+    pub allow_hosts: Vec<String>,
+    /// Hosts that they may not; goes before.
+    pub deny_hosts: Vec<String>,
+    /// Ports that they may. Empty: any.
+    pub allow_ports: Vec<u16>,
+    /// SHA-256 (64 hexadecimal digits) or SHA-1 (40) of server certificates that
+    /// are trusted by themselves, signed by anybody.
+    pub server_thumbprints: Vec<String>,
+    /// Files with lists of revoked server certificates, PEM or DER, for jobs that
+    /// want them checked.
+    pub revocation_lists: Vec<PathBuf>,
+    /// Octets of a fragment of an upload at most.
+    pub upload_fragment_octets: u64,
 }
 
-/// Where files may land.
+/// A scheme of addresses.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// Without TLS.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+/// Where files may land, and where uploads may come from.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct FilesSettings {
     /// Folders below which downloads may land. None: no download at all.
     pub write_roots: Vec<PathBuf>,
-    /// Windows drives and the folders, below a write root or equal to one,
+    /// Folders below which the sources of uploads may lie. None: no upload at
+    /// all.
+    pub read_roots: Vec<PathBuf>,
+    /// Windows drives and the folders, below a write or read root or equal to one,
     /// that stand for them: `C = "/srv/c"`.
     pub drives: BTreeMap<char, PathBuf>,
     /// Account or number that finished files belong to; absent: the service's.
@@ -570,6 +632,7 @@ impl Default for Role {
             jobs: RoleJobs::default(),
             administrator: false,
             write_roots: None,
+            read_roots: None,
             from: None,
             reach: None,
             max_jobs: None,
@@ -603,8 +666,12 @@ impl Default for EngineSettings {
     fn default() -> Self {
         Self {
             running_jobs: 4,
+            foreground_jobs: 256,
+            running_jobs_per_user: 0,
+            running_jobs_per_host: 0,
             files_per_job: 16,
             time_slice_s: 300,
+            max_download_time_s: 7_776_000,
             max_jobs_per_user: 0,
             max_files_per_job: 0,
         }
@@ -626,6 +693,18 @@ impl Default for TransferSettings {
             proxy_bypass_list: String::new(),
             user_agent: concat!("bitsd/", env!("CARGO_PKG_VERSION")).to_owned(),
             max_redirects: 10,
+            require_ranges: false,
+            ranges_per_origin: 8,
+            connections_per_origin: 64,
+            http2: true,
+            buffer_memory_mb: 96,
+            schemes: vec![Scheme::Http, Scheme::Https],
+            allow_hosts: Vec::new(),
+            deny_hosts: Vec::new(),
+            allow_ports: Vec::new(),
+            server_thumbprints: Vec::new(),
+            revocation_lists: Vec::new(),
+            upload_fragment_octets: 13 * 1_024 * 1_024,
         }
     }
 }
@@ -634,6 +713,7 @@ impl Default for FilesSettings {
     fn default() -> Self {
         Self {
             write_roots: Vec::new(),
+            read_roots: Vec::new(),
             drives: BTreeMap::new(),
             owner: None,
             group: None,

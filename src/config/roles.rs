@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::AccessSettings;
+use super::FilesSettings;
 use super::Role;
 
 /// Checks who the lists, groups and roles name, and that roles narrow what the
@@ -13,7 +14,7 @@ use super::Role;
 /// The key, and what is allowed.
 pub(super) fn check(
     access: &AccessSettings,
-    write_roots: &[PathBuf],
+    files: &FilesSettings,
 ) -> Result<(), (&'static str, String)> {
     for (name, members) in &access.groups {
         check_group(name, members)?;
@@ -28,7 +29,7 @@ pub(super) fn check(
         }
     }
     for (place, role) in (1..).zip(&access.roles) {
-        let checked = check_role(access, role, write_roots);
+        let checked = check_role(access, role, files);
         checked.map_err(|reason| ("access.roles", format!("role {place}: {reason}")))?;
     }
     Ok(())
@@ -50,26 +51,40 @@ fn check_group(name: &str, members: &[String]) -> Result<(), (&'static str, Stri
     Ok(())
 }
 
-fn check_role(access: &AccessSettings, role: &Role, write_roots: &[PathBuf]) -> Result<(), String> {
+fn check_role(access: &AccessSettings, role: &Role, files: &FilesSettings) -> Result<(), String> {
     if role.members.is_empty() {
         return Err("members: at least one account, \"@GROUP\" or \"*@REALM\"".to_owned());
     }
     for member in &role.members {
         check_member(access, member).map_err(|reason| format!("members: {reason}"))?;
     }
-    for root in role.write_roots.iter().flatten() {
-        let climbs = root
-            .components()
-            .any(|part| matches!(part, std::path::Component::ParentDir));
-        if climbs || !write_roots.iter().any(|all| root.starts_with(all)) {
-            return Err(format!(
-                "write_roots: {} lies under no folder of files.write_roots",
-                root.display()
-            ));
-        }
+    let roots = [
+        ("write_roots", &role.write_roots, &files.write_roots),
+        ("read_roots", &role.read_roots, &files.read_roots),
+    ];
+    for (key, own, all) in roots {
+        check_roots(key, own.iter().flatten(), all)?;
     }
     if role.max_concurrent_operations == Some(0) {
         return Err("max_concurrent_operations: 0 is not from 1 to 1000000".to_owned());
+    }
+    Ok(())
+}
+
+/// Each of a role's roots lies under one of those of the service.
+fn check_roots<'a>(
+    key: &str,
+    own: impl Iterator<Item = &'a PathBuf>,
+    all: &[PathBuf],
+) -> Result<(), String> {
+    for root in own {
+        let climbs = root
+            .components()
+            .any(|part| matches!(part, std::path::Component::ParentDir));
+        if climbs || !all.iter().any(|all| root.starts_with(all)) {
+            let root = root.display();
+            return Err(format!("{key}: {root} lies under no folder of files.{key}"));
+        }
     }
     Ok(())
 }
@@ -115,7 +130,12 @@ mod tests {
             access: AccessSettings,
         }
         let file: File = toml::from_str(text).expect(text);
-        check(&file.access, &["/srv/a".into(), "/srv/b".into()]).err()
+        let files = FilesSettings {
+            write_roots: vec!["/srv/a".into(), "/srv/b".into()],
+            read_roots: vec!["/srv/c".into()],
+            ..FilesSettings::default()
+        };
+        check(&file.access, &files).err()
     }
 
     #[test]
@@ -208,6 +228,11 @@ mod tests {
                 "[[access.roles]]\nmembers = [\"a\"]\nwrite_roots = [\"/srv/a/../b\"]\n",
                 "access.roles",
                 "lies under no",
+            ),
+            (
+                "[[access.roles]]\nmembers = [\"a\"]\nread_roots = [\"/srv/a\"]\n",
+                "access.roles",
+                "role 1: read_roots: /srv/a lies under no folder of files.read_roots",
             ),
             (
                 "[[access.roles]]\nmembers = [\"a\"]\nmax_concurrent_operations = 0\n",

@@ -17,6 +17,7 @@ use super::BoundsOf;
 use super::Caller;
 use super::Error;
 use super::Wish;
+use super::WishedFile;
 use super::clock;
 use super::desk::Desk;
 use super::events;
@@ -28,6 +29,8 @@ use crate::bits::Hresult;
 use crate::bits::Input;
 use crate::bits::Job;
 use crate::bits::JobId;
+use crate::bits::JobOptions;
+use crate::bits::JobType;
 use crate::bits::NewFile;
 use crate::bits::NewJob;
 use crate::bits::Owner;
@@ -82,10 +85,10 @@ impl Core {
         }
         let mut files = Vec::with_capacity(wish.files.len());
         let mut destinations: HashSet<PathBuf> = HashSet::new();
-        for (remote_url, local_file) in &wish.files {
-            let file = self.check_file(by, &by.owner, remote_url, local_file)?;
+        for wished in &wish.files {
+            let file = self.check_file(by, &by.owner, wish.kind, wished)?;
             if !destinations.insert(folded(&file.path)) {
-                return Err(lands_twice(local_file));
+                return Err(lands_twice(&wished.local_file));
             }
             files.push(file);
         }
@@ -95,10 +98,15 @@ impl Core {
             .filter_map(|file| file.userinfo.clone())
             .collect();
         let new = NewJob {
+            kind: wish.kind,
             display_name: wish.display_name,
             description: wish.description,
             files,
             suspended: wish.suspended,
+            options: JobOptions {
+                has_custom_headers: wish.headers.is_some(),
+                ..wish.options
+            },
         };
         let now = clock::now();
         let id = JobId::new();
@@ -121,6 +129,9 @@ impl Core {
                 .into_iter()
                 .map(|user| Change::Credentials(id, user)),
         );
+        if wish.headers.is_some() {
+            changes.push(Change::Headers(id, wish.headers));
+        }
         self.store.commit(changes).await?;
         tracing::info!(job = %id, owner = %job.owner, files = job.files_total, "Job created");
         self.look();
@@ -131,15 +142,14 @@ impl Core {
         self: Arc<Self>,
         by: &Caller,
         id: JobId,
-        remote_url: &str,
-        local_file: &str,
+        wished: &WishedFile,
     ) -> Result<(), Error> {
         let _hold = self.desk.hold(id).await;
         let mut job = self.visible(by, id)?;
-        let new = self.check_file(by, &job.owner, remote_url, local_file)?;
+        let new = self.check_file(by, &job.owner, job.kind, wished)?;
         self.check_file_count(by, job.files_total as usize + 1)?;
         if self.store.file_at(id, &new.path)?.is_some() {
-            return Err(lands_twice(local_file));
+            return Err(lands_twice(&wished.local_file));
         }
         let userinfo = new.userinfo.clone();
         let file = job.add_file(new, clock::now())?;
@@ -248,26 +258,35 @@ impl Core {
         }
     }
 
-    /// A new file of a job of `owner`: it must land where he may, and where
-    /// whoever adds it may.
+    /// A new file of a job of `owner`: it must land (an upload: lie) where he
+    /// may, and where whoever adds it may.
     fn check_file(
         &self,
         by: &Caller,
         owner: &Owner,
-        remote_url: &str,
-        local_file: &str,
+        kind: JobType,
+        wished: &WishedFile,
     ) -> Result<NewFile, Error> {
-        let remote = self.mover.remote(remote_url).map_err(refused_by_transfer)?;
-        let owners = (self.bounds)(owner).write_roots;
-        let path = self
+        let remote = self
             .mover
-            .destination(local_file, &[owners.as_ref(), by.write_roots.as_ref()])
+            .remote(&wished.remote_url)
             .map_err(refused_by_transfer)?;
+        let owners = (self.bounds)(owner);
+        let local_file = &wished.local_file;
+        let path = if kind.is_upload() {
+            let bounds = [owners.read_roots.as_ref(), by.read_roots.as_ref()];
+            self.mover.source(local_file, &bounds)
+        } else {
+            let bounds = [owners.write_roots.as_ref(), by.write_roots.as_ref()];
+            self.mover.destination(local_file, &bounds)
+        };
         Ok(NewFile {
             remote_url: remote.url,
-            local_file: local_file.to_owned(),
-            path,
+            local_file: local_file.clone(),
+            path: path.map_err(refused_by_transfer)?,
             userinfo: remote.userinfo,
+            ranges: wished.ranges.clone(),
+            sha256: wished.sha256,
         })
     }
 

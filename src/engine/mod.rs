@@ -47,9 +47,13 @@ use crate::bits::Hresult;
 use crate::bits::Input;
 use crate::bits::Job;
 use crate::bits::JobId;
+use crate::bits::JobOptions;
+use crate::bits::JobType;
 use crate::bits::Owner;
 use crate::bits::Proxy;
 use crate::bits::Refused;
+use crate::bits::Secret;
+use crate::bits::Span;
 use crate::bits::Timestamp;
 use crate::config::Bounds;
 use crate::config::EngineSettings;
@@ -83,6 +87,9 @@ pub(crate) struct Caller {
     pub(crate) max_jobs: Option<u64>,
     /// Below which folders files that he adds may land; none: wherever any may.
     pub(crate) write_roots: Option<Arc<[PathBuf]>>,
+    /// Below which folders the sources of uploads that he adds may lie; none:
+    /// below any read root.
+    pub(crate) read_roots: Option<Arc<[PathBuf]>>,
 }
 
 /// Of whose jobs something holds.
@@ -98,18 +105,37 @@ pub(crate) enum Whose {
 pub(crate) type BoundsOf = Box<dyn Fn(&Owner) -> Bounds + Send + Sync>;
 
 /// A job as a client asks for it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Wish {
+    /// Which way its octets go.
+    pub(crate) kind: JobType,
     /// Its name.
     pub(crate) display_name: String,
     /// What it is for.
     pub(crate) description: String,
-    /// Remote address and destination of each file.
-    pub(crate) files: Vec<(String, String)>,
+    /// Its files, in order.
+    pub(crate) files: Vec<WishedFile>,
     /// Suspended rather than started at once.
     pub(crate) suspended: bool,
     /// What is set of it before anybody sees it.
     pub(crate) changes: Changes,
+    /// What else is set of it.
+    pub(crate) options: JobOptions,
+    /// Custom headers, checked.
+    pub(crate) headers: Option<Secret>,
+}
+
+/// A file as a client asks for it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct WishedFile {
+    /// Where it comes from; of an upload, where it goes.
+    pub(crate) remote_url: String,
+    /// Where it goes; of an upload, where it comes from.
+    pub(crate) local_file: String,
+    /// The parts that are wanted, in this order; none: all of it.
+    pub(crate) ranges: Vec<Span>,
+    /// SHA-256 that it must have.
+    pub(crate) sha256: Option<[u8; 32]>,
 }
 
 /// What `SetJobState` commands.
@@ -220,14 +246,11 @@ impl Engine {
         &self,
         by: &Caller,
         id: JobId,
-        remote_url: String,
-        local_file: String,
+        file: WishedFile,
     ) -> Result<(), Error> {
         let by = by.clone();
-        self.to_its_end(
-            |core| async move { core.add_file(&by, id, &remote_url, &local_file).await },
-        )
-        .await
+        self.to_its_end(|core| async move { core.add_file(&by, id, &file).await })
+            .await
     }
 
     /// Starts, holds, completes or cancels a job. After Complete and Cancel
@@ -430,6 +453,7 @@ impl Caller {
             is_administrator: whose == Whose::All,
             max_jobs: None,
             write_roots: None,
+            read_roots: None,
         }
     }
 }

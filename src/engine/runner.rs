@@ -23,6 +23,7 @@ use super::Error;
 use super::clock;
 use super::core::Core;
 use super::events;
+use crate::bits::Circumstances;
 use crate::bits::Effect;
 use crate::bits::ErrorContext;
 use crate::bits::File;
@@ -163,6 +164,7 @@ impl Failed {
             code: self.failure.code,
             file: self.file,
             detail: self.failure.detail,
+            circumstances: self.failure.circumstances,
         };
         match self.failure.kind {
             FailureKind::Fatal => Input::Failed(error),
@@ -185,6 +187,7 @@ impl From<Error> for Failed {
                 context: ErrorContext::GeneralQueueManager,
                 code: Hresult::E_FAIL,
                 detail: error.to_string(),
+                circumstances: Circumstances::default(),
             },
         }
     }
@@ -272,7 +275,7 @@ impl Lane {
             index,
             reports: self.reports.clone(),
         };
-        let result = self.session.download(order, &desk).await;
+        let result = self.session.transfer(order, &desk).await;
         if result.is_err() {
             self.run.ahead().open.remove(&index);
         }
@@ -287,6 +290,9 @@ fn open_session(core: &Core, id: JobId, run: &Run) -> Result<Session, Failed> {
     let job = core.stored(id)?;
     run.ahead().kept = Some(job.bytes_transferred);
     let access = Access {
+        kind: job.kind,
+        options: job.options.clone(),
+        headers: core.store.headers(id).map_err(Error::from)?,
         credentials: core.store.credentials(id).map_err(Error::from)?,
         client_certificate: job.client_certificate.clone(),
         proxy: job.proxy.clone(),
@@ -366,7 +372,7 @@ impl Reports for ToRecorder {
                 .unwrap_or_else(PoisonError::into_inner)
                 .take();
             let (kept, wait) = match report {
-                FileReport::Began { .. } => {
+                FileReport::Began { .. } | FileReport::Upload(_) => {
                     let (kept, wait) = oneshot::channel();
                     (Some(kept), Some(wait))
                 }
@@ -522,14 +528,13 @@ mod tests {
     fn job_of_one_file() -> (Job, File) {
         let new = NewJob {
             display_name: "a".to_owned(),
-            description: String::new(),
             files: vec![NewFile {
                 remote_url: "http://h/a".to_owned(),
                 local_file: "/a".to_owned(),
                 path: "/a".into(),
-                userinfo: None,
+                ..NewFile::default()
             }],
-            suspended: false,
+            ..NewJob::default()
         };
         let now = Timestamp::default();
         let (mut job, mut files) =

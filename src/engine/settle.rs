@@ -161,6 +161,7 @@ fn job_error(failure: Failure, file: Option<&File>) -> JobError {
         code: failure.code,
         file: file.map(|file| file.index),
         detail: failure.detail,
+        circumstances: failure.circumstances,
     }
 }
 

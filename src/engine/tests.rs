@@ -103,6 +103,10 @@ impl Store for Moody {
         self.inner.credentials(job)
     }
 
+    fn headers(&self, job: JobId) -> Result<Option<Secret>, store::Error> {
+        self.inner.headers(job)
+    }
+
     fn file_at(&self, job: JobId, path: &std::path::Path) -> Result<Option<u32>, store::Error> {
         self.inner.file_at(job, path)
     }
@@ -173,10 +177,12 @@ impl Bench {
         let path = self.folder.path().join("root/f").display().to_string();
         let wish = Wish {
             display_name: "a".to_owned(),
-            description: String::new(),
-            files: vec![(self.url.clone(), path)],
-            suspended: false,
-            changes: Changes::default(),
+            files: vec![WishedFile {
+                remote_url: self.url.clone(),
+                local_file: path,
+                ..WishedFile::default()
+            }],
+            ..Wish::default()
         };
         self.engine.create(&self.anna, wish).await.expect("made")
     }

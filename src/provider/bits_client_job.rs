@@ -234,10 +234,8 @@ impl Provider for BitsClientJob {
             let id = job_id(keys)?;
             match method {
                 "AddFile" => {
-                    let (remote_url, local_file) = arguments::file(arguments)?;
-                    self.engine
-                        .add_file(&by, id, remote_url, local_file)
-                        .await?;
+                    let file = arguments::file(arguments)?;
+                    self.engine.add_file(&by, id, file).await?;
                 }
                 "SetJobState" => {
                     let command = arguments::command(arguments)?;
@@ -461,6 +459,7 @@ fn caller(by: &Principal, right: Right) -> Caller {
         is_administrator: by.is_administrator(),
         max_jobs: by.max_jobs(),
         write_roots: by.write_roots().cloned(),
+        read_roots: by.read_roots().cloned(),
     }
 }
 

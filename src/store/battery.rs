@@ -17,6 +17,7 @@ use super::Store;
 use crate::bits::AuthScheme;
 use crate::bits::AuthTarget;
 use crate::bits::CertificateChoice;
+use crate::bits::Circumstances;
 use crate::bits::ClientCertificate;
 use crate::bits::Credentials;
 use crate::bits::ErrorContext;
@@ -26,14 +27,22 @@ use crate::bits::Intent;
 use crate::bits::Job;
 use crate::bits::JobError;
 use crate::bits::JobId;
+use crate::bits::JobOptions;
 use crate::bits::JobParts;
+use crate::bits::JobType;
 use crate::bits::NewFile;
 use crate::bits::Owner;
+use crate::bits::Phase;
 use crate::bits::Priority;
 use crate::bits::Proxy;
+use crate::bits::ReplyFile;
+use crate::bits::ReplyProgress;
 use crate::bits::Secret;
+use crate::bits::SourceStamp;
+use crate::bits::Span;
 use crate::bits::State;
 use crate::bits::Timestamp;
+use crate::bits::Upload;
 use crate::bits::Validator;
 
 /// A place where a store lies between openings.
@@ -488,6 +497,7 @@ enum Step {
     },
     Remove(u32),
     Credentials(u32, u16),
+    Headers(u32, bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -509,6 +519,7 @@ fn step() -> impl Strategy<Value = Step> {
         ),
         1 => (0..JOBS).prop_map(Step::Remove),
         1 => (0..JOBS, 0..2_u16).prop_map(|(job, target)| Step::Credentials(job, target)),
+        1 => (0..JOBS, any::<bool>()).prop_map(|(job, some)| Step::Headers(job, some)),
     ]
 }
 
@@ -525,7 +536,7 @@ impl Step {
                 parts.state = state;
                 parts.priority = Priority::from_number(priority).expect("a priority");
                 parts.queued_at = Timestamp::from_ticks(at);
-                parts.wake_at = Some(Timestamp::from_ticks(at));
+                parts.wake_at = at.is_multiple_of(2).then(|| Timestamp::from_ticks(at));
                 parts.intent = intent;
             })),
             Self::File {
@@ -559,6 +570,10 @@ impl Step {
                 plain_job(job).id,
                 credentials(AuthTarget::from_number(target).expect("a target"), "p"),
             ),
+            Self::Headers(job, some) => {
+                let headers = some.then(|| Secret::new(format!("X: {job}")));
+                Change::Headers(plain_job(job).id, headers)
+            }
         }
     }
 }
@@ -569,6 +584,7 @@ struct Model {
     jobs: BTreeMap<JobId, Job>,
     files: BTreeMap<(JobId, u32), File>,
     credentials: BTreeMap<(JobId, u8), Credentials>,
+    headers: BTreeMap<JobId, Secret>,
 }
 
 impl Model {
@@ -590,10 +606,17 @@ impl Model {
                 self.jobs.remove(job);
                 self.files.retain(|(of, _), _| of != job);
                 self.credentials.retain(|(of, _), _| of != job);
+                self.headers.remove(job);
             }
             Change::Credentials(job, credentials) => {
                 self.credentials
                     .insert((*job, credentials.target as u8), credentials.clone());
+            }
+            Change::Headers(job, Some(headers)) => {
+                self.headers.insert(*job, headers.clone());
+            }
+            Change::Headers(job, None) => {
+                self.headers.remove(job);
             }
             Change::RemoveCredentials(..) | Change::Event(_) => {}
         }
@@ -614,14 +637,20 @@ impl Model {
         assert_eq!(
             store.queued(100).expect("read"),
             sorted(
-                &|job| job.state == State::Queued && job.intent.is_none(),
+                &|job| {
+                    job.state == State::Queued && job.intent.is_none() && job.wake_at.is_none()
+                },
                 &|job| (job.priority as u8, job.queued_at.ticks())
             )
         );
         assert_eq!(
             store.waiting(100).expect("read"),
             sorted(
-                &|job| job.state == State::TransientError && job.intent.is_none(),
+                &|job| {
+                    matches!(job.state, State::TransientError | State::Queued)
+                        && job.intent.is_none()
+                        && job.wake_at.is_some()
+                },
                 &|job| (0, job.wake_at.unwrap_or_default().ticks())
             )
         );
@@ -649,6 +678,8 @@ impl Model {
                 .map(|(_, credentials)| credentials.clone())
                 .collect();
             assert_eq!(store.credentials(id).expect("read"), credentials);
+            let headers = self.headers.get(&id).cloned();
+            assert_eq!(store.headers(id).expect("read"), headers);
         }
     }
 }
@@ -704,6 +735,11 @@ pub(crate) fn plain_job(number: u32) -> Job {
         no_progress_timeout: Duration::from_secs(1_209_601),
         proxy: Proxy::Preconfig,
         client_certificate: None,
+        kind: JobType::Download,
+        options: JobOptions::default(),
+        was_resumed: false,
+        active_for: Duration::ZERO,
+        active_since: None,
         state: State::Suspended,
         intent: None,
         error: None,
@@ -742,7 +778,34 @@ fn rich_job(number: u32) -> Job {
             code: Hresult::BG_E_EMPTY,
             file: Some(u32::MAX),
             detail: "HTTP 503".to_owned(),
+            circumstances: Circumstances {
+                phase: Some(Phase::Asking),
+                url: Some("https://origin/a".to_owned()),
+                status: Some(503),
+                server_retry_at: Some(Timestamp::from_ticks(7)),
+            },
         });
+        parts.kind = JobType::UploadReply;
+        parts.options = JobOptions {
+            method: Some("PUT".to_owned()),
+            security_flags: 0x802,
+            thumbprints: vec!["00".repeat(32)],
+            maximum_download_time_s: Some(1),
+            max_download_size: Some(u64::MAX),
+            dynamic_content: true,
+            require_ranges: true,
+            has_custom_headers: true,
+            headers_are_write_only: true,
+            reply: Some(ReplyFile {
+                local_file: "C:\\reply".to_owned(),
+                path: PathBuf::from("/data/reply"),
+            }),
+            labels: vec!["für=\u{1F600}".to_owned()],
+            start_after: Some(Timestamp::from_ticks(8)),
+        };
+        parts.was_resumed = true;
+        parts.active_for = Duration::from_millis(12_345);
+        parts.active_since = Some(Timestamp::from_ticks(9));
         parts.transient_error_count = u32::MAX;
         parts.stalled_at = Some(Timestamp::from_ticks(4));
         parts.wake_at = Some(Timestamp::from_ticks(5));
@@ -762,7 +825,7 @@ fn plain_file(index: u32, path: &str) -> File {
             remote_url: format!("http://origin/{index}"),
             local_file: path.to_owned(),
             path: PathBuf::from(path),
-            userinfo: None,
+            ..NewFile::default()
         },
     )
 }
@@ -786,6 +849,33 @@ fn rich_file(index: u32) -> File {
         durable: 12,
         transferred: true,
         placed: true,
+        ranges: vec![
+            Span {
+                offset: 5,
+                length: Some(u64::MAX),
+            },
+            Span {
+                offset: 0,
+                length: None,
+            },
+        ],
+        sha256: Some([7; 32]),
+        upload: Some(Box::new(Upload {
+            source: Some(SourceStamp {
+                size: 1,
+                modified_ns: -2,
+                inode: 3,
+            }),
+            session: Some("{GUID}".to_owned()),
+            host: Some("other:8080".to_owned()),
+            fall_back_at: Some(Timestamp::from_ticks(1)),
+            reply_url: Some("http://origin/reply".to_owned()),
+            reply: Some(ReplyProgress {
+                size: Some(9),
+                durable: 4,
+                ..ReplyProgress::default()
+            }),
+        })),
         ..plain_file(index, "/data/a b")
     }
 }
@@ -809,6 +899,7 @@ pub(crate) fn commit_secrets(store: &dyn Store, secret: &str) {
             Change::Job(job.clone()),
             Change::File(job.id, file),
             Change::Credentials(job.id, credentials(AuthTarget::Server, secret)),
+            Change::Headers(job.id, Some(Secret::new(format!("X-Key: {secret}")))),
         ],
     )
     .expect("kept");

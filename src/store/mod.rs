@@ -13,6 +13,7 @@ use crate::bits::File;
 use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::Owner;
+use crate::bits::Secret;
 use crate::bits::Timestamp;
 
 #[cfg(test)]
@@ -57,12 +58,12 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// How many jobs there are, those of `owner` only if there is one.
     fn count(&self, owner: Option<&Owner>) -> Result<u64, Error>;
 
-    /// QUEUED jobs without an intent, most urgent first (priority, then
+    /// QUEUED jobs without an intent and a time to wake, most urgent first (priority, then
     /// `queued_at`, then key); at most `limit`.
     fn queued(&self, limit: usize) -> Result<Vec<Job>, Error>;
 
-    /// Jobs in `TRANSIENT_ERROR` without an intent, next to wake first; at most
-    /// `limit`.
+    /// Jobs that have a time to wake, without an intent, next to wake first; at
+    /// most `limit`.
     fn waiting(&self, limit: usize) -> Result<Vec<Job>, Error>;
 
     /// Jobs that a stop found in CONNECTING or TRANSFERRING, or with an
@@ -78,6 +79,9 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// The credentials of a job, decrypted.
     fn credentials(&self, job: JobId) -> Result<Vec<Credentials>, Error>;
+
+    /// The custom headers of a job, decrypted.
+    fn headers(&self, job: JobId) -> Result<Option<Secret>, Error>;
 
     /// The file of `job` that is to land at `path` when names are compared
     /// without regard to case.
@@ -110,13 +114,15 @@ pub(crate) enum Change {
     File(JobId, File),
     /// Keep how far the file has come; it is there, and asked for as it was.
     Progress(JobId, File),
-    /// Forget the job, its files and its credentials.
+    /// Forget the job, its files and its secrets.
     Remove(JobId),
     /// Insert the credentials, or put them in the place of those for the same
     /// target and scheme. They are encrypted, bound to the job.
     Credentials(JobId, Credentials),
     /// Forget credentials.
     RemoveCredentials(JobId, AuthTarget, AuthScheme),
+    /// Keep the custom headers, encrypted, or forget them.
+    Headers(JobId, Option<Secret>),
     /// Append an event.
     Event(Event),
 }

@@ -21,6 +21,8 @@ pub(super) enum JobSecret {
     Query(u32),
     /// The value by which a store knows its key.
     KeyCheck,
+    /// The custom headers.
+    Headers,
 }
 
 impl JobSecret {
@@ -46,6 +48,7 @@ impl vault::Purpose for Purpose {
                 data[17..].copy_from_slice(&index.to_be_bytes());
             }
             JobSecret::KeyCheck => data[16] = 3,
+            JobSecret::Headers => data[16] = 4,
         }
         data
     }

@@ -16,7 +16,6 @@ use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 
-use http_body_util::Empty;
 use hyper::Request;
 use hyper::Response;
 use hyper::body::Body as _;
@@ -40,6 +39,7 @@ use super::credentials::Realm;
 use super::credentials::Wallet;
 use super::fault;
 use super::fence::Fence;
+use super::outgoing::Outgoing;
 use super::proxy::ProxyEndpoint;
 use crate::bits::AuthTarget;
 use crate::bits::ErrorContext;
@@ -79,11 +79,11 @@ pub(super) struct Dialer {
 
 /// A connection on which one request at a time can be sent.
 pub(super) struct Connection {
-    sender: http1::SendRequest<Empty<Bytes>>,
+    sender: http1::SendRequest<Outgoing>,
     driver: Option<Pin<Box<Driver>>>,
 }
 
-type Driver = http1::Connection<TokioIo<Stream>, Empty<Bytes>>;
+type Driver = http1::Connection<TokioIo<Stream>, Outgoing>;
 
 enum Stream {
     Plain(TcpStream),
@@ -293,7 +293,7 @@ impl Connection {
     /// Of hyper; the connection is then of no more use.
     pub(super) async fn send(
         &mut self,
-        request: Request<Empty<Bytes>>,
+        request: Request<Outgoing>,
     ) -> hyper::Result<Response<Incoming>> {
         let mut answer = pin!(self.sender.send_request(request));
         let driver = &mut self.driver;

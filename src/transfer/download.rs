@@ -23,8 +23,9 @@ use super::disk_writer::ALIGNMENT;
 use super::disk_writer::Progress;
 use super::disk_writer::Target;
 use super::http_origin::Answer;
+use super::http_origin::Ask;
 use super::http_origin::HttpOrigin;
-use super::http_origin::Rest;
+use super::http_origin::Part;
 use super::landing::Landing;
 use super::landing::temporary_name;
 use super::last_folder::LastFolder;
@@ -172,12 +173,14 @@ impl<'a> Download<'a> {
             .validator
             .if_range()
             .filter(|_| here.octets > 0)
-            .map(|if_range| Rest {
-                from: here.octets,
-                if_range,
+            .map(|if_range| Part {
+                first: here.octets,
+                last: None,
+                if_range: Some(if_range.to_owned()),
             });
         if let Some(rest) = rest {
-            let answer = self.origin.get(url, Some(rest)).await?;
+            let from = rest.first;
+            let answer = self.origin.ask(url, &Ask::get(Some(rest))).await?;
             let validator = validator_of(&answer);
             let range = answer
                 .header(header::CONTENT_RANGE)
@@ -186,18 +189,18 @@ impl<'a> Download<'a> {
             match (answer.status, range) {
                 (StatusCode::OK, _) => return begin(answer),
                 (StatusCode::PARTIAL_CONTENT, Some(range)) if is_same => {
-                    if let Some(total) = range.rest_from(rest.from, known.size) {
+                    if let Some(total) = range.rest_from(from, known.size) {
                         check_coding(&answer)?;
                         let version = Version {
                             size: Some(total),
                             validator: known.validator.clone(),
-                            from: rest.from,
+                            from,
                         };
                         return Ok((answer, Some(version)));
                     }
                 }
                 (StatusCode::RANGE_NOT_SATISFIABLE, Some(ContentRange::Unsatisfied { total }))
-                    if is_same && total == rest.from && known.size.is_none() =>
+                    if is_same && total == from && known.size.is_none() =>
                 {
                     return Ok((answer, None));
                 }
@@ -208,7 +211,7 @@ impl<'a> Download<'a> {
             // anew, from a request that cannot be misunderstood.
             answer.discard().await;
         }
-        let answer = self.origin.get(url, None).await?;
+        let answer = self.origin.ask(url, &Ask::default()).await?;
         begin(answer)
     }
 

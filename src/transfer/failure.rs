@@ -8,8 +8,10 @@ use rustix::io::Errno;
 
 use super::Failure;
 use super::FailureKind;
+use crate::bits::Circumstances;
 use crate::bits::ErrorContext;
 use crate::bits::Hresult;
+use crate::bits::Phase;
 
 impl Failure {
     /// Another attempt would fail too.
@@ -19,6 +21,7 @@ impl Failure {
             context,
             code,
             detail: detail.into(),
+            circumstances: Circumstances::default(),
         }
     }
 
@@ -29,6 +32,7 @@ impl Failure {
             context,
             code,
             detail: detail.into(),
+            circumstances: Circumstances::default(),
         }
     }
 
@@ -58,6 +62,7 @@ impl Failure {
             context: ErrorContext::None,
             code: Hresult::E_FAIL,
             detail: "the transfer was stopped".to_owned(),
+            circumstances: Circumstances::default(),
         }
     }
 
@@ -66,6 +71,18 @@ impl Failure {
         if let FailureKind::ForNow(at_least) = &mut self.kind {
             *at_least = delay;
         }
+        self
+    }
+
+    /// The same, at this step.
+    pub(super) fn at(mut self, phase: Phase) -> Self {
+        self.circumstances.phase.get_or_insert(phase);
+        self
+    }
+
+    /// The same, for this address (without userinfo and query).
+    pub(super) fn of(mut self, url: &str) -> Self {
+        self.circumstances.url.get_or_insert_with(|| url.to_owned());
         self
     }
 

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use http_body_util::Empty;
 use hyper::HeaderMap;
 use hyper::Method;
 use hyper::Request;
@@ -25,6 +24,7 @@ use super::connection::Dialer;
 use super::connection::Way;
 use super::credentials::Realm;
 use super::fault;
+use super::outgoing::Outgoing;
 use super::pool::Pool;
 use super::proxy::Proxies;
 use super::remote;
@@ -47,13 +47,39 @@ pub(super) struct HttpOrigin {
     pub(super) max_redirects: u32,
 }
 
-/// The part of a file that is asked for: all, or the rest of a version.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rest<'a> {
+/// What is asked of a server, beside its address.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ask {
+    /// The method.
+    pub(super) method: Method,
+    /// The part of a file; none: all of it.
+    pub(super) part: Option<Part>,
+    /// Headers beside those that every request has: `BITS-…`, `Content-…`. They
+    /// follow a redirect to another host too.
+    pub(super) headers: HeaderMap,
+    /// The body.
+    pub(super) body: Outgoing,
+}
+
+/// A part of a file.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
     /// The first octet.
-    pub(super) from: u64,
+    pub(super) first: u64,
+    /// The last octet; none: to the end.
+    pub(super) last: Option<u64>,
     /// The header `If-Range`.
-    pub(super) if_range: &'a str,
+    pub(super) if_range: Option<String>,
+}
+
+impl Ask {
+    /// A part of a file, or all of it.
+    pub(super) fn get(part: Option<Part>) -> Self {
+        Self {
+            part,
+            ..Self::default()
+        }
+    }
 }
 
 /// The head of an answer, and the way to its body.
@@ -74,7 +100,7 @@ pub(super) struct Answer<'a> {
 }
 
 impl HttpOrigin {
-    /// Asks for `url` or the rest of it, follows where the server sends us,
+    /// Asks something of `url`, follows where the server sends us,
     /// and logs on where it asks.
     ///
     /// Dropping the future half-way closes the connection.
@@ -82,18 +108,14 @@ impl HttpOrigin {
     /// # Errors
     ///
     /// [`Failure`]. Statuses other than redirects and challenges are answers.
-    pub(super) async fn get(
-        &self,
-        url: &Url,
-        rest: Option<Rest<'_>>,
-    ) -> Result<Answer<'_>, Failure> {
+    pub(super) async fn ask(&self, url: &Url, ask: &Ask) -> Result<Answer<'_>, Failure> {
         let mut at = url.clone();
         let mut redirects = 0;
         loop {
             // INVARIANT: credentials go to the origin that the job names, never
             // to one that a server names.
             let trusted = at.origin() == url.origin();
-            let answer = self.hop(&at, rest, trusted).await?;
+            let answer = self.hop(&at, ask, trusted).await?;
             if !matches!(answer.status.as_u16(), 300..=303 | 307 | 308) {
                 return Ok(answer);
             }
@@ -127,12 +149,7 @@ impl HttpOrigin {
     }
 
     /// One URL, through the first proxy that can be reached.
-    async fn hop(
-        &self,
-        url: &Url,
-        rest: Option<Rest<'_>>,
-        trusted: bool,
-    ) -> Result<Answer<'_>, Failure> {
+    async fn hop(&self, url: &Url, ask: &Ask, trusted: bool) -> Result<Answer<'_>, Failure> {
         let direct = Way {
             tls: url.scheme() == "https",
             host: url
@@ -146,7 +163,7 @@ impl HttpOrigin {
         };
         let proxies = self.proxies.for_url(url);
         if proxies.is_empty() {
-            return self.hop_along(&direct, url, rest, trusted).await;
+            return self.hop_along(&direct, url, ask, trusted).await;
         }
         let mut last = None;
         for proxy in proxies {
@@ -154,7 +171,7 @@ impl HttpOrigin {
                 proxy: Some(proxy),
                 ..direct.clone()
             };
-            match self.hop_along(&way, url, rest, trusted).await {
+            match self.hop_along(&way, url, ask, trusted).await {
                 Err(failure)
                     if [
                         Hresult::WININET_E_CANNOT_CONNECT,
@@ -176,7 +193,7 @@ impl HttpOrigin {
         &self,
         way: &Way,
         url: &Url,
-        rest: Option<Rest<'_>>,
+        ask: &Ask,
         trusted: bool,
     ) -> Result<Answer<'_>, Failure> {
         // Through a proxy, plain HTTP names the whole URL (RFC 9112 3.2.2).
@@ -192,8 +209,8 @@ impl HttpOrigin {
         let mut answered_server = false;
         let mut answered_proxy = false;
         loop {
-            let mut request = Request::new(Empty::<Bytes>::new());
-            *request.method_mut() = Method::GET;
+            let mut request = Request::new(ask.body.clone());
+            *request.method_mut() = ask.method.clone();
             *request.uri_mut() = target.parse().map_err(|_| {
                 Failure::fatal(
                     ErrorContext::RemoteFile,
@@ -205,12 +222,12 @@ impl HttpOrigin {
                 )
             })?;
             let headers = request.headers_mut();
-            self.fill(headers, url, rest);
-            if trusted && let Some(answer) = wallet.answer(&server, "GET", &target) {
+            self.fill(headers, url, ask);
+            if trusted && let Some(answer) = wallet.answer(&server, ask.method.as_str(), &target) {
                 add_secret(headers, header::AUTHORIZATION, &answer);
             }
             if let Some(realm) = &proxy
-                && let Some(answer) = wallet.answer(realm, "GET", &target)
+                && let Some(answer) = wallet.answer(realm, ask.method.as_str(), &target)
             {
                 add_secret(headers, header::PROXY_AUTHORIZATION, &answer);
             }
@@ -244,7 +261,7 @@ impl HttpOrigin {
         &self,
         way: &Way,
         url: &Url,
-        request: Request<Empty<Bytes>>,
+        request: Request<Outgoing>,
     ) -> Result<Answer<'_>, Failure> {
         let shown = remote::redact(url);
         let doing = format!("asking for {shown}");
@@ -295,7 +312,7 @@ impl HttpOrigin {
         }
     }
 
-    fn fill(&self, headers: &mut HeaderMap, url: &Url, rest: Option<Rest<'_>>) {
+    fn fill(&self, headers: &mut HeaderMap, url: &Url, ask: &Ask) {
         let host = match (url.host_str(), url.port()) {
             (Some(host), Some(port)) => format!("{host}:{port}"),
             (host, _) => host.unwrap_or("").to_owned(),
@@ -314,10 +331,17 @@ impl HttpOrigin {
         add(header::ACCEPT, "*/*");
         add(header::ACCEPT_ENCODING, "identity");
         add(header::USER_AGENT, &self.dialer.user_agent);
-        if let Some(rest) = rest
-            && add(header::IF_RANGE, rest.if_range)
+        if let Some(part) = &ask.part
+            && part
+                .if_range
+                .as_deref()
+                .is_none_or(|version| add(header::IF_RANGE, version))
         {
-            add(header::RANGE, &format!("bytes={}-", rest.from));
+            let last = part.last.map_or(String::new(), |last| last.to_string());
+            add(header::RANGE, &format!("bytes={}-{last}", part.first));
+        }
+        for (name, value) in &ask.headers {
+            headers.insert(name, value.clone());
         }
     }
 }

@@ -21,6 +21,7 @@ mod fence;
 mod http_origin;
 mod landing;
 mod last_folder;
+mod outgoing;
 mod pool;
 mod proxy;
 mod range;
@@ -45,6 +46,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::bits::Circumstances;
 use crate::bits::ClientCertificate;
 use crate::bits::Credentials;
 use crate::bits::ErrorContext;
@@ -52,7 +54,10 @@ use crate::bits::File;
 use crate::bits::FileReport;
 use crate::bits::Hresult;
 use crate::bits::JobId;
+use crate::bits::JobOptions;
+use crate::bits::JobType;
 use crate::bits::Proxy;
+use crate::bits::Secret;
 use crate::config::Bounds;
 use crate::config::FilesSettings;
 use crate::config::TransferSettings;
@@ -98,6 +103,12 @@ pub(crate) struct RemoteUrl {
 /// How the requests of one job identify themselves and travel.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Access {
+    /// Which way its octets go.
+    pub(crate) kind: JobType,
+    /// What else its client has set.
+    pub(crate) options: JobOptions,
+    /// Custom headers: `Name: value` lines, separated by CR LF.
+    pub(crate) headers: Option<Secret>,
     /// For servers and proxies.
     pub(crate) credentials: Vec<Credentials>,
     /// From the configured folder.
@@ -112,6 +123,7 @@ pub(crate) struct Access {
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     mover: Mover,
+    kind: JobType,
     origin: Arc<HttpOrigin>,
     folder: Arc<LastFolder>,
     landing: Arc<Landing>,
@@ -158,6 +170,8 @@ pub(crate) struct Failure {
     pub(crate) code: Hresult,
     /// For people: phase, address without query, HTTP status. No secrets.
     pub(crate) detail: String,
+    /// The same, for programs.
+    pub(crate) circumstances: Circumstances,
 }
 
 /// What to do about a failure.
@@ -237,6 +251,24 @@ impl Mover {
         last.destination(local_file)
     }
 
+    /// The same for the source of an upload, below a read root.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when it lies outside the read roots, is no regular file and
+    /// so on.
+    #[expect(clippy::unused_self, reason = "uploads come with this face")]
+    pub(crate) fn source(
+        &self,
+        _local_file: &str,
+        _bounds: &[Option<&Arc<[PathBuf]>>],
+    ) -> Result<PathBuf, Failure> {
+        Err(Failure::local(
+            Hresult::E_NOTIMPL,
+            "uploads are not in force",
+        ))
+    }
+
     /// Holds a client certificate with this choice in its folder?
     ///
     /// # Errors
@@ -290,6 +322,7 @@ impl Mover {
         };
         Ok(Session {
             mover: self.clone(),
+            kind: access.kind,
             folder: Arc::default(),
             landing: Arc::new(parts.landing.within(access.bounds.write_roots)),
             origin: Arc::new(HttpOrigin {
@@ -332,6 +365,25 @@ impl Mover {
 }
 
 impl Session {
+    /// Moves one file, whichever way the job's octets go.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Session::download`].
+    pub(crate) async fn transfer(
+        &self,
+        order: Order,
+        reports: &dyn Reports,
+    ) -> Result<(), Failure> {
+        match self.kind {
+            JobType::Download => self.download(order, reports).await,
+            JobType::Upload | JobType::UploadReply => Err(Failure::local(
+                Hresult::E_NOTIMPL,
+                "uploads are not in force",
+            )),
+        }
+    }
+
     /// Fetches one file into its temporary place, from where an earlier
     /// attempt left off if the server still has that version.
     ///

@@ -56,7 +56,7 @@ impl Bench {
             remote_url: url.to_owned(),
             local_file: path.display().to_string(),
             path,
-            userinfo: None,
+            ..NewFile::default()
         };
         Self {
             folder,
@@ -157,6 +157,7 @@ impl Reports for Bench {
                 file.size = Some(*octets);
                 file.durable = *octets;
             }
+            FileReport::Upload(upload) => file.upload = Some(upload.clone()),
         }
         self.told.lock().expect("lock").push(report);
         Box::pin(std::future::ready(Ok(())))

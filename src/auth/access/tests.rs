@@ -216,6 +216,7 @@ fn the_holder_of_a_certificate_is_who_his_roles_say_from_there() {
 fn roots_and_addresses_of_several_roles_add_up() {
     let narrow = |root: &str, network: &str| Role {
         write_roots: Some(vec![PathBuf::from(root)]),
+        read_roots: Some(vec![PathBuf::from(root).join("out")]),
         reach: Some(networks(&[network])),
         ..role(&["alice", "bob"])
     };
@@ -232,6 +233,10 @@ fn roots_and_addresses_of_several_roles_add_up() {
     let access = roles(all.clone());
     let bounds = Bounds {
         write_roots: Some(Arc::from([PathBuf::from("/a"), PathBuf::from("/b")])),
+        read_roots: Some(Arc::from([
+            PathBuf::from("/a/out"),
+            PathBuf::from("/b/out"),
+        ])),
         reach: Some(networks(&["10.0.0.0/8", "11.0.0.0/8"]).into()),
     };
     // What a reader may see says nothing of where files may land.
@@ -256,6 +261,7 @@ fn whoever_may_make_no_jobs_has_none_that_do_anything() {
     };
     let nothing = Bounds {
         write_roots: Some(Arc::from([])),
+        read_roots: Some(Arc::from([])),
         reach: Some(Arc::from([])),
     };
     let access = roles(vec![reader]);

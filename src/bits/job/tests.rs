@@ -13,16 +13,16 @@ fn new_file(name: &str) -> NewFile {
         remote_url: format!("http://server/{name}"),
         local_file: format!("/data/{name}"),
         path: PathBuf::from(format!("/data/{name}")),
-        userinfo: None,
+        ..NewFile::default()
     }
 }
 
 fn suspended(files: usize) -> (Job, Vec<File>) {
     let new = NewJob {
         display_name: "Test".to_owned(),
-        description: String::new(),
         files: (0..files).map(|n| new_file(&n.to_string())).collect(),
         suspended: true,
+        ..NewJob::default()
     };
     Job::create(JobId::new(), Owner::new("alice"), new, NOW).expect("fits")
 }
@@ -33,6 +33,7 @@ fn error() -> JobError {
         code: Hresult::from_http_status(503),
         file: Some(0),
         detail: String::new(),
+        circumstances: Circumstances::default(),
     }
 }
 
@@ -319,10 +320,10 @@ proptest! {
     #[test]
     fn the_table_has_an_answer_for_every_state_and_input(
         number in 0_u16..9, intent in prop::option::of(prop_oneof![Just(Intent::Complete), Just(Intent::Cancel)]),
-        has_files: bool, has_work: bool, input in input(),
+        has_files: bool, has_work: bool, is_upload: bool, input in input(),
     ) {
         let state = State::from_number(number).expect("in range");
-        let at = Situation { state, intent, has_files, has_work: has_files && has_work };
+        let at = Situation { state, intent, has_files, has_work: has_files && has_work, is_upload };
         let by_client = matches!(input, Input::Resume | Input::Suspend | Input::Complete | Input::Cancel);
         match step(at, &input) {
             super::Step::Refuse(_) => prop_assert!(by_client, "only a client is refused"),

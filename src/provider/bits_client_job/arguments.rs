@@ -20,6 +20,7 @@ use crate::cim::Value;
 use crate::cim::Values;
 use crate::engine::Command;
 use crate::engine::Wish;
+use crate::engine::WishedFile;
 use crate::provider::About;
 use crate::provider::BadValue;
 use crate::provider::Error;
@@ -46,13 +47,17 @@ pub(super) fn wish(arguments: &Values) -> Result<Wish, Error> {
     Ok(Wish {
         display_name,
         description: optional_text(arguments, "Description")?.unwrap_or_default(),
-        files: vec![(remote_url, local_file)],
+        files: vec![WishedFile {
+            remote_url,
+            local_file,
+            ..WishedFile::default()
+        }],
         suspended: match arguments.value("Suspend") {
             None => false,
             Some(Value::Boolean(suspended)) => *suspended,
             Some(_) => return Err(bad("Suspend", Wrong::Type)),
         },
-        changes: Changes::default(),
+        ..Wish::default()
     })
 }
 
@@ -74,11 +79,12 @@ pub(super) fn creation(mut values: Values) -> Result<Wish, Error> {
         files,
         suspended: true,
         changes,
+        ..Wish::default()
     })
 }
 
 /// One of `Files`: remote address and destination.
-fn given_file(value: &Value) -> Result<(String, String), Error> {
+fn given_file(value: &Value) -> Result<WishedFile, Error> {
     let Value::Instance(file) = value else {
         return Err(bad("Files", Wrong::Type));
     };
@@ -86,12 +92,20 @@ fn given_file(value: &Value) -> Result<(String, String), Error> {
         Some(Value::String(text)) => Ok(text.clone()),
         Some(_) | None => Err(bad(name, Wrong::Missing)),
     };
-    Ok((text("RemoteUrl")?, text("LocalFile")?))
+    Ok(WishedFile {
+        remote_url: text("RemoteUrl")?,
+        local_file: text("LocalFile")?,
+        ..WishedFile::default()
+    })
 }
 
 /// `AddFile`: remote address and destination.
-pub(super) fn file(arguments: &Values) -> Result<(String, String), Error> {
-    Ok((text(arguments, "remoteUrl")?, text(arguments, "localFile")?))
+pub(super) fn file(arguments: &Values) -> Result<WishedFile, Error> {
+    Ok(WishedFile {
+        remote_url: text(arguments, "remoteUrl")?,
+        local_file: text(arguments, "localFile")?,
+        ..WishedFile::default()
+    })
 }
 
 /// `SetJobState`: its numbers are commands, not states.

@@ -3,6 +3,7 @@ mod creation;
 use std::path::PathBuf;
 
 use super::*;
+use crate::bits::Circumstances;
 use crate::bits::ErrorContext;
 use crate::bits::File;
 use crate::bits::Input;
@@ -36,16 +37,15 @@ fn new_file() -> NewFile {
         remote_url: "http://h/a?sig=secret".to_owned(),
         local_file: "C:\\a".to_owned(),
         path: PathBuf::from("/data/a"),
-        userinfo: None,
+        ..NewFile::default()
     }
 }
 
 fn job() -> Job {
     let new = NewJob {
         display_name: "a".to_owned(),
-        description: String::new(),
         files: vec![new_file()],
-        suspended: false,
+        ..NewJob::default()
     };
     let (job, _) = Job::create(
         JobId::new(),
@@ -126,6 +126,7 @@ fn an_error_is_told_in_error_and_transient_error_only() {
         code: Hresult::from_http_status(404),
         file: Some(0),
         detail: "asking for http://h/a: HTTP status 404".to_owned(),
+        circumstances: Circumstances::default(),
     };
     job.apply(Input::Start, now).expect("started");
     job.apply(Input::Failed(error), now).expect("failed");

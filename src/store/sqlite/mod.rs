@@ -46,6 +46,7 @@ use crate::bits::File;
 use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::Owner;
+use crate::bits::Secret;
 use crate::vault::Vault;
 
 /// Jobs, files, credentials and events in the `SQLite` database of one folder.
@@ -169,6 +170,10 @@ impl Store for Sqlite {
 
     fn credentials(&self, job: JobId) -> Result<Vec<Credentials>, Error> {
         self.readers.credentials(job)
+    }
+
+    fn headers(&self, job: JobId) -> Result<Option<Secret>, Error> {
+        self.readers.headers(job)
     }
 
     fn file_at(&self, job: JobId, path: &Path) -> Result<Option<u32>, Error> {
@@ -320,7 +325,11 @@ fn set_meta(connection: &Connection, name: &str, value: &[u8]) -> Result<(), Err
 const DATABASE: &str = "jobs.sqlite";
 
 /// In the order of their numbers; a released one never changes.
-const MIGRATIONS: &[(u32, &str)] = &[(1, include_str!("0001.sql")), (2, include_str!("0002.sql"))];
+const MIGRATIONS: &[(u32, &str)] = &[
+    (1, include_str!("0001.sql")),
+    (2, include_str!("0002.sql")),
+    (3, include_str!("0003.sql")),
+];
 
 /// "BITS": what `file` and `sqlite3` show of the database.
 const APPLICATION_ID: i64 = 0x4249_5453;

@@ -23,6 +23,7 @@ use crate::bits::File;
 use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::Owner;
+use crate::bits::Secret;
 use crate::store::Error;
 use crate::store::Listing;
 use crate::store::Place;
@@ -114,6 +115,12 @@ impl Readers {
     pub(super) fn credentials(&self, job: JobId) -> Result<Vec<Credentials>, Error> {
         self.all(CREDENTIALS, [job.to_octets()], |row| {
             row::credentials(row, &self.vault, job)
+        })
+    }
+
+    pub(super) fn headers(&self, job: JobId) -> Result<Option<Secret>, Error> {
+        self.first(HEADERS, [job.to_octets()], |row| {
+            row::headers(row, &self.vault, job)
         })
     }
 
@@ -214,14 +221,15 @@ const COUNT: &str = "SELECT jobs FROM tally WHERE kind = ?1 AND owner = ?2";
 const QUEUED: &str = concat!(
     "SELECT ",
     row::job_columns!(),
-    " FROM job INDEXED BY job_queued WHERE state = 0 AND intent IS NULL \
+    " FROM job INDEXED BY job_queued WHERE state = 0 AND intent IS NULL AND wake_at IS NULL \
      ORDER BY priority, queued_at, id LIMIT ?1"
 );
 
 const WAITING: &str = concat!(
     "SELECT ",
     row::job_columns!(),
-    " FROM job INDEXED BY job_waiting WHERE state = 5 AND intent IS NULL \
+    " FROM job INDEXED BY job_waiting \
+     WHERE (state = 0 OR state = 5) AND wake_at IS NOT NULL AND intent IS NULL \
      ORDER BY wake_at, id LIMIT ?1"
 );
 
@@ -250,6 +258,8 @@ const MISSING_FILES: &str = concat!(
      WHERE p.job = ?1 AND p.place >= ?2 AND p.transferred = 0 \
      AND NOT EXISTS (SELECT 1 FROM doomed WHERE job = ?1) ORDER BY p.place LIMIT ?3"
 );
+
+const HEADERS: &str = "SELECT sealed FROM headers WHERE job = ?1";
 
 const CREDENTIALS: &str =
     "SELECT target, scheme, sealed FROM credentials WHERE job = ?1 ORDER BY target, scheme";

@@ -13,6 +13,8 @@ use rusqlite::Connection;
 use rusqlite::Row;
 use rusqlite::params;
 use rusqlite::types::ValueRef;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::bits::AuthScheme;
@@ -28,6 +30,7 @@ use crate::bits::Job;
 use crate::bits::JobError;
 use crate::bits::JobId;
 use crate::bits::JobParts;
+use crate::bits::JobType;
 use crate::bits::Owner;
 use crate::bits::Priority;
 use crate::bits::Proxy;
@@ -48,7 +51,8 @@ macro_rules! job_columns {
          queued_at, created_at, modified_at, transferred_at, files_total, files_transferred, \
          files_sized, bytes_known, bytes_transferred, proxy_usage, proxy_list, proxy_bypass, \
          certificate_store, certificate_hash, certificate_subject, error_context, error_code, \
-         error_file, error_detail"
+         error_file, error_detail, kind, options, was_resumed, active_for_ms, active_since, \
+         error_circumstances"
     };
 }
 
@@ -56,7 +60,8 @@ macro_rules! job_columns {
 macro_rules! file_columns {
     () => {
         "f.place, f.remote_url, f.query, f.local_file, f.path, p.size, p.durable, \
-         p.transferred, p.placed, p.etag, p.last_modified, p.last_modified_is_strong"
+         p.transferred, p.placed, p.etag, p.last_modified, p.last_modified_is_strong, \
+         f.ranges, f.sha256, p.upload"
     };
 }
 
@@ -69,7 +74,8 @@ macro_rules! plain_assignments {
          bytes_known = ?20, bytes_transferred = ?21, proxy_usage = ?22, proxy_list = ?23, \
          proxy_bypass = ?24, certificate_store = ?25, certificate_hash = ?26, \
          certificate_subject = ?27, error_context = ?28, error_code = ?29, error_file = ?30, \
-         error_detail = ?31"
+         error_detail = ?31, kind = ?32, options = ?33, was_resumed = ?34, \
+         active_for_ms = ?35, active_since = ?36, error_circumstances = ?37"
     };
 }
 
@@ -109,26 +115,26 @@ pub(super) const UPSERT_JOB: &str = concat!(
     "INSERT INTO job (",
     job_columns!(),
     ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
-     ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31) \
+     ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37) \
      ON CONFLICT DO UPDATE SET owner = ?2, ",
     job_assignments!()
 );
 
 /// Changes the progress of a file that is there, and as much here as before.
 pub(super) const UPDATE_PROGRESS: &str = "UPDATE progress SET size = ?3, durable = ?4, \
-     placed = ?6, etag = ?7, last_modified = ?8, last_modified_is_strong = ?9 \
+     placed = ?6, etag = ?7, last_modified = ?8, last_modified_is_strong = ?9, upload = ?10 \
      WHERE job = ?1 AND place = ?2 AND transferred = ?5";
 
 /// Changes the progress of a file that is there, and whether it has arrived.
 pub(super) const UPDATE_ARRIVAL: &str = "UPDATE progress SET size = ?3, durable = ?4, \
-     transferred = ?5, placed = ?6, etag = ?7, last_modified = ?8, last_modified_is_strong = ?9 \
-     WHERE job = ?1 AND place = ?2";
+     transferred = ?5, placed = ?6, etag = ?7, last_modified = ?8, last_modified_is_strong = ?9, \
+     upload = ?10 WHERE job = ?1 AND place = ?2";
 
 /// Inserts the progress of a file, or changes all of it.
 pub(super) const UPSERT_PROGRESS: &str = "INSERT INTO progress \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
      ON CONFLICT DO UPDATE SET size = ?3, durable = ?4, transferred = ?5, placed = ?6, \
-     etag = ?7, last_modified = ?8, last_modified_is_strong = ?9";
+     etag = ?7, last_modified = ?8, last_modified_is_strong = ?9, upload = ?10";
 
 /// Runs one of the statements above for `job`; gives the number of rows.
 pub(super) fn write_job(
@@ -180,6 +186,15 @@ pub(super) fn write_job(
         error.map(|error| error.code.number()),
         error.and_then(|error| error.file),
         error.map(|error| &error.detail),
+        job.kind as u8,
+        unless_default(&job.options)?,
+        job.was_resumed,
+        i64::try_from(job.active_for.as_millis()).unwrap_or(i64::MAX),
+        job.active_since.map(ticks),
+        error
+            .map(|error| unless_default(&error.circumstances))
+            .transpose()?
+            .flatten(),
     ])?)
 }
 
@@ -200,6 +215,7 @@ pub(super) fn write_progress(
         file.validator.etag,
         file.validator.last_modified,
         file.validator.last_modified_is_strong,
+        file.upload.as_ref().map(to_json).transpose()?,
     ])?)
 }
 
@@ -207,6 +223,7 @@ pub(super) fn write_progress(
 pub(super) fn job(row: &Row<'_>) -> Result<Job, Error> {
     Ok(Job::restore(JobParts {
         id: JobId::from_octets(row.get(0)?),
+        kind: JobType::from_number(row.get(31)?).ok_or_else(|| damaged("kind"))?,
         owner: Owner::new(row.get_ref(1)?.as_str().map_err(damaged)?),
         display_name: row.get(2)?,
         description: row.get(3)?,
@@ -251,6 +268,10 @@ pub(super) fn job(row: &Row<'_>) -> Result<Job, Error> {
                 },
             }),
         },
+        options: or_default(row, 32)?,
+        was_resumed: row.get(33)?,
+        active_for: Duration::from_millis(unsigned(row, 34)?),
+        active_since: optional_instant(row, 35)?,
         error: match row.get::<_, Option<u32>>(27)? {
             None => None,
             Some(context) => Some(JobError {
@@ -259,6 +280,7 @@ pub(super) fn job(row: &Row<'_>) -> Result<Job, Error> {
                 code: Hresult::from_number(row.get(28)?),
                 file: row.get(29)?,
                 detail: row.get(30)?,
+                circumstances: or_default(row, 36)?,
             }),
         },
     }))
@@ -280,6 +302,9 @@ pub(super) fn file(row: &Row<'_>, vault: &Vault, job: JobId) -> Result<File, Err
         path: PathBuf::from(OsStr::from_bytes(
             row.get_ref(4)?.as_blob().map_err(damaged)?,
         )),
+        ranges: or_default(row, 12)?,
+        sha256: row.get(13)?,
+        upload: or_default(row, 14)?,
         size: row.get::<_, Option<i64>>(5)?.map(i64::cast_unsigned),
         durable: row.get::<_, i64>(6)?.cast_unsigned(),
         transferred: row.get(7)?,
@@ -290,6 +315,24 @@ pub(super) fn file(row: &Row<'_>, vault: &Vault, job: JobId) -> Result<File, Err
             last_modified_is_strong: row.get(11)?,
         },
     })
+}
+
+/// A value that few rows have, as JSON; null when it is what all others have.
+pub(super) fn unless_default<T: Default + PartialEq + Serialize>(
+    value: &T,
+) -> Result<Option<String>, Error> {
+    (*value != T::default()).then(|| to_json(value)).transpose()
+}
+
+fn to_json(value: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::Unavailable(error.to_string()))
+}
+
+fn or_default<T: Default + DeserializeOwned>(row: &Row<'_>, at: usize) -> Result<T, Error> {
+    match row.get_ref(at)?.as_str_or_null().map_err(damaged)? {
+        None => Ok(T::default()),
+        Some(text) => serde_json::from_str(text).map_err(damaged),
+    }
 }
 
 /// The event in a row of the table, in the order of its columns.
@@ -315,6 +358,14 @@ pub(super) fn credentials(row: &Row<'_>, vault: &Vault, job: JobId) -> Result<Cr
     let sealed = row.get_ref(2)?.as_blob().map_err(damaged)?;
     let plain = vault.unseal(&JobSecret::Credentials { target, scheme }.of(job), sealed)?;
     decode_credentials(target, scheme, &plain).ok_or_else(|| damaged("credentials"))
+}
+
+/// The custom headers in a row of (sealed).
+pub(super) fn headers(row: &Row<'_>, vault: &Vault, job: JobId) -> Result<Secret, Error> {
+    let sealed = row.get_ref(0)?.as_blob().map_err(damaged)?;
+    let plain = vault.unseal(&JobSecret::Headers.of(job), sealed)?;
+    let text = std::str::from_utf8(&plain).map_err(damaged)?;
+    Ok(Secret::new(text.to_owned()))
 }
 
 /// What is sealed of credentials: the length of the user name in four octets,

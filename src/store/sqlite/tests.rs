@@ -213,11 +213,37 @@ fn a_store_of_the_first_form_is_brought_up_and_answers() {
     old.pragma_update(None, "application_id", APPLICATION_ID)
         .and_then(|()| old.pragma_update(None, "user_version", 1))
         .expect("marked");
-    let jobs: Vec<Job> = (0..500).map(plain_job).collect();
-    for job in &jobs {
-        row::write_job(&old, row::UPSERT_JOB, job).expect("written");
+    // What an earlier version wrote: rows without the columns that came later.
+    let newest = folder.0.path().join("newest");
+    let written = Connection::open(&newest).expect("opened");
+    for (_, statements) in MIGRATIONS {
+        written.execute_batch(statements).expect("tables");
     }
+    let mut jobs: Vec<Job> = (0..500).map(plain_job).collect();
+    for job in &jobs {
+        row::write_job(&written, row::UPSERT_JOB, job).expect("written");
+    }
+    drop(written);
+    let columns: String = old
+        .query_row(
+            "SELECT group_concat(name, ', ') FROM pragma_table_info('job')",
+            [],
+            |row| row.get(0),
+        )
+        .expect("columns");
+    old.execute_batch(&format!(
+        "ATTACH '{}' AS newest; \
+         INSERT INTO job ({columns}) SELECT {columns} FROM newest.job; DETACH newest",
+        newest.display()
+    ))
+    .expect("written");
     drop(old);
+    // Nobody knows of them whether they were resumed.
+    for job in &mut jobs {
+        let mut parts = crate::bits::JobParts::clone(job);
+        parts.was_resumed = true;
+        *job = Job::restore(parts);
+    }
     let store = folder.open();
     assert_eq!(battery::listed(&*store, &Selection::all(), 64), jobs);
     assert_eq!(store.count(None).expect("read"), 500);

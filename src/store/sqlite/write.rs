@@ -12,6 +12,7 @@ use crate::bits::Credentials;
 use crate::bits::File;
 use crate::bits::Job;
 use crate::bits::JobId;
+use crate::bits::Secret;
 use crate::store::Change;
 use crate::store::Error;
 use crate::store::Event;
@@ -178,6 +179,9 @@ fn apply(connection: &Connection, vault: &Vault, changes: &[Change]) -> Result<(
                     )?
                     .execute(params![job.to_octets(), *target as u8, *scheme as u8])?;
             }
+            Change::Headers(job, headers) => {
+                put_headers(connection, vault, *job, headers.as_ref())?;
+            }
             Change::Event(event) => {
                 append(connection, event)?;
                 events += 1;
@@ -221,10 +225,11 @@ fn put_file(connection: &Connection, vault: &Vault, job: JobId, file: &File) -> 
             .transpose()?;
         connection
             .prepare_cached(
-                "INSERT INTO file VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                "INSERT INTO file VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
                  ON CONFLICT DO UPDATE SET remote_url = excluded.remote_url,
                      query = excluded.query, local_file = excluded.local_file,
-                     path = excluded.path, folded = excluded.folded",
+                     path = excluded.path, folded = excluded.folded,
+                     ranges = excluded.ranges, sha256 = excluded.sha256",
             )?
             .execute(params![
                 job.to_octets(),
@@ -234,6 +239,8 @@ fn put_file(connection: &Connection, vault: &Vault, job: JobId, file: &File) -> 
                 file.local_file,
                 row::path_octets(&file.path),
                 row::folded(&file.path),
+                row::unless_default(&file.ranges)?,
+                file.sha256,
             ])?;
     }
     // The index of missing files is touched only when the file arrives.
@@ -259,7 +266,7 @@ fn is_asked_for_so(
     file: &File,
 ) -> Result<bool, Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT remote_url, query, local_file, path FROM file WHERE job = ?1 AND place = ?2",
+        "SELECT remote_url, query, local_file, path, ranges, sha256 FROM file WHERE job = ?1 AND place = ?2",
     )?;
     let mut rows = statement.query(params![job.to_octets(), file.index])?;
     let Some(row) = rows.next()? else {
@@ -269,6 +276,8 @@ fn is_asked_for_so(
     if row.get_ref(0)?.as_bytes().ok() != Some(clear.as_bytes())
         || row.get_ref(2)?.as_bytes().ok() != Some(file.local_file.as_bytes())
         || row.get_ref(3)?.as_bytes().ok() != Some(row::path_octets(&file.path))
+        || row.get::<_, Option<String>>(4)? != row::unless_default(&file.ranges)?
+        || row.get::<_, Option<[u8; 32]>>(5)? != file.sha256
     {
         return Ok(false);
     }
@@ -286,6 +295,7 @@ fn remove(connection: &Connection, job: JobId) -> Result<(), Error> {
     for statement in [
         "DELETE FROM job WHERE id = ?1",
         "DELETE FROM credentials WHERE job = ?1",
+        "DELETE FROM headers WHERE job = ?1",
     ] {
         connection
             .prepare_cached(statement)?
@@ -311,6 +321,28 @@ fn put_credentials(
              ON CONFLICT DO UPDATE SET sealed = excluded.sealed",
         )?
         .execute(params![job.to_octets(), target, scheme, sealed])?;
+    Ok(())
+}
+
+fn put_headers(
+    connection: &Connection,
+    vault: &Vault,
+    job: JobId,
+    headers: Option<&Secret>,
+) -> Result<(), Error> {
+    let Some(headers) = headers else {
+        connection
+            .prepare_cached("DELETE FROM headers WHERE job = ?1")?
+            .execute([job.to_octets()])?;
+        return Ok(());
+    };
+    let sealed = vault.seal(&JobSecret::Headers.of(job), headers.reveal().as_bytes())?;
+    connection
+        .prepare_cached(
+            "INSERT INTO headers VALUES (?1, ?2)
+             ON CONFLICT DO UPDATE SET sealed = excluded.sealed",
+        )?
+        .execute(params![job.to_octets(), sealed])?;
     Ok(())
 }
 

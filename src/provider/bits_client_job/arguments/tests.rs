@@ -36,7 +36,12 @@ fn a_job_is_created_running_unless_suspend_is_true() {
     let made = wish(&arguments).expect("a wish");
     assert!(made.suspended);
     assert_eq!(made.description, "");
-    assert_eq!(made.files, [("http://h/a".to_owned(), "C:\\a".to_owned())]);
+    let file = WishedFile {
+        remote_url: "http://h/a".to_owned(),
+        local_file: "C:\\a".to_owned(),
+        ..WishedFile::default()
+    };
+    assert_eq!(made.files, [file]);
 }
 
 #[test]

@@ -8,7 +8,9 @@ use super::super::without_files;
 use super::*;
 use crate::auth::Principal;
 use crate::auth::Scope;
+use crate::bits::JobOptions;
 use crate::bits::JobParts;
+use crate::bits::JobType;
 use crate::bits::Proxy;
 use crate::cim::Catalog;
 use crate::cim::Part;
@@ -244,6 +246,11 @@ fn job(number: u32) -> JobParts {
         no_progress_timeout: Duration::from_hours(24),
         proxy: Proxy::Preconfig,
         client_certificate: None,
+        kind: JobType::Download,
+        options: JobOptions::default(),
+        was_resumed: false,
+        active_for: Duration::ZERO,
+        active_since: None,
         // None that the engine would start.
         state: [State::Suspended, State::Error, State::Transferred][number as usize / 3 % 3],
         intent: None,
