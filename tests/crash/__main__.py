@@ -4,7 +4,8 @@ Rounds of jobs (large and small files, several hundred MiB) run against an
 origin of 100 MB/s a connection. The daemon is killed by SIGKILL at random
 moments: while jobs are built, while they run, in the middle of Complete and
 of Cancel. After each kill and each restart the promises are checked. The
-second campaign changes sources between kills.
+second campaign changes sources between kills; the third uploads, the fourth has a
+disk that is too small.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from crash import full_disk, uploads
 from harness.checks import Checks
 from harness.daemon import Daemon, Failed
 from harness.origin import Origin, Source, content
@@ -367,12 +369,23 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--changed-kills", type=int, default=20)
+    parser.add_argument("--upload-kills", type=int, default=12)
+    parser.add_argument("--full-disk-kills", type=int, default=4)
+    parser.add_argument("--only", metavar="CAMPAIGN", default="", help="one of them")
     given = parser.parse_args()
     print(f"crash: seed {given.seed}", flush=True)
     checks = Checks("crash")
-    for name, kills, changing in (("same source", given.kills, False), ("changed source", given.changed_kills, True)):
+    campaigns: dict[str, Callable[[], None]] = {
+        "same source": lambda: campaign(checks, "same source", given.seed, given.kills, changing=False),
+        "changed source": lambda: campaign(checks, "changed source", given.seed, given.changed_kills, changing=True),
+        "uploads": lambda: uploads.campaign(checks, given.seed, given.upload_kills),
+        "full disk": lambda: full_disk.campaign(checks, given.seed, given.full_disk_kills),
+    }
+    for name, run in campaigns.items():
+        if given.only not in ("", name):
+            continue
         try:
-            campaign(checks, name, given.seed, kills, changing)
+            run()
         except (Failed, Fault, AssertionError, OSError, http.client.HTTPException) as error:
             checks.that(False, f"{name}: ran to its end (seed {given.seed})", repr(error))
     return checks.finish()

@@ -45,6 +45,8 @@ class Case:
     versions: dict[int, bytes]
     base: str = ""
     version: int = 1
+    # Octets a second on each connection.
+    rate: int | None = None
     position: int = 0
     times: list[float] = field(default_factory=list)
     octets: int = 0
@@ -88,9 +90,11 @@ class Case:
         return True
 
     def book(self, octets: int) -> None:
-        """Octets of bodies that went over the wire."""
+        """Octets of bodies that went over the wire, at the rate that is allowed."""
         with self.lock:
             self.octets += octets
+        if self.rate:
+            time.sleep(octets / self.rate)
 
 
 class Gone(Exception):
