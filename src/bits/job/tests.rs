@@ -233,6 +233,7 @@ fn input() -> impl Strategy<Value = Input> {
         Just(Input::Start),
         Just(Input::Connected),
         Just(Input::Preempt),
+        Just(Input::Interrupted),
         Just(Input::Transferred),
         Just(interrupted()),
         Just(Input::Failed(error())),
@@ -320,10 +321,10 @@ proptest! {
     #[test]
     fn the_table_has_an_answer_for_every_state_and_input(
         number in 0_u16..9, intent in prop::option::of(prop_oneof![Just(Intent::Complete), Just(Intent::Cancel)]),
-        has_files: bool, has_work: bool, is_upload: bool, input in input(),
+        has_files: bool, has_work: bool, is_upload: bool, has_alarm: bool, input in input(),
     ) {
         let state = State::from_number(number).expect("in range");
-        let at = Situation { state, intent, has_files, has_work: has_files && has_work, is_upload };
+        let at = Situation { state, intent, has_files, has_work: has_files && has_work, is_upload, has_alarm };
         let by_client = matches!(input, Input::Resume | Input::Suspend | Input::Complete | Input::Cancel);
         match step(at, &input) {
             super::Step::Refuse(_) => prop_assert!(by_client, "only a client is refused"),
