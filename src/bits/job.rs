@@ -348,7 +348,9 @@ impl Job {
                 Effect::Stop
             }
             Input::Transferred => self.enter_transferred(now.date),
-            Input::FailedForNow { error, .. } if error.code == Hresult::BG_E_NETWORK_DISCONNECTED => {
+            Input::FailedForNow { error, .. }
+                if error.code == Hresult::BG_E_NETWORK_DISCONNECTED =>
+            {
                 self.lose_network(error, now.steady)
             }
             Input::FailedForNow { error, retry_after } => {
@@ -382,11 +384,7 @@ impl Job {
     ///
     /// [`Refused`] with `BG_E_INVALID_STATE` when the job is final or on its
     /// way there, `BG_E_TOO_MANY_FILES_IN_JOB` at the end of the numbers.
-    pub(crate) fn add_file(
-        &mut self,
-        new: NewFile,
-        now: impl Into<Now>,
-    ) -> Result<File, Refused> {
+    pub(crate) fn add_file(&mut self, new: NewFile, now: impl Into<Now>) -> Result<File, Refused> {
         self.check_open()?;
         let index = self.files_total;
         self.0.files_total = index
@@ -407,11 +405,7 @@ impl Job {
     /// [`Refused`] with `BG_E_STRING_TOO_LONG` or `E_INVALIDARG` for a name or
     /// description that does not fit, `E_NOTIMPL` for an unknown priority,
     /// `BG_E_INVALID_STATE` when the job is final or on its way there.
-    pub(crate) fn set(
-        &mut self,
-        changes: Changes,
-        now: impl Into<Now>,
-    ) -> Result<Effect, Refused> {
+    pub(crate) fn set(&mut self, changes: Changes, now: impl Into<Now>) -> Result<Effect, Refused> {
         self.check_open()?;
         let mut next = self.0.clone();
         if let Some(name) = changes.display_name {

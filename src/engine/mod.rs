@@ -421,9 +421,7 @@ impl Engine {
         by: &Caller,
         id: JobId,
         kind: &'static str,
-        change: impl FnOnce(&mut Job, Now) -> Result<(Effect, Option<Change>), Refused>
-        + Send
-        + 'static,
+        change: impl FnOnce(&mut Job, Now) -> Result<(Effect, Option<Change>), Refused> + Send + 'static,
     ) -> Result<(), Error> {
         let by = by.clone();
         self.to_its_end(|core| async move { core.change(&by, id, kind, change).await })

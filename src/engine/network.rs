@@ -62,7 +62,9 @@ impl Network {
     pub(super) fn judge(&self, input: Input, host: &str) -> Input {
         match input {
             Input::FailedForNow { error, .. }
-                if is_of_the_way(&error) && !is_this_host(host) && !(self.is_up() && has_route()) =>
+                if is_of_the_way(&error)
+                    && !is_this_host(host)
+                    && !(self.is_up() && has_route()) =>
             {
                 self.look.notify_one();
                 Input::FailedForNow {
@@ -260,7 +262,14 @@ mod tests {
 
     #[test]
     fn this_host_is_told_from_others() {
-        for host in ["localhost", "LOCALHOST", "a.localhost", "127.0.0.9", "::1", "::ffff:127.0.0.1"] {
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "a.localhost",
+            "127.0.0.9",
+            "::1",
+            "::ffff:127.0.0.1",
+        ] {
             assert!(is_this_host(host), "{host}");
         }
         for host in ["", "h", "10.0.0.1", "localhost.test"] {

@@ -23,7 +23,11 @@ impl Pace {
             self.seen.push_back((now, octets));
         }
         // One that is older stays: what came since then is known.
-        while self.seen.get(1).is_some_and(|(at, _)| now.since(*at) > SPAN) {
+        while self
+            .seen
+            .get(1)
+            .is_some_and(|(at, _)| now.since(*at) > SPAN)
+        {
             self.seen.pop_front();
         }
     }

@@ -37,9 +37,7 @@ pub(super) fn read(mut octets: &[u8]) -> Said {
             RTM_NEWROUTE if is_usable(message) => return Said::Usable,
             _ => {}
         }
-        octets = octets
-            .get(length.next_multiple_of(4)..)
-            .unwrap_or_default();
+        octets = octets.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     Said::More
 }
@@ -162,12 +160,20 @@ mod tests {
             ),
             (route(AF_INET, 2, 0, &[(RTA_OIF, &eth)]), Said::More),
             (
-                route(AF_INET6, RTN_UNICAST, 0, &[(RTA_DST, local), (RTA_OIF, &eth)]),
+                route(
+                    AF_INET6,
+                    RTN_UNICAST,
+                    0,
+                    &[(RTA_DST, local), (RTA_OIF, &eth)],
+                ),
                 Said::More,
             ),
             (message(NLMSG_DONE, &[0; 4]), Said::End),
             ([over(&lo), over(&eth)].concat(), Said::Usable),
-            ([over(&lo), message(NLMSG_DONE, &[0; 4])].concat(), Said::End),
+            (
+                [over(&lo), message(NLMSG_DONE, &[0; 4])].concat(),
+                Said::End,
+            ),
         ] {
             assert_eq!(read(&octets), said);
         }

@@ -61,12 +61,7 @@ pub(super) trait Line {
     ) -> Result<Vec<Owner>, Self::Error>;
 
     /// Jobs of an account, first come first; at most `limit`.
-    fn of(
-        &self,
-        level: Priority,
-        owner: &Owner,
-        limit: usize,
-    ) -> Result<Vec<Queued>, Self::Error>;
+    fn of(&self, level: Priority, owner: &Owner, limit: usize) -> Result<Vec<Queued>, Self::Error>;
 
     /// Hosts that jobs want to, in the order of their names: at most `limit`
     /// that come after `after`.

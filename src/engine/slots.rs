@@ -93,7 +93,11 @@ async fn wake(core: &Arc<Core>, now: Now) -> Result<Option<Duration>, Error> {
         (core.store.put_off(WAITING_PAGE)?, now.date),
     ] {
         let is_due = |job: &Job| job.wake_at.is_none_or(|at| at <= today);
-        let due: Vec<JobId> = page.iter().filter(|job| is_due(job)).map(|job| job.id).collect();
+        let due: Vec<JobId> = page
+            .iter()
+            .filter(|job| is_due(job))
+            .map(|job| job.id)
+            .collect();
         let is_full = due.len() == WAITING_PAGE;
         core.advance_all(due, &Input::Retry).await?;
         let wait = match page.iter().find(|job| !is_due(job)) {
@@ -112,7 +116,12 @@ async fn end_overdue(core: &Arc<Core>, now: Now) -> Result<Option<Duration>, Err
     for (id, slot) in core.runs().iter() {
         match slot.time_over_at {
             Some(at) if at <= now.steady => overdue.push(*id),
-            Some(at) => next = [next, Some(at.since(now.steady))].into_iter().flatten().min(),
+            Some(at) => {
+                next = [next, Some(at.since(now.steady))]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
             None => {}
         }
     }

@@ -130,11 +130,7 @@ impl Store for Moody {
         self.inner.put_off(limit)
     }
 
-    fn disconnected(
-        &self,
-        after: Option<JobId>,
-        limit: usize,
-    ) -> Result<Vec<JobId>, store::Error> {
+    fn disconnected(&self, after: Option<JobId>, limit: usize) -> Result<Vec<JobId>, store::Error> {
         self.inner.disconnected(after, limit)
     }
 

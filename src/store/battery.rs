@@ -243,10 +243,12 @@ pub(crate) fn the_line_is_by_priority_owner_and_age(place: &impl Place) {
     ];
     commit(&*store, jobs.iter().cloned().map(Change::Job).collect()).expect("kept");
     let (anna, berta) = (Owner::new("anna"), Owner::new("berta"));
-    let owners = |level, after: Option<&Owner>, limit| {
-        store.line_owners(level, after, limit).expect("read")
-    };
-    assert_eq!(owners(Priority::Normal, None, 9), [anna.clone(), berta.clone()]);
+    let owners =
+        |level, after: Option<&Owner>, limit| store.line_owners(level, after, limit).expect("read");
+    assert_eq!(
+        owners(Priority::Normal, None, 9),
+        [anna.clone(), berta.clone()]
+    );
     assert_eq!(owners(Priority::Normal, None, 1), [anna.clone()]);
     assert_eq!(owners(Priority::Normal, Some(&anna), 9), [berta.clone()]);
     assert_eq!(owners(Priority::High, None, 9), []);
@@ -258,7 +260,10 @@ pub(crate) fn the_line_is_by_priority_owner_and_age(place: &impl Place) {
     assert_eq!(order(&anna, 2), [jobs[1].id, jobs[5].id]);
     assert_eq!(order(&berta, 9), [jobs[6].id]);
     let ahead = |at: usize, limit| store.count_ahead(&jobs[at], limit).expect("read");
-    assert_eq!([ahead(1, 9), ahead(5, 9), ahead(0, 9), ahead(0, 1)], [0, 1, 2, 1]);
+    assert_eq!(
+        [ahead(1, 9), ahead(5, 9), ahead(0, 9), ahead(0, 1)],
+        [0, 1, 2, 1]
+    );
     let started = altered(&jobs[1], |parts| parts.state = State::Connecting);
     commit(&*store, vec![Change::Job(started)]).expect("kept");
     assert_eq!(order(&anna, 9), [jobs[5].id, jobs[0].id]);
@@ -272,9 +277,18 @@ pub(crate) fn the_line_is_by_host_too(place: &impl Place) {
             host.clone_into(&mut parts.host);
         })
     };
-    let jobs = [queued(1, "b"), queued(2, ""), queued(4, "b"), queued(5, "c")];
+    let jobs = [
+        queued(1, "b"),
+        queued(2, ""),
+        queued(4, "b"),
+        queued(5, "c"),
+    ];
     commit(&*store, jobs.iter().cloned().map(Change::Job).collect()).expect("kept");
-    let hosts = |after, limit| store.line_hosts(Priority::Normal, after, limit).expect("read");
+    let hosts = |after, limit| {
+        store
+            .line_hosts(Priority::Normal, after, limit)
+            .expect("read")
+    };
     assert_eq!(hosts(None, 9), ["", "b", "c"]);
     assert_eq!(hosts(Some(""), 1), ["b"]);
     assert_eq!(hosts(Some("c"), 1), [""; 0]);
@@ -359,7 +373,10 @@ pub(crate) fn waiting_jobs_come_by_the_time_they_wake(place: &impl Place) {
     assert_eq!(ids(&store.retrying(None, 1).expect("read")), [jobs[1].id]);
     let after = Some((Timestamp::from_ticks(30), jobs[0].id));
     assert_eq!(ids(&store.retrying(after, 9).expect("read")), [jobs[2].id]);
-    assert_eq!(ids(&store.put_off(9).expect("read")), [jobs[6].id, jobs[5].id]);
+    assert_eq!(
+        ids(&store.put_off(9).expect("read")),
+        [jobs[6].id, jobs[5].id]
+    );
 }
 
 pub(crate) fn interrupted_jobs_are_those_that_ran_or_have_an_intent(place: &impl Place) {

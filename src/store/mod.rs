@@ -96,11 +96,7 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// Jobs in `TRANSIENT_ERROR` without an intent, next to wake first: at most
     /// `limit` that come after `after`.
-    fn retrying(
-        &self,
-        after: Option<(Timestamp, JobId)>,
-        limit: usize,
-    ) -> Result<Vec<Job>, Error>;
+    fn retrying(&self, after: Option<(Timestamp, JobId)>, limit: usize) -> Result<Vec<Job>, Error>;
 
     /// QUEUED jobs that have a time to wake, without an intent, next to wake
     /// first; at most `limit`.

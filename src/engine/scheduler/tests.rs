@@ -125,7 +125,11 @@ fn foreground_jobs_start_all_at_once_beside_the_background() {
         running(1, "a", Priority::Normal, 0),
         running(2, "a", Priority::Normal, 0),
     ];
-    let line = Queue((10..30).map(|n| job(n, "a", Priority::Foreground)).collect());
+    let line = Queue(
+        (10..30)
+            .map(|n| job(n, "a", Priority::Foreground))
+            .collect(),
+    );
     let many = Slots {
         count: 256,
         ..SLOTS
@@ -327,7 +331,12 @@ impl Day {
                 "a slot is idle while {waiting:?} waits"
             );
             let less_urgent = self.held(|other| other.priority > waiting.priority);
-            prop_assert_eq!(less_urgent, 0, "less urgent jobs run while {:?} waits", waiting);
+            prop_assert_eq!(
+                less_urgent,
+                0,
+                "less urgent jobs run while {:?} waits",
+                waiting
+            );
         }
         Ok(())
     }

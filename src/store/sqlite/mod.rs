@@ -183,11 +183,7 @@ impl Store for Sqlite {
         self.readers.count_ahead(job, limit)
     }
 
-    fn retrying(
-        &self,
-        after: Option<(Timestamp, JobId)>,
-        limit: usize,
-    ) -> Result<Vec<Job>, Error> {
+    fn retrying(&self, after: Option<(Timestamp, JobId)>, limit: usize) -> Result<Vec<Job>, Error> {
         self.readers.retrying(after, limit)
     }
 
