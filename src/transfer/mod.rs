@@ -32,6 +32,7 @@ mod spot;
 #[cfg(test)]
 mod tests;
 mod trust;
+pub(crate) mod upload_packet;
 mod validator;
 mod windows_path;
 mod written;
