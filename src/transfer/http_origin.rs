@@ -1,6 +1,7 @@
 //! Asks an HTTP server for a file: connections, proxies, log-on, redirects.
 //! What the answer means for the file is not known here.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use hyper::HeaderMap;
@@ -45,6 +46,9 @@ pub(super) struct HttpOrigin {
     pub(super) idle_timeout: Duration,
     /// How often an answer may redirect.
     pub(super) max_redirects: u32,
+    /// The origin that the job names, where an address that is asked for may come
+    /// from a server. Unset: it is that of the address.
+    pub(super) home: OnceLock<url::Origin>,
 }
 
 /// What is asked of a server, beside its address.
@@ -111,12 +115,19 @@ impl HttpOrigin {
     pub(super) async fn ask(&self, url: &Url, ask: &Ask) -> Result<Answer<'_>, Failure> {
         let mut at = url.clone();
         let mut redirects = 0;
+        let named = url.origin();
+        let home = self.home.get().unwrap_or(&named);
         loop {
             // INVARIANT: credentials go to the origin that the job names, never
             // to one that a server names.
-            let trusted = at.origin() == url.origin();
+            let trusted = at.origin() == *home;
             let answer = self.hop(&at, ask, trusted).await?;
             if !matches!(answer.status.as_u16(), 300..=303 | 307 | 308) {
+                return Ok(answer);
+            }
+            // What was sent has arrived; what to look at now is elsewhere
+            // (RFC 9110 15.4.4).
+            if answer.status == StatusCode::SEE_OTHER && !ask.method.is_safe() {
                 return Ok(answer);
             }
             let Some(location) = answer.headers.get(header::LOCATION) else {
@@ -272,7 +283,8 @@ impl HttpOrigin {
             None => self.dialer.dial(way).await?,
         };
         loop {
-            let sent = tokio::time::timeout(self.idle_timeout, connection.send(request.clone()));
+            let answer = connection.send(request.clone());
+            let sent = request.body().in_time(self.idle_timeout, answer);
             match sent.await {
                 Ok(Ok(response)) => {
                     let (head, body) = response.into_parts();
@@ -297,7 +309,7 @@ impl HttpOrigin {
                 }
                 // The server may have closed an idle connection just now: that
                 // says nothing about the request.
-                Ok(Err(error)) if was_pooled && !error.is_parse() => {
+                Ok(Err(error)) if was_pooled && may_repeat(&request, &error) => {
                     was_pooled = false;
                     connection = self.dialer.dial(way).await?;
                 }
@@ -406,6 +418,13 @@ impl Answer<'_> {
         let doing = format!("asking for {}", self.shown);
         fault::from_status(self.status.as_u16(), retry_after, &doing)
     }
+}
+
+/// Can a request whose connection broke be sent again? One that is taken twice
+/// must not be, unless it was not sent at all (RFC 9110 9.2.2).
+fn may_repeat(request: &Request<Outgoing>, error: &hyper::Error) -> bool {
+    let is_once = request.method() == Method::POST || request.method() == Method::PATCH;
+    !error.is_parse() && (!is_once || error.is_canceled())
 }
 
 fn request_target(url: &Url, absolute: bool) -> String {
