@@ -155,6 +155,9 @@ impl Core {
     ) -> Result<(), Error> {
         let _hold = self.desk.hold(id).await;
         let mut job = self.visible(by, id)?;
+        if job.kind.is_upload() && job.files_total > 0 {
+            return Err(Error::refused(Hresult::BG_E_TOO_MANY_FILES));
+        }
         let new = self.check_file(by, &job.owner, job.kind, wished)?;
         self.check_file_count(by, job.files_total as usize + 1)?;
         if self.store.file_at(id, &new.path)?.is_some() {

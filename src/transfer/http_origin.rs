@@ -95,6 +95,8 @@ pub(super) struct Answer<'a> {
     pub(super) headers: HeaderMap,
     /// What was asked for and where it led, for people.
     pub(super) shown: String,
+    /// The request was sent twice: the first may have been taken too.
+    pub(super) was_repeated: bool,
     origin: &'a HttpOrigin,
     way: Way,
     connection: Connection,
@@ -278,6 +280,7 @@ impl HttpOrigin {
         let doing = format!("asking for {shown}");
         let pooled = self.pool.take(way).await;
         let mut was_pooled = pooled.is_some();
+        let mut was_repeated = false;
         let mut connection = match pooled {
             Some(connection) => connection,
             None => self.dialer.dial(way).await?,
@@ -300,6 +303,7 @@ impl HttpOrigin {
                         status: head.status,
                         headers: head.headers,
                         shown,
+                        was_repeated,
                         origin: self,
                         way: way.clone(),
                         connection,
@@ -311,6 +315,7 @@ impl HttpOrigin {
                 // says nothing about the request.
                 Ok(Err(error)) if was_pooled && may_repeat(&request, &error) => {
                     was_pooled = false;
+                    was_repeated = true;
                     connection = self.dialer.dial(way).await?;
                 }
                 Ok(Err(error)) => return Err(fault::classify(&error, &doing)),

@@ -106,6 +106,8 @@ struct Said {
     ack: Option<Ack>,
     /// Why it is no success.
     refusal: Option<Failure>,
+    /// It may have heard it twice.
+    was_repeated: bool,
 }
 
 impl<'a> Uploading<'a> {
@@ -280,7 +282,7 @@ impl<'a> Uploading<'a> {
         match said.refusal {
             None => {}
             // The Ack of an earlier try was lost.
-            Some(refusal) if is_session_lost(&refusal) && was_closing => {}
+            Some(refusal) if is_session_lost(&refusal) && (was_closing || said.was_repeated) => {}
             Some(refusal) => return Err(self.lost_or(refusal)),
         }
         let size = self.source.stamp.size;
@@ -311,6 +313,7 @@ impl<'a> Uploading<'a> {
         })?;
         let said = Said {
             status: answer.status,
+            was_repeated: answer.was_repeated,
             refusal: refusal(&answer, ack.as_ref(), packet),
             ack,
         };
