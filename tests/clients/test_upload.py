@@ -94,14 +94,14 @@ class Uploading(WithDaemon):
     def set_stored(self, job: str, **columns: Any) -> None:
         """Sets what Microsoft's class cannot, with the service stopped."""
         self.daemon.stop()
-        with sqlite3.connect(self.daemon.state / "jobs.sqlite") as store:
+        self.client.close()
+        with sqlite3.connect(self.daemon.state / "jobs" / "jobs.sqlite") as store:
             sets = ", ".join(f"{name} = ?" for name in columns)
             id = bytes.fromhex(re.sub("[{}-]", "", job))
             done = store.execute(f"UPDATE job SET {sets} WHERE id = ?", [*columns.values(), id])
             self.assertEqual(done.rowcount, 1)
         store.close()
         self.daemon.start()
-        self.client.close()
 
 
 class Packets(Uploading):
