@@ -151,6 +151,18 @@ impl Hresult {
     /// The file is larger than the server's limit.
     pub(crate) const BG_E_TOO_LARGE: Self = Self(0x8020_0020);
 
+    /// The source of an upload has changed since it began.
+    pub(crate) const BG_E_LOCAL_FILE_CHANGED: Self = Self(0x8020_001D);
+
+    /// The server does not know the upload session.
+    pub(crate) const BG_E_SESSION_NOT_FOUND: Self = Self(0x8020_001F);
+
+    /// The server speaks another upload protocol.
+    pub(crate) const BG_E_CLIENT_SERVER_PROTOCOL_MISMATCH: Self = Self(0x8020_0022);
+
+    /// An upload has one file.
+    pub(crate) const BG_E_TOO_MANY_FILES: Self = Self(0x8020_001C);
+
     /// The text is too long.
     pub(crate) const BG_E_STRING_TOO_LONG: Self = Self(0x8020_0021);
 

@@ -22,6 +22,7 @@ use super::Owner;
 use super::Priority;
 use super::Proxy;
 use super::Refused;
+use super::ReplyFile;
 use super::State;
 use super::Timestamp;
 use super::Upload;
@@ -286,6 +287,12 @@ impl Job {
         (self.files_sized == self.files_total).then_some(self.bytes_known)
     }
 
+    /// Cancelled by its client, but the server that holds a part of its file may
+    /// still have to be told: nobody else sees it any more.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.kind.is_upload() && self.intent == Some(Intent::Cancel)
+    }
+
     /// Moves the job on, and says what the caller must now do.
     ///
     /// # Errors
@@ -383,10 +390,14 @@ impl Job {
     /// # Errors
     ///
     /// [`Refused`] with `BG_E_INVALID_STATE` when the job is final or on its
-    /// way there, `BG_E_TOO_MANY_FILES_IN_JOB` at the end of the numbers.
+    /// way there, `BG_E_TOO_MANY_FILES` when it is an upload that has its file,
+    /// `BG_E_TOO_MANY_FILES_IN_JOB` at the end of the numbers.
     pub(crate) fn add_file(&mut self, new: NewFile, now: impl Into<Now>) -> Result<File, Refused> {
         self.check_open()?;
         let index = self.files_total;
+        if self.kind.is_upload() && index > 0 {
+            return Err(Refused(Hresult::BG_E_TOO_MANY_FILES));
+        }
         self.0.files_total = index
             .checked_add(1)
             .ok_or(Refused(Hresult::BG_E_TOO_MANY_FILES_IN_JOB))?;
@@ -443,6 +454,12 @@ impl Job {
         };
         self.0 = next;
         Ok(effect)
+    }
+
+    /// Sets where the answer to an upload-reply lands, together with what else is
+    /// set.
+    pub(crate) fn set_reply(&mut self, reply: Option<ReplyFile>) {
+        self.0.options.reply = reply;
     }
 
     /// Sets the proxy.

@@ -20,6 +20,8 @@ pub(crate) struct Upload {
     pub(crate) host: Option<String>,
     /// When that host may be given up for the one of the URL.
     pub(crate) fall_back_at: Option<Timestamp>,
+    /// Close-Session was sent, or is about to be.
+    pub(crate) is_closing: bool,
     /// `BITS-Reply-URL`, absolute.
     pub(crate) reply_url: Option<String>,
     /// How far the reply has come; it is there once the upload is done.

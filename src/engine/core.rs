@@ -23,6 +23,7 @@ use super::WishedFile;
 use super::clock::Clock;
 use super::desk::Desk;
 use super::events;
+use super::farewell;
 use super::network::Network;
 use super::runner::Run;
 use super::settle;
@@ -30,6 +31,7 @@ use crate::bits::Credentials;
 use crate::bits::Effect;
 use crate::bits::Hresult;
 use crate::bits::Input;
+use crate::bits::Intent;
 use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::JobOptions;
@@ -39,6 +41,7 @@ use crate::bits::NewJob;
 use crate::bits::Now;
 use crate::bits::Owner;
 use crate::bits::Refused;
+use crate::bits::ReplyFile;
 use crate::bits::State;
 use crate::bits::Timestamp;
 use crate::config::EngineSettings;
@@ -93,6 +96,9 @@ impl Core {
         if limit > 0 && self.store.count(Some(&by.owner))? >= limit {
             return Err(Error::refused(Hresult::BG_E_TOO_MANY_JOBS_PER_USER));
         }
+        if wish.kind.is_upload() && wish.files.len() > 1 {
+            return Err(Error::refused(Hresult::BG_E_TOO_MANY_FILES));
+        }
         let mut files = Vec::with_capacity(wish.files.len());
         let mut destinations: HashSet<PathBuf> = HashSet::new();
         for wished in &wish.files {
@@ -107,6 +113,9 @@ impl Core {
             .iter()
             .filter_map(|file| file.userinfo.clone())
             .collect();
+        let id = JobId::new();
+        let reply = self.reply_file(by, &by.owner, id, wish.kind, &wish.options, files.first());
+        let reply = reply?;
         let new = NewJob {
             kind: wish.kind,
             display_name: wish.display_name,
@@ -115,11 +124,11 @@ impl Core {
             suspended: wish.suspended,
             options: JobOptions {
                 has_custom_headers: wish.headers.is_some(),
+                reply,
                 ..wish.options
             },
         };
         let now = self.now();
-        let id = JobId::new();
         let (mut job, files) = Job::create(id, by.owner.clone(), new, now)?;
         job.set(wish.changes, now)?;
         let created = events::event(
@@ -156,13 +165,20 @@ impl Core {
     ) -> Result<(), Error> {
         let _hold = self.desk.hold(id).await;
         let mut job = self.visible(by, id)?;
+        if job.kind.is_upload() && job.files_total > 0 {
+            return Err(Error::refused(Hresult::BG_E_TOO_MANY_FILES));
+        }
         let new = self.check_file(by, &job.owner, job.kind, wished)?;
         self.check_file_count(by, job.files_total as usize + 1)?;
         if self.store.file_at(id, &new.path)?.is_some() {
             return Err(lands_twice(&wished.local_file));
         }
         let userinfo = new.userinfo.clone();
+        let reply = self.reply_file(by, &job.owner, id, job.kind, &job.options, Some(&new))?;
         let file = job.add_file(new, self.now())?;
+        if reply != job.options.reply {
+            job.set_reply(reply);
+        }
         let mut changes = vec![Change::Job(job), Change::File(id, file)];
         changes.extend(userinfo.map(|user| Change::Credentials(id, user)));
         Ok(self.store.commit(changes).await?)
@@ -177,10 +193,18 @@ impl Core {
         let effect = self
             .apply(id, input, Some(&by.owner), |core| core.visible(by, id))
             .await?;
-        if matches!(effect, Effect::Settle(_)) {
-            return settle::settle(&self, id, Some(&by.owner)).await;
+        match effect {
+            Effect::Settle(Intent::Cancel) if self.is_leaving(id)? => {
+                farewell::begin(&self, id, Some(by.owner.clone())).await
+            }
+            Effect::Settle(_) => settle::settle(&self, id, Some(&by.owner)).await,
+            Effect::Unchanged
+            | Effect::Changed
+            | Effect::Schedule
+            | Effect::Stop
+            | Effect::WakeAt(_)
+            | Effect::Remove => Ok(()),
         }
-        Ok(())
     }
 
     pub(super) async fn change(
@@ -329,6 +353,12 @@ impl Core {
             .map_err(refused_by_transfer)?;
         let owners = (self.bounds)(owner);
         let local_file = &wished.local_file;
+        if kind.is_upload() && (!wished.ranges.is_empty() || wished.sha256.is_some()) {
+            return Err(Error::Refused {
+                code: Hresult::E_NOTIMPL,
+                detail: "ranges and an expected hash are for downloads".to_owned(),
+            });
+        }
         let path = if kind.is_upload() {
             let bounds = [owners.read_roots.as_ref(), by.read_roots.as_ref()];
             self.mover.source(local_file, &bounds)
@@ -344,6 +374,44 @@ impl Core {
             ranges: wished.ranges.clone(),
             sha256: wished.sha256,
         })
+    }
+
+    /// Where the reply of an upload-reply lands: where the client says or, as soon
+    /// as it has a file, beside that file under a name that no other job has
+    /// ("`IBackgroundCopyJob2::SetReplyFileName`").
+    fn reply_file(
+        &self,
+        by: &Caller,
+        owner: &Owner,
+        id: JobId,
+        kind: JobType,
+        options: &JobOptions,
+        file: Option<&NewFile>,
+    ) -> Result<Option<ReplyFile>, Error> {
+        if kind != JobType::UploadReply {
+            return match options.reply {
+                None => Ok(None),
+                Some(_) => Err(Error::refused(Hresult::E_NOTIMPL)),
+            };
+        }
+        let (local_file, is_ours) = match (&options.reply, file) {
+            (Some(reply), _) => (reply.local_file.clone(), false),
+            (None, Some(file)) => (format!("{}.{id}.reply", file.local_file), true),
+            (None, None) => return Ok(None),
+        };
+        let owners = (self.bounds)(owner);
+        let bounds = [owners.write_roots.as_ref(), by.write_roots.as_ref()];
+        let path = self.mover.destination(&local_file, &bounds);
+        let path = path.map_err(|failure| match refused_by_transfer(failure) {
+            Error::Refused { code, detail } if is_ours => Error::Refused {
+                code,
+                detail: format!(
+                    "the reply cannot land beside its upload, and the job names no reply file: {detail}"
+                ),
+            },
+            other => other,
+        })?;
+        Ok(Some(ReplyFile { local_file, path }))
     }
 
     pub(super) fn check_file_count(&self, by: &Caller, count: usize) -> Result<(), Error> {
@@ -373,8 +441,18 @@ impl Core {
         }
     }
 
+    /// A job that somebody may know of. One that only takes its leave of a server
+    /// is there for nobody.
     pub(super) fn visible(&self, by: &Caller, id: JobId) -> Result<Job, Error> {
-        by.check(self.stored(id)?)
+        let job = by.check(self.stored(id)?)?;
+        if job.is_leaving() {
+            return Err(Error::NotFound);
+        }
+        Ok(job)
+    }
+
+    fn is_leaving(&self, id: JobId) -> Result<bool, Error> {
+        Ok(self.store.job(id)?.is_some_and(|job| job.is_leaving()))
     }
 
     pub(super) fn as_of_now(&self, job: Job) -> Job {

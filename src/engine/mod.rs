@@ -16,6 +16,7 @@ mod clock;
 mod core;
 mod desk;
 mod events;
+mod farewell;
 mod jumps;
 mod network;
 mod pace;
@@ -64,6 +65,7 @@ use crate::bits::Now;
 use crate::bits::Owner;
 use crate::bits::Proxy;
 use crate::bits::Refused;
+use crate::bits::ReplyProgress;
 use crate::bits::Secret;
 use crate::bits::Span;
 use crate::config::Bounds;
@@ -380,6 +382,46 @@ impl Engine {
         Ok(files)
     }
 
+    /// What came back for an upload-reply that is transferred, at most a MiB
+    /// (`GetReplyData`).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with `E_NOTIMPL` when the job is no upload-reply,
+    /// `BG_E_INVALID_STATE` when the reply is not here yet, `BG_E_TOO_LARGE` when
+    /// it is larger.
+    pub(crate) async fn reply_data(&self, by: &Caller, id: JobId) -> Result<Vec<u8>, Error> {
+        let job = self.core.visible(by, id)?;
+        if !self.reply_progress(by, id)?.transferred {
+            return Err(Error::refused(Hresult::BG_E_INVALID_STATE));
+        }
+        let Some(reply) = job.options.reply.clone() else {
+            return Err(Error::refused(Hresult::BG_E_INVALID_STATE));
+        };
+        let bounds = (self.core.bounds)(&job.owner);
+        let mover = self.core.mover.clone();
+        let read = tokio::task::spawn_blocking(move || mover.reply_data(id, &reply, &bounds));
+        match read.await {
+            Ok(read) => read.map_err(refused_by_transfer),
+            Err(panicked) => Err(Error::internal(&panicked)),
+        }
+    }
+
+    /// How far the reply of an upload-reply has come (`GetReplyProgress`).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with `E_NOTIMPL` when the job is no upload-reply.
+    pub(crate) fn reply_progress(&self, by: &Caller, id: JobId) -> Result<ReplyProgress, Error> {
+        let job = self.core.visible(by, id)?;
+        if job.kind != JobType::UploadReply {
+            return Err(Error::refused(Hresult::E_NOTIMPL));
+        }
+        let file = self.core.store.files(id, 0, 1)?.into_iter().next();
+        let upload = file.and_then(|file| file.upload);
+        Ok(upload.and_then(|upload| upload.reply).unwrap_or_default())
+    }
+
     /// Jobs of `selection` that the caller may have listed, in a stable order: looks at
     /// `limit` jobs at most that come after `after`.
     pub(crate) fn jobs(
@@ -396,6 +438,7 @@ impl Engine {
         listing.jobs = listing
             .jobs
             .into_iter()
+            .filter(|(job, _)| !job.is_leaving())
             .map(|(job, place)| (self.core.as_of_now(job), place))
             .collect();
         Ok(listing)

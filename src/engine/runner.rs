@@ -174,7 +174,7 @@ enum Ended {
 
 /// A failure and the file that it happened to.
 #[derive(Debug)]
-struct Failed {
+pub(super) struct Failed {
     file: Option<u32>,
     failure: Failure,
 }
@@ -311,11 +311,16 @@ impl Lane {
 fn open_session(core: &Core, id: JobId, run: &Run) -> Result<Session, Failed> {
     let job = core.stored(id)?;
     run.ahead().kept = Some(job.bytes_transferred);
+    session_of(core, &job)
+}
+
+/// The connections of a job.
+pub(super) fn session_of(core: &Core, job: &Job) -> Result<Session, Failed> {
     let access = Access {
         kind: job.kind,
         options: job.options.clone(),
-        headers: core.store.headers(id).map_err(Error::from)?,
-        credentials: core.store.credentials(id).map_err(Error::from)?,
+        headers: core.store.headers(job.id).map_err(Error::from)?,
+        credentials: core.store.credentials(job.id).map_err(Error::from)?,
         client_certificate: job.client_certificate.clone(),
         proxy: job.proxy.clone(),
         bounds: (core.bounds)(&job.owner),

@@ -9,16 +9,21 @@ use tracing::warn;
 use super::Error;
 use super::core::Core;
 use super::events;
+use super::farewell;
 use crate::bits::Effect;
 use crate::bits::File;
 use crate::bits::Hresult;
 use crate::bits::Input;
 use crate::bits::Intent;
+use crate::bits::Job;
 use crate::bits::JobError;
 use crate::bits::JobId;
+use crate::bits::JobType;
 use crate::bits::Owner;
+use crate::bits::ReplyFile;
 use crate::store::Change;
 use crate::transfer::Failure;
+use crate::transfer::reply_as_file;
 
 /// Does what the job's committed intent says, then lets the job go. When
 /// somebody else has done it meanwhile, that is fine too; when he could not,
@@ -37,6 +42,8 @@ pub(super) async fn settle(core: &Arc<Core>, id: JobId, by: Option<&Owner>) -> R
         ));
     };
     let done = match intent {
+        Intent::Complete if job.kind.is_upload() => complete_upload(core, &job).await,
+        Intent::Cancel if job.kind.is_upload() => cancel_upload(core, &job).await,
         Intent::Complete => complete(core, id, &job.owner).await,
         Intent::Cancel => cancel(core, id).await,
     };
@@ -141,6 +148,52 @@ async fn cancel(core: &Arc<Core>, id: JobId) -> Result<(), Broken> {
     }
 }
 
+/// Puts the reply in its place; what was sent stays where it is.
+async fn complete_upload(core: &Arc<Core>, job: &Job) -> Result<(), Broken> {
+    let (Some(mut file), Some(reply)) = (sent_file(core, job)?, reply_of(job)) else {
+        return Ok(());
+    };
+    let as_file = reply_as_file(reply, file.upload.as_deref());
+    if !as_file.transferred || as_file.placed {
+        return Ok(());
+    }
+    let (mover, id, bounds) = (core.mover.clone(), job.id, (core.bounds)(&job.owner));
+    let placed = off_the_task(move || mover.place(id, &[as_file], &bounds)).await;
+    placed.map_err(|(_, failure)| Broken::Disk(job_error(failure, Some(&file))))?;
+    if let Some(reply) = file
+        .upload
+        .as_mut()
+        .and_then(|upload| upload.reply.as_mut())
+    {
+        reply.placed = true;
+    }
+    core.store
+        .commit(vec![Change::Progress(job.id, file)])
+        .await?;
+    Ok(())
+}
+
+/// Drops the reply, as far as it is here. The server knows of it already.
+async fn cancel_upload(core: &Arc<Core>, job: &Job) -> Result<(), Broken> {
+    let upload = sent_file(core, job)?.and_then(|file| file.upload);
+    if let Some(reply) = reply_of(job) {
+        let as_file = reply_as_file(reply, upload.as_deref());
+        if !as_file.placed {
+            drop_files(core, job.id, vec![as_file]).await;
+        }
+    }
+    Ok(())
+}
+
+fn sent_file(core: &Core, job: &Job) -> Result<Option<File>, Broken> {
+    Ok(core.store.files(job.id, 0, 1)?.into_iter().next())
+}
+
+fn reply_of(job: &Job) -> Option<&ReplyFile> {
+    let reply = job.options.reply.as_ref();
+    reply.filter(|_| job.kind == JobType::UploadReply)
+}
+
 /// Removes temporary files. One that cannot be removed does not keep the job
 /// (`BG_S_UNABLE_TO_DELETE_FILES` is a success).
 async fn drop_files(core: &Arc<Core>, id: JobId, files: Vec<File>) {
@@ -174,7 +227,9 @@ pub(super) async fn recover(core: &Arc<Core>) -> Result<(), Error> {
         };
         after = Some(last.id);
         for job in page {
-            if job.intent.is_some() {
+            if job.is_leaving() {
+                farewell::resume(core, job.id);
+            } else if job.intent.is_some() {
                 info!(job = %job.id, "Finishing what a stop interrupted");
                 match settle(core, job.id, None).await {
                     // The job stands as a failed Complete leaves it.

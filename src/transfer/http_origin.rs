@@ -1,6 +1,7 @@
 //! Asks an HTTP server for a file: connections, proxies, log-on, redirects.
 //! What the answer means for the file is not known here.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use hyper::HeaderMap;
@@ -45,6 +46,9 @@ pub(super) struct HttpOrigin {
     pub(super) idle_timeout: Duration,
     /// How often an answer may redirect.
     pub(super) max_redirects: u32,
+    /// The origin that the job names, where an address that is asked for may come
+    /// from a server. Unset: it is that of the address.
+    pub(super) home: OnceLock<url::Origin>,
 }
 
 /// What is asked of a server, beside its address.
@@ -91,6 +95,8 @@ pub(super) struct Answer<'a> {
     pub(super) headers: HeaderMap,
     /// What was asked for and where it led, for people.
     pub(super) shown: String,
+    /// The request was sent twice: the first may have been taken too.
+    pub(super) was_repeated: bool,
     origin: &'a HttpOrigin,
     way: Way,
     connection: Connection,
@@ -111,12 +117,19 @@ impl HttpOrigin {
     pub(super) async fn ask(&self, url: &Url, ask: &Ask) -> Result<Answer<'_>, Failure> {
         let mut at = url.clone();
         let mut redirects = 0;
+        let named = url.origin();
+        let home = self.home.get().unwrap_or(&named);
         loop {
             // INVARIANT: credentials go to the origin that the job names, never
             // to one that a server names.
-            let trusted = at.origin() == url.origin();
+            let trusted = at.origin() == *home;
             let answer = self.hop(&at, ask, trusted).await?;
             if !matches!(answer.status.as_u16(), 300..=303 | 307 | 308) {
+                return Ok(answer);
+            }
+            // What was sent has arrived; what to look at now is elsewhere
+            // (RFC 9110 15.4.4).
+            if answer.status == StatusCode::SEE_OTHER && !ask.method.is_safe() {
                 return Ok(answer);
             }
             let Some(location) = answer.headers.get(header::LOCATION) else {
@@ -267,12 +280,14 @@ impl HttpOrigin {
         let doing = format!("asking for {shown}");
         let pooled = self.pool.take(way).await;
         let mut was_pooled = pooled.is_some();
+        let mut was_repeated = false;
         let mut connection = match pooled {
             Some(connection) => connection,
             None => self.dialer.dial(way).await?,
         };
         loop {
-            let sent = tokio::time::timeout(self.idle_timeout, connection.send(request.clone()));
+            let answer = connection.send(request.clone());
+            let sent = request.body().in_time(self.idle_timeout, answer);
             match sent.await {
                 Ok(Ok(response)) => {
                     let (head, body) = response.into_parts();
@@ -288,6 +303,7 @@ impl HttpOrigin {
                         status: head.status,
                         headers: head.headers,
                         shown,
+                        was_repeated,
                         origin: self,
                         way: way.clone(),
                         connection,
@@ -297,8 +313,9 @@ impl HttpOrigin {
                 }
                 // The server may have closed an idle connection just now: that
                 // says nothing about the request.
-                Ok(Err(error)) if was_pooled && !error.is_parse() => {
+                Ok(Err(error)) if was_pooled && may_repeat(&request, &error) => {
                     was_pooled = false;
+                    was_repeated = true;
                     connection = self.dialer.dial(way).await?;
                 }
                 Ok(Err(error)) => return Err(fault::classify(&error, &doing)),
@@ -406,6 +423,13 @@ impl Answer<'_> {
         let doing = format!("asking for {}", self.shown);
         fault::from_status(self.status.as_u16(), retry_after, &doing)
     }
+}
+
+/// Can a request whose connection broke be sent again? One that is taken twice
+/// must not be, unless it was not sent at all (RFC 9110 9.2.2).
+fn may_repeat(request: &Request<Outgoing>, error: &hyper::Error) -> bool {
+    let is_once = request.method() == Method::POST || request.method() == Method::PATCH;
+    !error.is_parse() && (!is_once || error.is_canceled())
 }
 
 fn request_target(url: &Url, absolute: bool) -> String {

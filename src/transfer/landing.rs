@@ -42,11 +42,31 @@ pub(super) struct Landing {
     narrowed: Option<Arc<[PathBuf]>>,
     drives: Arc<BTreeMap<char, PathBuf>>,
     protected: Arc<[PathBuf]>,
+    /// How the roots are spoken of.
+    words: &'static RootWords,
     pub(super) owner: Option<Uid>,
     pub(super) group: Option<Gid>,
     pub(super) mode: Mode,
     directory_mode: Mode,
 }
+
+/// How people know the roots: the same fence stands around destinations and
+/// around the sources of uploads.
+#[derive(Debug)]
+struct RootWords {
+    root: &'static str,
+    setting: &'static str,
+}
+
+const WRITE: RootWords = RootWords {
+    root: "write root",
+    setting: "files.write_roots",
+};
+
+const READ: RootWords = RootWords {
+    root: "read root",
+    setting: "files.read_roots",
+};
 
 /// What to do about folders that are not there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -64,9 +84,30 @@ impl Landing {
     ///
     /// [`Failure`] that names the setting that cannot be used.
     pub(super) fn new(settings: &FilesSettings, protected: &[PathBuf]) -> Result<Self, Failure> {
+        Self::below(&settings.write_roots, &WRITE, settings, protected)
+    }
+
+    /// The same for files that are read: below the read roots.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] that names the setting that cannot be used.
+    pub(super) fn for_sources(
+        settings: &FilesSettings,
+        protected: &[PathBuf],
+    ) -> Result<Self, Failure> {
+        Self::below(&settings.read_roots, &READ, settings, protected)
+    }
+
+    fn below(
+        all_roots: &[PathBuf],
+        words: &'static RootWords,
+        settings: &FilesSettings,
+        protected: &[PathBuf],
+    ) -> Result<Self, Failure> {
         let mut roots = Vec::new();
-        for root in &settings.write_roots {
-            let key = "files.write_roots";
+        for root in all_roots {
+            let key = words.setting;
             let root = plain(root).map_err(|why| Failure::setting(key, why))?;
             open_root(&root)
                 .map_err(|error| Failure::setting(key, format!("{}: {error}", root.display())))?;
@@ -81,10 +122,11 @@ impl Landing {
                 return Err(Failure::setting(&key, "a drive is one letter from A to Z"));
             }
             let folder = plain(folder).map_err(|why| Failure::setting(&key, why))?;
-            if !roots.iter().any(|root| folder.starts_with(root)) {
+            let mut any = settings.write_roots.iter().chain(&settings.read_roots);
+            if !any.any(|root| folder.starts_with(root)) {
                 return Err(Failure::setting(
                     &key,
-                    format!("{} lies below no write root", folder.display()),
+                    format!("{} lies below no write root or read root", folder.display()),
                 ));
             }
             if drives.insert(letter.to_ascii_uppercase(), folder).is_some() {
@@ -101,6 +143,7 @@ impl Landing {
             narrowed: None,
             drives: Arc::new(drives),
             protected: all_protected.into(),
+            words,
             owner: account::user(settings.owner.as_deref())
                 .map_err(|why| Failure::setting("files.owner", why))?,
             group: account::group(settings.group.as_deref())
@@ -126,23 +169,32 @@ impl Landing {
     ///
     /// [`Failure`] with the reason.
     pub(super) fn destination(&self, text: &str) -> Result<PathBuf, Failure> {
-        let invalid = |why: String| Failure::local(Hresult::ERROR_INVALID_NAME, why);
-        let path = if windows_path::is_windows_form(text) {
-            windows_path::map(text, &self.drives).map_err(invalid)?
-        } else if text.starts_with('/') {
-            native(text).map_err(|why| invalid(why.to_owned()))?
-        } else {
-            return Err(Failure::local(
-                Hresult::E_INVALIDARG,
-                "the local name is not an absolute path",
-            ));
-        };
+        let path = self.path(text)?;
         match self.spot(&path, Missing::Report) {
             Ok(spot) => spot.check_replaceable()?,
             Err(failure) if failure.code == Hresult::ERROR_PATH_NOT_FOUND => {}
             Err(failure) => return Err(failure),
         }
         Ok(path)
+    }
+
+    /// The native path that what a client wrote maps to.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when it is no absolute path of a file.
+    pub(super) fn path(&self, text: &str) -> Result<PathBuf, Failure> {
+        let invalid = |why: String| Failure::local(Hresult::ERROR_INVALID_NAME, why);
+        if windows_path::is_windows_form(text) {
+            windows_path::map(text, &self.drives).map_err(invalid)
+        } else if text.starts_with('/') {
+            native(text).map_err(|why| invalid(why.to_owned()))
+        } else {
+            Err(Failure::local(
+                Hresult::E_INVALIDARG,
+                "the local name is not an absolute path",
+            ))
+        }
     }
 
     /// Opens the folder of `path`.
@@ -159,12 +211,16 @@ impl Landing {
                 format!("{}: {why}", path.display()),
             )
         };
+        let RootWords {
+            root: word,
+            setting,
+        } = self.words;
         let is_above = |root: &&PathBuf| path.starts_with(root);
         let root = self
             .roots
             .iter()
             .find(is_above)
-            .ok_or_else(|| denied("lies below no write root (setting files.write_roots)"))?;
+            .ok_or_else(|| denied(&format!("lies below no {word} (setting {setting})")))?;
         let start = match &self.narrowed {
             None => root,
             Some(narrowed) => {
@@ -172,7 +228,9 @@ impl Landing {
                 let above = narrowed.iter().filter(is_above);
                 let own = above.min_by_key(|own| own.components().count());
                 let own = own.ok_or_else(|| {
-                    denied("lies below no write root of the account (setting access.roles)")
+                    denied(&format!(
+                        "lies below no {word} of the account (setting access.roles)"
+                    ))
                 })?;
                 if root.starts_with(own) { root } else { own }
             }
@@ -180,7 +238,7 @@ impl Landing {
         let below = path.strip_prefix(start).unwrap_or(Path::new(""));
         let name = below
             .file_name()
-            .ok_or_else(|| denied("is a write root itself"))?;
+            .ok_or_else(|| denied(&format!("is a {word} itself")))?;
         check_lengths(path)?;
         if is_temporary_name(name) {
             return Err(denied("the name is kept for temporary files"));
@@ -191,7 +249,7 @@ impl Landing {
         let parent = below.parent().unwrap_or(Path::new(""));
         let failed = |doing: &str, error: Errno| {
             if matches!(error, Errno::XDEV | Errno::LOOP) {
-                return denied("leads out of its write root");
+                return denied(&format!("leads out of its {word}"));
             }
             Failure::from_local_error(&format!("{}: {doing}", path.display()), &error.into())
         };
@@ -206,7 +264,7 @@ impl Landing {
             Err(error) => Err(failed("opening the folder", error)),
         };
         let mut opened =
-            open_root(root).map_err(|error| failed("opening the write root", error))?;
+            open_root(root).map_err(|error| failed(&format!("opening the {word}"), error))?;
         // INVARIANT: a folder of the account's is opened by itself, so that no
         // link below it leads to another place below the same root.
         if start != root {

@@ -28,10 +28,13 @@ mod range;
 mod remote;
 mod settle;
 mod sink;
+mod source;
 mod spot;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod upload;
+pub(crate) mod upload_packet;
 mod validator;
 mod windows_path;
 mod written;
@@ -41,6 +44,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -57,7 +61,9 @@ use crate::bits::JobId;
 use crate::bits::JobOptions;
 use crate::bits::JobType;
 use crate::bits::Proxy;
+use crate::bits::ReplyFile;
 use crate::bits::Secret;
+use crate::bits::Upload;
 use crate::config::Bounds;
 use crate::config::FilesSettings;
 use crate::config::TransferSettings;
@@ -71,7 +77,9 @@ use landing::Landing;
 use last_folder::LastFolder;
 use pool::Pool;
 use proxy::Proxies;
+use source::Sources;
 use trust::Trust;
+use upload::Uploading;
 use written::Written;
 
 /// The one mover of the service: fences, trust, folders, the record of what
@@ -83,6 +91,7 @@ pub(crate) struct Mover(Arc<Parts>);
 struct Parts {
     settings: TransferSettings,
     landing: Landing,
+    sources: Sources,
     record: Written,
     fence: Fence,
     trust: Trust,
@@ -127,6 +136,8 @@ pub(crate) struct Session {
     origin: Arc<HttpOrigin>,
     folder: Arc<LastFolder>,
     landing: Arc<Landing>,
+    sources: Arc<Sources>,
+    options: Arc<JobOptions>,
 }
 
 /// A file to fetch.
@@ -200,12 +211,14 @@ impl Mover {
         protected: &[PathBuf],
     ) -> Result<Self, Failure> {
         let landing = Landing::new(files, protected)?;
+        let sources = Sources::new(files, protected)?;
         let record = Written::open(&state_directory.join("written"))
             .map_err(|error| Failure::setting("service.state_directory", error))?;
         let proxies = Proxies::parse(&transfer.proxy_list, &transfer.proxy_bypass_list)
             .map_err(|why| Failure::setting("transfer.proxy_list", why))?;
         Ok(Self(Arc::new(Parts {
             landing,
+            sources,
             record,
             fence: Fence::new(&transfer.allow_addresses, &transfer.deny_addresses),
             trust: Trust::new(transfer.ca_certificates.as_deref())?,
@@ -238,17 +251,11 @@ impl Mover {
         local_file: &str,
         bounds: &[Option<&Arc<[PathBuf]>>],
     ) -> Result<PathBuf, Failure> {
-        let mut narrowed: Vec<_> = bounds
-            .iter()
-            .flatten()
-            .map(|roots| Arc::clone(roots))
-            .collect();
-        narrowed.dedup();
-        let last = self.0.landing.within(narrowed.pop());
+        let (last, narrowed) = narrowings(bounds);
         for roots in narrowed {
-            last.within(Some(roots)).destination(local_file)?;
+            self.0.landing.within(Some(roots)).destination(local_file)?;
         }
-        last.destination(local_file)
+        self.0.landing.within(last).destination(local_file)
     }
 
     /// The same for the source of an upload, below a read root.
@@ -257,16 +264,16 @@ impl Mover {
     ///
     /// [`Failure`] when it lies outside the read roots, is no regular file and
     /// so on.
-    #[expect(clippy::unused_self, reason = "uploads come with this face")]
     pub(crate) fn source(
         &self,
-        _local_file: &str,
-        _bounds: &[Option<&Arc<[PathBuf]>>],
+        local_file: &str,
+        bounds: &[Option<&Arc<[PathBuf]>>],
     ) -> Result<PathBuf, Failure> {
-        Err(Failure::local(
-            Hresult::E_NOTIMPL,
-            "uploads are not in force",
-        ))
+        let (last, narrowed) = narrowings(bounds);
+        for roots in narrowed {
+            self.0.sources.within(Some(roots)).path(local_file)?;
+        }
+        self.0.sources.within(last).path(local_file)
     }
 
     /// Holds a client certificate with this choice in its folder?
@@ -325,12 +332,15 @@ impl Mover {
             kind: access.kind,
             folder: Arc::default(),
             landing: Arc::new(parts.landing.within(access.bounds.write_roots)),
+            sources: Arc::new(parts.sources.within(access.bounds.read_roots)),
+            options: Arc::new(access.options),
             origin: Arc::new(HttpOrigin {
                 dialer,
                 proxies,
                 pool: Pool::default(),
                 idle_timeout: Duration::from_secs(settings.idle_timeout_s),
                 max_redirects: settings.max_redirects,
+                home: OnceLock::new(),
             }),
         })
     }
@@ -351,6 +361,23 @@ impl Mover {
     ) -> Result<(), (usize, Failure)> {
         let landing = self.0.landing.within(bounds.write_roots.clone());
         landing.place(job, files, &self.0.record)
+    }
+
+    /// The octets of a reply that lies whole in its temporary place, at most a MiB
+    /// (`GetReplyData`). Blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]: `BG_E_TOO_LARGE` when there are more, `ERROR_FILE_NOT_FOUND`
+    /// when it is not there.
+    pub(crate) fn reply_data(
+        &self,
+        job: JobId,
+        reply: &ReplyFile,
+        bounds: &Bounds,
+    ) -> Result<Vec<u8>, Failure> {
+        let landing = self.0.landing.within(bounds.write_roots.clone());
+        upload::reply_data(&landing, job, reply)
     }
 
     /// Removes the temporary files of `files` and forgets what was written.
@@ -377,11 +404,53 @@ impl Session {
     ) -> Result<(), Failure> {
         match self.kind {
             JobType::Download => self.download(order, reports).await,
-            JobType::Upload | JobType::UploadReply => Err(Failure::local(
-                Hresult::E_NOTIMPL,
-                "uploads are not in force",
-            )),
+            JobType::Upload => self.upload(order, reports, None).await,
+            JobType::UploadReply => {
+                let reply = self.options.reply.clone().ok_or_else(|| {
+                    Failure::local(Hresult::E_INVALIDARG, "the job names no reply file")
+                })?;
+                self.upload(order, reports, Some(reply)).await
+            }
         }
+    }
+
+    /// Sends one file, from where the server says that an earlier attempt left
+    /// off; the answer comes into its temporary place.
+    ///
+    /// Dropping the future half-way costs nothing but what the server had not
+    /// confirmed.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]; what the server has confirmed by then is reported.
+    async fn upload(
+        &self,
+        order: Order,
+        reports: &dyn Reports,
+        reply: Option<ReplyFile>,
+    ) -> Result<(), Failure> {
+        let source = self.sources.open(&order.file.path)?;
+        Uploading::new(self, source, order, reports, reply)?
+            .run()
+            .await
+    }
+
+    /// Tells the server that an upload is given up, if it holds something of it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], for now, when the server does not know it yet.
+    pub(crate) async fn cancel_upload(&self, file: &File) -> Result<(), Failure> {
+        upload::cancel(&self.origin, file).await
+    }
+
+    /// Octets of the biggest fragment of an upload.
+    fn most_fragment(&self) -> u64 {
+        self.transfer_settings().upload_fragment_octets
+    }
+
+    fn transfer_settings(&self) -> &TransferSettings {
+        &self.mover.0.settings
     }
 
     /// Fetches one file into its temporary place, from where an earlier
@@ -413,4 +482,22 @@ impl Session {
         };
         download.run().await
     }
+}
+
+/// The answer to an upload-reply as a file of its job, for [`Mover::place`] and
+/// [`Mover::discard`].
+pub(crate) fn reply_as_file(reply: &ReplyFile, upload: Option<&Upload>) -> File {
+    upload::as_file(reply, upload.and_then(|upload| upload.reply.as_ref()))
+}
+
+/// The folders of which a path must lie below each: those that are looked at last,
+/// and the others.
+fn narrowings(bounds: &[Option<&Arc<[PathBuf]>>]) -> (Option<Arc<[PathBuf]>>, Vec<Arc<[PathBuf]>>) {
+    let mut narrowed: Vec<_> = bounds
+        .iter()
+        .flatten()
+        .map(|roots| Arc::clone(roots))
+        .collect();
+    narrowed.dedup();
+    (narrowed.pop(), narrowed)
 }

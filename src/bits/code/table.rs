@@ -244,6 +244,18 @@ pub(super) const TABLE: &[Row] = &[
         "o trabalho só pode ter um arquivo",
     ),
     row(
+        0x8020_001D,
+        "BG_E_LOCAL_FILE_CHANGED",
+        "the local file has changed",
+        "o arquivo local foi alterado",
+    ),
+    row(
+        0x8020_001F,
+        "BG_E_SESSION_NOT_FOUND",
+        "the server does not know the upload session",
+        "o servidor não reconhece a sessão de upload",
+    ),
+    row(
         0x8020_0020,
         "BG_E_TOO_LARGE",
         "the file is larger than the server's limit",
@@ -254,6 +266,18 @@ pub(super) const TABLE: &[Row] = &[
         "BG_E_STRING_TOO_LONG",
         "the text is too long",
         "o texto é longo demais",
+    ),
+    row(
+        0x8020_0022,
+        "BG_E_CLIENT_SERVER_PROTOCOL_MISMATCH",
+        "client and server speak no common upload protocol",
+        "o cliente e o servidor não têm um protocolo de upload em comum",
+    ),
+    row(
+        0x8020_0023,
+        "BG_E_SERVER_EXECUTE_ENABLE",
+        "the upload folder of the server lets scripts or programs run",
+        "a pasta de upload do servidor permite a execução de scripts ou programas",
     ),
     row(
         0x8020_0024,

@@ -522,3 +522,40 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_upload_has_one_file() {
+    let new = |files: usize| NewJob {
+        kind: JobType::Upload,
+        display_name: "Test".to_owned(),
+        files: (0..files).map(|n| new_file(&n.to_string())).collect(),
+        suspended: true,
+        ..NewJob::default()
+    };
+    let create = |files| Job::create(JobId::new(), Owner::new("alice"), new(files), NOW);
+    let refused = Refused(Hresult::BG_E_TOO_MANY_FILES);
+    assert_eq!(create(2).err(), Some(refused));
+    let (mut job, _) = create(1).expect("fits");
+    assert_eq!(job.add_file(new_file("b"), NOW).err(), Some(refused));
+    assert_eq!(job.files_total, 1);
+}
+
+#[test]
+fn an_upload_is_completed_only_when_the_server_has_all_of_it() {
+    let new = NewJob {
+        kind: JobType::Upload,
+        display_name: "Test".to_owned(),
+        files: vec![new_file("a")],
+        ..NewJob::default()
+    };
+    let (mut job, mut files) =
+        Job::create(JobId::new(), Owner::new("alice"), new, NOW).expect("fits");
+    for input in [Input::Start, Input::Connected] {
+        job.apply(input, NOW).expect("fits");
+        let refused = Refused(Hresult::BG_E_INVALID_STATE);
+        assert_eq!(job.apply(Input::Complete, NOW), Err(refused));
+    }
+    job.report(&mut files[0], FileReport::Done(5), NOW);
+    job.apply(Input::Transferred, NOW).expect("fits");
+    assert!(job.apply(Input::Complete, NOW).is_ok());
+}

@@ -13,6 +13,7 @@ use crate::bits::Changes;
 use crate::bits::ClientCertificate;
 use crate::bits::Credentials;
 use crate::bits::Hresult;
+use crate::bits::JobType;
 use crate::bits::Language;
 use crate::bits::Proxy;
 use crate::bits::Secret;
@@ -31,20 +32,19 @@ pub(super) fn wish(arguments: &Values) -> Result<Wish, Error> {
     let display_name = text(arguments, "DisplayName")?;
     let remote_url = text(arguments, "RemoteUrl")?;
     let local_file = text(arguments, "LocalFile")?;
-    match optional_number(arguments, "Type")? {
-        None | Some(0) => {}
-        Some(1) => {
-            let wrong = Wrong::NotInForce("1 (Upload)");
-            return Err(failed(Hresult::E_NOTIMPL, "Type", wrong));
-        }
+    // Microsoft's class has no upload-reply; native BITS does.
+    let kind = match optional_number(arguments, "Type")? {
+        None | Some(0) => JobType::Download,
+        Some(1) => JobType::Upload,
         Some(value) => return Err(not_among(Hresult::E_NOTIMPL, "Type", value, TYPES)),
-    }
+    };
     // Checked, then without effect: transfers run as the service's account.
     if let Some(account @ 3..) = optional_number(arguments, "ServiceAccount")? {
         let code = Hresult::E_INVALIDARG;
         return Err(not_among(code, "ServiceAccount", account, ACCOUNTS));
     }
     Ok(Wish {
+        kind,
         display_name,
         description: optional_text(arguments, "Description")?.unwrap_or_default(),
         files: vec![WishedFile {
