@@ -157,6 +157,7 @@ impl Reports for Bench {
                 file.size = Some(*octets);
                 file.durable = *octets;
             }
+            FileReport::WithoutRanges => {}
             FileReport::Upload(upload) => file.upload = Some(upload.clone()),
         }
         self.told.lock().expect("lock").push(report);
