@@ -274,8 +274,7 @@ impl<'a> Download<'a> {
         match read {
             Err(_) if self.order.stop.is_cancelled() => Err(Failure::stopped()),
             read => read.map_err(|error| {
-                Failure::from_local_error("reading the temporary file", &error)
-                    .at(Phase::Verifying)
+                Failure::from_local_error("reading the temporary file", &error).at(Phase::Verifying)
             }),
         }
     }
@@ -336,7 +335,10 @@ impl<'a> Download<'a> {
                     Err(misfit) => misfit,
                 },
                 Verdict::Whole { is_same } => {
-                    return self.whole(answer, known, at, is_same).await.map(Start::Comes);
+                    return self
+                        .whole(answer, known, at, is_same)
+                        .await
+                        .map(Start::Comes);
                 }
                 Verdict::Beyond { total, is_same } if self.pieces.are_whole() => {
                     if is_same && at > 0 && total == Some(at) && known.size.is_none() {
@@ -473,7 +475,10 @@ impl<'a> Download<'a> {
         is_same: bool,
     ) -> Result<Begun<'a>, Failure> {
         let length = answer.length();
-        let is_same = is_same && known.size.is_none_or(|size| length.is_none_or(|it| it == size));
+        let is_same = is_same
+            && known
+                .size
+                .is_none_or(|size| length.is_none_or(|it| it == size));
         if at > 0 && !is_same {
             self.begin_again(Misfit::Changed, &answer.shown, at)?;
             return self.from_start(answer);
@@ -513,18 +518,22 @@ impl<'a> Download<'a> {
             Failure::fatal(
                 ErrorContext::RemoteFile,
                 Hresult::BG_E_INVALID_RANGE,
-                format!("asking for {}: a range is not inside the file", answer.shown),
+                format!(
+                    "asking for {}: a range is not inside the file",
+                    answer.shown
+                ),
             )
         };
         let size = self.pieces.size(length).map_err(outside)?;
-        let places = if self.pieces.are_whole() {
-            None
-        } else {
-            let places = self.pieces.places(length).map_err(outside)?;
-            Some(places.ok_or_else(|| {
-                insufficient(&answer.shown, "nobody says where the file ends")
-            })?)
-        };
+        let places =
+            if self.pieces.are_whole() {
+                None
+            } else {
+                let places = self.pieces.places(length).map_err(outside)?;
+                Some(places.ok_or_else(|| {
+                    insufficient(&answer.shown, "nobody says where the file ends")
+                })?)
+            };
         let validator = self.validator_of(&answer);
         Ok(Begun {
             feed: Feed::whole(answer, 0),

@@ -86,6 +86,18 @@ impl Failure {
         self
     }
 
+    /// A connection could not be made because the process, or the host, has too
+    /// many files open; none when that is not the reason.
+    pub(super) fn from_exhaustion(doing: &str, error: &io::Error) -> Option<Self> {
+        let errno = Errno::from_raw_os_error(error.raw_os_error()?);
+        matches!(errno, Errno::MFILE | Errno::NFILE).then(|| {
+            Self::transport(
+                Hresult::ERROR_TOO_MANY_OPEN_FILES,
+                format!("{doing}: {error}"),
+            )
+        })
+    }
+
     /// A call on a local file failed while `doing` something.
     ///
     /// What somebody may change while the job waits is transient, as
@@ -155,5 +167,14 @@ mod tests {
             assert_eq!(failure.kind == FailureKind::Fatal, fatal, "{errno}");
             assert_eq!(failure.context, ErrorContext::LocalFile);
         }
+    }
+
+    #[test]
+    fn too_many_open_files_are_no_fault_of_the_server() {
+        let failure = Failure::from_exhaustion("x", &Errno::MFILE.into()).expect("exhausted");
+        assert_eq!(failure.code, Hresult::ERROR_TOO_MANY_OPEN_FILES);
+        assert_eq!(failure.kind, FailureKind::ForNow(None));
+        assert!(Failure::from_exhaustion("x", &Errno::CONNREFUSED.into()).is_none());
+        assert!(Failure::from_exhaustion("x", &io::ErrorKind::TimedOut.into()).is_none());
     }
 }

@@ -109,12 +109,18 @@ mod tests {
         for part in octets.chunks(7_777) {
             passing.add(part);
         }
-        let (file, stop) = (fs::File::open(&path).expect("there"), CancellationToken::new());
+        let (file, stop) = (
+            fs::File::open(&path).expect("there"),
+            CancellationToken::new(),
+        );
         both.add_file(&file, 1_500_000, &stop).expect("read");
         assert_eq!(both.octets(), 1_500_000);
         both.clone().add(&octets[1_500_000..]);
         assert_eq!(both.finish(), passing.finish());
-        assert_eq!(&passing.finish(), digest::digest(&digest::SHA256, &octets).as_ref());
+        assert_eq!(
+            &passing.finish(),
+            digest::digest(&digest::SHA256, &octets).as_ref()
+        );
         stop.cancel();
         assert!(both.add_file(&file, 1, &stop).is_err());
     }

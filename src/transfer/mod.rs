@@ -347,10 +347,7 @@ impl Mover {
             mover: self.clone(),
             kind: access.kind,
             terms: Arc::new(terms),
-            quota: Arc::new(Quota::new(
-                access.options.max_download_size,
-                access.octets,
-            )),
+            quota: Arc::new(Quota::new(access.options.max_download_size, access.octets)),
             folder: Arc::default(),
             landing: Arc::new(parts.landing.within(access.bounds.write_roots)),
             origin: Arc::new(HttpOrigin {

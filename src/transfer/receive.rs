@@ -100,8 +100,7 @@ impl<'a> Download<'a> {
         arrival: &mut Arrival,
     ) -> Result<Gathered<'a>, Failure> {
         let version = &arrival.version;
-        let is_small =
-            version.from == 0 && version.size.is_none_or(|size| size <= MAX_HELD as u64);
+        let is_small = version.from == 0 && version.size.is_none_or(|size| size <= MAX_HELD as u64);
         if !is_small {
             self.open(arrival).await?;
         }
@@ -174,11 +173,7 @@ impl<'a> Download<'a> {
     }
 
     /// Moves the body into memory or the file until it ends.
-    async fn pump(
-        &mut self,
-        feed: &mut Feed<'_>,
-        arrival: &mut Arrival,
-    ) -> Result<(), Failure> {
+    async fn pump(&mut self, feed: &mut Feed<'_>, arrival: &mut Arrival) -> Result<(), Failure> {
         let stop = self.order.stop.clone();
         let mut stopped = pin!(stop.cancelled());
         let idle_timeout = self.origin.idle_timeout;
@@ -402,9 +397,12 @@ impl<'a> Download<'a> {
         let spot = Arc::clone(&arrival.here.spot);
         // A disk that fails takes no more; what it synced is reported.
         if failure.context == ErrorContext::LocalFile {
-            if let Some(sink) = arrival.sink.take() {
-                // It says once more what is known; its thread has ended then.
-                let _ = sink.close().await;
+            // What could be synced counts; its thread has ended then.
+            if let Some(sink) = arrival.sink.take()
+                && let Ok(octets) = sink.close().await
+                && let Err(stopped) = self.report_durable(octets).await
+            {
+                return stopped;
             }
             self.free(&spot, &failure);
             return failure;
@@ -438,10 +436,10 @@ impl<'a> Download<'a> {
         }
     }
 
-    /// After a failure of the disk, gives back what was set aside or written
+    /// When the disk is full, gives back what was set aside or written
     /// beyond the octets that count: while the job waits, others may need it.
     pub(super) fn free(&self, spot: &Spot, failure: &Failure) {
-        if failure.context != ErrorContext::LocalFile {
+        if failure.code != Hresult::ERROR_DISK_FULL {
             return;
         }
         let (job, index) = (self.order.job, self.order.file.index);
@@ -451,7 +449,9 @@ impl<'a> Download<'a> {
             self.record.forget(job, index);
             let _ = spot.remove(&name);
         } else if let Ok(Some(file)) = spot.open_temporary(&name)
-            && file.metadata().is_ok_and(|metadata| metadata.len() > durable)
+            && file
+                .metadata()
+                .is_ok_and(|metadata| metadata.len() > durable)
         {
             let _ = file.set_len(durable);
         }

@@ -51,7 +51,7 @@ impl Download<'_> {
         let name = temporary_name(job, index);
         self.record.forget(job, index);
         let file = Arc::new(spot.create_temporary(&name).map_err(failed)?);
-        let ended = match self.scatter(feed, places, &file).await {
+        let ended = match self.scatter(feed, version, places, &file).await {
             Ok(octets) => self.conclude_parts(octets, &file, &spot).await,
             Err(failure) => Err(failure),
         };
@@ -66,6 +66,7 @@ impl Download<'_> {
     async fn scatter(
         &mut self,
         mut feed: Feed<'_>,
+        version: &Version,
         places: &Places,
         file: &Arc<fs::File>,
     ) -> Result<u64, Failure> {
@@ -102,7 +103,9 @@ impl Download<'_> {
             self.order.written.store(wanted, Ordering::Relaxed);
         }
         self.write(file, batch).await?;
-        let size = self.pieces.size(total).ok().flatten();
+        let size = version
+            .size
+            .or_else(|| self.pieces.size(total).ok().flatten());
         let shown = feed.shown().to_owned();
         feed.finish().await;
         size.filter(|size| *size == wanted).ok_or_else(|| {

@@ -1,6 +1,8 @@
 //! How the files of a job are asked for, and how often. Pure.
 
 use hyper::Method;
+use hyper::header;
+use hyper::header::HeaderValue;
 
 use super::Failure;
 use super::http_origin::Ask;
@@ -53,10 +55,16 @@ impl Terms {
 
     /// The request for this part of a file; none: for all of it.
     pub(super) fn ask(&self, part: Option<Part>) -> Ask {
-        Ask {
-            method: self.method.clone().unwrap_or_default(),
-            ..Ask::get(part)
+        let mut ask = Ask::get(part);
+        if let Some(method) = &self.method {
+            ask.method = method.clone();
+            // RFC 9110 8.6: servers wait for a body otherwise, or refuse.
+            if !method.is_safe() {
+                let none = HeaderValue::from_static("0");
+                ask.headers.insert(header::CONTENT_LENGTH, none);
+            }
         }
+        ask
     }
 }
 

@@ -46,7 +46,10 @@ async fn another_file_system_in_the_place_of_ours_is_noticed() {
     let failure = bench.attempt().await.expect_err("another volume");
     assert_eq!(failure.code, Hresult::BG_E_VOLUME_CHANGED, "{failure}");
     assert_eq!(failure.kind, FailureKind::ForNow(None));
-    assert_eq!(std::fs::read_dir(elsewhere.path()).expect("there").count(), 0);
+    assert_eq!(
+        std::fs::read_dir(elsewhere.path()).expect("there").count(),
+        0
+    );
     std::fs::remove_file(&root).expect("removed");
     std::fs::rename(&away, &root).expect("moved");
     bench.attempt().await.expect("fetched");
@@ -80,9 +83,7 @@ async fn a_file_of_another_time_is_not_taken_for_the_placed_one() {
     let temporary = landing::temporary_name(bench.job, 0);
     std::fs::remove_file(file.path.with_file_name(temporary)).expect("removed");
     std::fs::write(&file.path, "old").expect("written");
-    let placed = bench
-        .mover()
-        .place(bench.job, &[file], &Bounds::default());
+    let placed = bench.mover().place(bench.job, &[file], &Bounds::default());
     let (_, failure) = placed.expect_err("it is gone");
     assert_eq!(failure.code, Hresult::ERROR_FILE_NOT_FOUND);
 }

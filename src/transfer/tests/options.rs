@@ -186,8 +186,9 @@ async fn the_limit_counts_every_file_once() {
     let mut bench = Bench::new(&origin.url());
     bench.access.options.max_download_size = Some(250);
     let session = bench.mover().session(bench.access.clone()).expect("open");
+    let new = bench.file();
     for index in 0..3 {
-        let mut file = bench.file();
+        let mut file = new.clone();
         file.index = index;
         let order = Order {
             job: bench.job,

@@ -5,7 +5,13 @@ use super::*;
 
 /// One row: what the server does once something lies here; code, fatal, requests
 /// of the second attempt.
-type Row = (&'static str, fn(&Asked, &[u8]) -> Reply, Hresult, bool, usize);
+type Row = (
+    &'static str,
+    fn(&Asked, &[u8]) -> Reply,
+    Hresult,
+    bool,
+    usize,
+);
 
 #[tokio::test]
 async fn a_server_that_goes_wrong_is_asked_a_few_times_only() {
