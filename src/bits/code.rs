@@ -72,8 +72,17 @@ impl Hresult {
     /// The system cannot find the path specified.
     pub(crate) const ERROR_PATH_NOT_FOUND: Self = Self(0x8007_0003);
 
+    /// The system cannot open the file: too many are open.
+    pub(crate) const ERROR_TOO_MANY_OPEN_FILES: Self = Self(0x8007_0004);
+
     /// Access is denied.
     pub(crate) const E_ACCESSDENIED: Self = Self(0x8007_0005);
+
+    /// There is not enough memory.
+    pub(crate) const E_OUTOFMEMORY: Self = Self(0x8007_000E);
+
+    /// The disk is write protected.
+    pub(crate) const ERROR_WRITE_PROTECT: Self = Self(0x8007_0013);
 
     /// The file is in use by another job.
     pub(crate) const ERROR_SHARING_VIOLATION: Self = Self(0x8007_0020);
@@ -126,6 +135,12 @@ impl Hresult {
     /// There are no files attached to this job.
     pub(crate) const BG_E_EMPTY: Self = Self(0x8020_0003);
 
+    /// The destination volume is locked.
+    pub(crate) const BG_E_DESTINATION_LOCKED: Self = Self(0x8020_000D);
+
+    /// The destination volume is another one than before.
+    pub(crate) const BG_E_VOLUME_CHANGED: Self = Self(0x8020_000E);
+
     /// The job holds no error information in its current state.
     pub(crate) const BG_E_ERROR_INFORMATION_UNAVAILABLE: Self = Self(0x8020_000F);
 
@@ -136,7 +151,6 @@ impl Hresult {
     pub(crate) const BG_E_INSUFFICIENT_HTTP_SUPPORT: Self = Self(0x8020_0012);
 
     /// The server does not support the necessary HTTP protocol; ranges are required.
-    #[cfg(test)]
     pub(crate) const BG_E_INSUFFICIENT_RANGE_SUPPORT: Self = Self(0x8020_0013);
 
     /// The proxy list is longer than 32 KB.
@@ -178,6 +192,12 @@ impl Hresult {
     /// The authentication scheme is not valid.
     pub(crate) const BG_E_INVALID_AUTH_SCHEME: Self = Self(0x8020_0028);
 
+    /// A range is not inside the file.
+    pub(crate) const BG_E_INVALID_RANGE: Self = Self(0x8020_002B);
+
+    /// Two ranges have octets in common.
+    pub(crate) const BG_E_OVERLAPPING_RANGES: Self = Self(0x8020_002C);
+
     /// The policy of this host does not allow it.
     pub(crate) const BG_E_BLOCKED_BY_POLICY: Self = Self(0x8020_003E);
 
@@ -190,11 +210,20 @@ impl Hresult {
     /// The job has reached its limit of files.
     pub(crate) const BG_E_TOO_MANY_FILES_IN_JOB: Self = Self(0x8020_0051);
 
+    /// The file has reached its limit of ranges.
+    pub(crate) const BG_E_TOO_MANY_RANGES_IN_FILE: Self = Self(0x8020_0052);
+
     /// The content of the file is not what was expected.
     pub(crate) const BG_E_VALIDATION_FAILED: Self = Self(0x8020_0053);
 
     /// The job was too long in CONNECTING and TRANSFERRING.
     pub(crate) const BG_E_MAXDOWNLOAD_TIMEOUT: Self = Self(0x8020_0054);
+
+    /// The files of the job are larger than it may fetch.
+    pub(crate) const BG_E_MAX_DOWNLOAD_SIZE_LIMIT_REACHED: Self = Self(0x8020_0064);
+
+    /// The remote file changed while it was transferred.
+    pub(crate) const BG_E_REMOTE_FILE_CHANGED: Self = Self(0x8020_0073);
 }
 
 impl fmt::Debug for Hresult {

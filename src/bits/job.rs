@@ -211,6 +211,8 @@ pub(crate) enum FileReport {
     Durable(u64),
     /// The file is whole, synced; so many octets.
     Done(u64),
+    /// The server has no ranges: the file is fetched whole. Changes nothing.
+    WithoutRanges,
     /// The upload stands like this; kept before it goes on.
     Upload(Box<Upload>),
 }
@@ -586,6 +588,7 @@ impl Job {
             }
             FileReport::Durable(octets) => file.durable = octets,
             FileReport::Upload(upload) => file.upload = Some(upload),
+            FileReport::WithoutRanges => {}
             FileReport::Done(octets) => {
                 if !file.transferred {
                     self.0.files_transferred += 1;

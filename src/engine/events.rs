@@ -3,6 +3,7 @@
 use tracing::info;
 use tracing::warn;
 
+use crate::bits::File;
 use crate::bits::Job;
 use crate::bits::Owner;
 use crate::bits::State;
@@ -42,6 +43,15 @@ pub(super) fn entered(job: &Job, by: Option<&Owner>, now: Timestamp) -> Change {
         State::Cancelled => ("cancelled", String::new()),
     };
     event(job, kind, by, detail, now)
+}
+
+/// The event that says that a server has no ranges.
+pub(super) fn without_ranges(job: &Job, file: &File, now: Timestamp) -> Change {
+    let detail = format!(
+        "file {} ({}): the server has no ranges, the file is fetched whole",
+        file.index, file.local_file
+    );
+    event(job, "no_ranges", None, detail, now)
 }
 
 /// Tells the log where `job` now stands, once that is committed.

@@ -324,6 +324,7 @@ pub(super) fn session_of(core: &Core, job: &Job) -> Result<Session, Failed> {
         client_certificate: job.client_certificate.clone(),
         proxy: job.proxy.clone(),
         bounds: (core.bounds)(&job.owner),
+        octets: job.bytes_transferred,
     };
     core.mover.session(access).map_err(|failure| Failed {
         file: None,
@@ -403,7 +404,9 @@ impl Reports for ToRecorder {
                     let (kept, wait) = oneshot::channel();
                     (Some(kept), Some(wait))
                 }
-                FileReport::Durable(_) | FileReport::Done(_) => (None, None),
+                FileReport::Durable(_) | FileReport::Done(_) | FileReport::WithoutRanges => {
+                    (None, None)
+                }
             };
             let report = Report {
                 index: self.index,
@@ -495,6 +498,9 @@ async fn record_batch(
                 ..
             }
         );
+        if report.said == FileReport::WithoutRanges {
+            changes.push(events::without_ranges(&job, file, now.date));
+        }
         job.report(file, report.said, now);
         if !touched.contains(&report.index) {
             touched.push(report.index);

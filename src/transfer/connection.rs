@@ -176,10 +176,13 @@ impl Dialer {
             Err(_) => tokio::net::lookup_host((host, port))
                 .await
                 .map_err(|error| {
-                    Failure::transport(
-                        Hresult::WININET_E_NAME_NOT_RESOLVED,
-                        format!("resolving {host}: {error}"),
-                    )
+                    let doing = format!("resolving {host}");
+                    Failure::from_exhaustion(&doing, &error).unwrap_or_else(|| {
+                        Failure::transport(
+                            Hresult::WININET_E_NAME_NOT_RESOLVED,
+                            format!("{doing}: {error}"),
+                        )
+                    })
                 })?
                 .take(MAX_ADDRESSES)
                 .collect(),
@@ -209,6 +212,10 @@ impl Dialer {
                 Ok(Err(error)) => error,
                 Err(_) => io::ErrorKind::TimedOut.into(),
             };
+            let doing = format!("connecting to {host}:{port}");
+            if let Some(exhausted) = Failure::from_exhaustion(&doing, &error) {
+                return Err(exhausted);
+            }
             let code = if error.kind() == io::ErrorKind::TimedOut {
                 Hresult::WININET_E_TIMEOUT
             } else {

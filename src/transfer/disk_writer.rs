@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc;
 
 use super::claim::Claim;
+use super::hashing::Hashing;
 use super::written::Slot;
 
 /// A temporary file, open for writing.
@@ -36,6 +37,8 @@ pub(super) struct Progress {
     /// The right to write; kept until the last write.
     #[expect(dead_code, reason = "held, not read")]
     pub(super) claim: Option<Arc<Claim>>,
+    /// The hash of the file, when one is wanted.
+    pub(super) hashing: Option<Hashing>,
 }
 
 /// What a writer has synced.
@@ -66,6 +69,14 @@ impl Shared {
 }
 
 impl Progress {
+    /// These octets come next in the file. INVARIANT: each is passed once, in
+    /// order.
+    pub(super) fn pass(&self, octets: &[u8]) {
+        if let Some(hashing) = &self.hashing {
+            hashing.add(octets);
+        }
+    }
+
     /// So many octets are written.
     pub(super) fn advance(&mut self, octets: u64) {
         self.written.store(octets, Ordering::Relaxed);
@@ -98,6 +109,7 @@ impl Writer {
             match command {
                 Command::Write(mut buffer, offset) => {
                     self.write(&buffer, offset)?;
+                    self.progress.pass(buffer.filled());
                     self.progress.advance(offset + buffer.octets());
                     buffer.filled = 0;
                     // Nobody may want it any more.

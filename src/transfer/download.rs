@@ -1,43 +1,56 @@
 //! Fetches one file: asks for what is missing, checks that it is the same
-//! version, writes it, and reports what is safe.
+//! version, and begins again where it is not. What comes is taken in by
+//! [`receive`](super::receive).
+//!
+//! Several requests may make up one attempt: a range that the server cut short,
+//! the next of the parts that a client wants, a version that changed meanwhile.
+//! Their number is bounded ([`Turns`]), so that a server that goes wrong costs a
+//! few requests and then the retry delay of the job.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
 use std::os::unix::fs::MetadataExt;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::body::Bytes;
 use hyper::header;
+use tracing::info;
 use url::Url;
 
 use super::Failure;
+use super::FailureKind;
 use super::Order;
 use super::Reports;
 use super::claim::Claim;
-use super::clock;
 use super::disk_writer::ALIGNMENT;
-use super::disk_writer::Progress;
-use super::disk_writer::Target;
+use super::feed::Feed;
+use super::hashing::Hashing;
 use super::http_origin::Answer;
-use super::http_origin::Ask;
 use super::http_origin::HttpOrigin;
 use super::http_origin::Part;
 use super::landing::Landing;
 use super::landing::temporary_name;
 use super::last_folder::LastFolder;
+use super::pieces::Outside;
+use super::pieces::Pieces;
+use super::pieces::Places;
+use super::quota::Exceeded;
+use super::quota::Quota;
 use super::range::ContentRange;
-use super::settle;
-use super::sink::Sink;
+use super::spot;
 use super::spot::Spot;
-use super::written::Entry;
+use super::terms::Terms;
+use super::terms::Turns;
+use super::verdict;
+use super::verdict::Said;
+use super::verdict::Verdict;
+use super::verdict::Wanted;
 use super::written::Written;
 use crate::bits::ErrorContext;
 use crate::bits::FileReport;
 use crate::bits::Hresult;
+use crate::bits::Phase;
 use crate::bits::Validator;
 
 /// One file on its way.
@@ -50,6 +63,10 @@ pub(super) struct Download<'a> {
     pub(super) folder: &'a LastFolder,
     /// The unsynced record.
     pub(super) record: &'a Written,
+    /// What all files of the job may come to.
+    pub(super) quota: &'a Quota,
+    /// How it is asked for.
+    pub(super) terms: &'a Terms,
     /// The right to write.
     pub(super) claim: Arc<Claim>,
     /// Data is synced at least this often…
@@ -60,23 +77,56 @@ pub(super) struct Download<'a> {
     pub(super) order: Order,
     /// Who is told.
     pub(super) reports: &'a dyn Reports,
+    /// Which octets of the remote file.
+    pub(super) pieces: Pieces,
+    /// How often it was asked for in vain.
+    pub(super) turns: Turns,
+    /// Of the octets that were put into the file until now, if a hash is wanted.
+    pub(super) hashing: Option<Hashing>,
+    /// The server was found to have no ranges.
+    pub(super) is_without_ranges: bool,
 }
 
 /// What lies in the temporary file.
-struct Here {
-    spot: Arc<Spot>,
+pub(super) struct Here {
+    pub(super) spot: Arc<Spot>,
     /// The file, when octets in it count.
-    file: Option<fs::File>,
+    pub(super) file: Option<fs::File>,
     /// So many.
-    octets: u64,
+    pub(super) octets: u64,
 }
 
 /// The version that an answer begins to bring.
-struct Version {
-    size: Option<u64>,
-    validator: Validator,
-    /// The first octet that comes.
-    from: u64,
+pub(super) struct Version {
+    /// Octets of the local file.
+    pub(super) size: Option<u64>,
+    pub(super) validator: Validator,
+    /// The first octet of the local file that comes.
+    pub(super) from: u64,
+}
+
+/// An answer that has begun.
+pub(super) struct Begun<'a> {
+    pub(super) feed: Feed<'a>,
+    pub(super) version: Version,
+    /// The whole remote file comes, of which only these parts are wanted.
+    pub(super) places: Option<Places>,
+}
+
+/// What a request came to.
+pub(super) enum Start<'a> {
+    /// Octets come.
+    Comes(Begun<'a>),
+    /// Everything is here: the server has no more.
+    IsHere,
+}
+
+/// The version whose octets lie here.
+#[derive(Clone)]
+pub(super) struct Known {
+    /// Octets of the local file.
+    pub(super) size: Option<u64>,
+    pub(super) validator: Validator,
 }
 
 impl<'a> Download<'a> {
@@ -86,6 +136,30 @@ impl<'a> Download<'a> {
     ///
     /// [`Failure`]; what is here by then is synced and reported.
     pub(super) async fn run(mut self) -> Result<(), Failure> {
+        let index = self.order.file.index;
+        self.quota.begin(index, self.order.file.durable);
+        let ended = self.fetch().await;
+        ended.map_err(|mut failure| {
+            if failure.kind == FailureKind::Stopped {
+                return failure;
+            }
+            if self.is_without_ranges {
+                failure
+                    .detail
+                    .push_str("; the server has no ranges, the file was fetched whole");
+            }
+            // "IBackgroundCopyJobHttpOptions2::SetHttpMethod": nobody knows what
+            // a second request would do at the server.
+            if self.terms.method.is_some() {
+                failure.kind = FailureKind::Fatal;
+            }
+            failure
+        })?;
+        self.quota.end(index);
+        Ok(())
+    }
+
+    async fn fetch(&mut self) -> Result<(), Failure> {
         let url = Url::parse(&self.order.file.remote_url).map_err(|error| {
             Failure::fatal(
                 ErrorContext::RemoteFile,
@@ -94,59 +168,67 @@ impl<'a> Download<'a> {
             )
         })?;
         let mut here = self.look()?;
-        self.order.written.store(here.octets, Ordering::Relaxed);
-        if let Some(file) = &here.file
-            && self.order.file.size == Some(here.octets)
-        {
-            // Whole, but the last report was lost.
-            file.sync_all().map_err(failed)?;
-            here.spot.sync().map_err(failed)?;
-            return self.report(FileReport::Done(here.octets)).await;
+        let known = Known {
+            size: self.order.file.size,
+            validator: self.order.file.validator.clone(),
+        };
+        let is_whole = here.file.is_some() && known.size == Some(here.octets);
+        if !is_whole {
+            let resumes = self.terms.has_ranges() && known.validator.if_range().is_some();
+            // A block is written anew as a whole.
+            here.octets &= if resumes { !(ALIGNMENT as u64 - 1) } else { 0 };
+            here.file = here.file.filter(|_| here.octets > 0);
         }
-        // A block is written anew as a whole.
-        here.octets &= !(ALIGNMENT as u64 - 1);
+        self.order.written.store(here.octets, Ordering::Relaxed);
+        self.hash_here(&here).await?;
+        if is_whole {
+            // Only the last report was lost.
+            return self.conclude_here(&here).await;
+        }
         let stop = self.order.stop.clone();
-        let (answer, version) = tokio::select! {
+        let start = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(Failure::stopped()),
-            asked = self.ask(&url, &here) => asked?,
+            start = self.ask(&url, &known, here.octets) => start?,
         };
-        let Some(version) = version else {
-            // Everything was here: the server has no more.
-            let octets = here.octets;
-            answer.discard().await;
-            if let Some(file) = &here.file {
-                file.set_len(octets)
-                    .and_then(|()| file.sync_all())
-                    .map_err(failed)?;
-            }
-            return self.report(FileReport::Done(octets)).await;
+        let Start::Comes(mut begun) = start else {
+            return self.conclude_here(&here).await;
         };
-        self.receive(answer, version, here).await
+        let spot = Arc::clone(&here.spot);
+        while let Some(next) = self.receive(&url, begun, here).await? {
+            begun = next;
+            here = Here {
+                spot: Arc::clone(&spot),
+                file: None,
+                octets: 0,
+            };
+        }
+        Ok(())
     }
 
     /// What counts of the temporary file: the written offset if this boot and
     /// this file are meant, else the durable one; never its length.
     fn look(&self) -> Result<Here, Failure> {
         let file = &self.order.file;
+        let written = self.record.find(self.order.job, file.index);
+        let name = temporary_name(self.order.job, file.index);
+        if let Some(entry) = &written {
+            let temporary = file.path.with_file_name(&name);
+            spot::check_volume(&temporary, entry.device)?;
+        }
         let spot = Arc::new(self.folder.spot(self.landing, &file.path)?);
         spot.check_replaceable()?;
-        let written = self.record.find(self.order.job, file.index);
+        let nothing = |spot| Here {
+            spot,
+            file: None,
+            octets: 0,
+        };
         if file.durable == 0 && written.is_none() {
-            return Ok(Here {
-                spot,
-                file: None,
-                octets: 0,
-            });
+            return Ok(nothing(spot));
         }
-        let name = temporary_name(self.order.job, file.index);
         let temporary = spot.open_temporary(&name).map_err(failed)?;
         let Some(temporary) = temporary else {
-            return Ok(Here {
-                spot,
-                file: None,
-                octets: 0,
-            });
+            return Ok(nothing(spot));
         };
         let metadata = temporary.metadata().map_err(failed)?;
         let version = file.validator.mark(file.size);
@@ -165,410 +247,393 @@ impl<'a> Download<'a> {
         })
     }
 
-    /// Asks for what is missing, or for everything when the rest cannot be
-    /// had of the same version. No version: nothing is missing.
-    async fn ask(&self, url: &Url, here: &Here) -> Result<(Answer<'a>, Option<Version>), Failure> {
-        let known = &self.order.file;
-        let rest = known
-            .validator
-            .if_range()
-            .filter(|_| here.octets > 0)
-            .map(|if_range| Part {
-                first: here.octets,
-                last: None,
-                if_range: Some(if_range.to_owned()),
-            });
-        if let Some(rest) = rest {
-            let from = rest.first;
-            let answer = self.origin.ask(url, &Ask::get(Some(rest))).await?;
-            let validator = validator_of(&answer);
-            let range = answer
-                .header(header::CONTENT_RANGE)
-                .and_then(ContentRange::parse);
-            let is_same = known.validator.is_same_version(&validator);
-            match (answer.status, range) {
-                (StatusCode::OK, _) => return begin(answer),
-                (StatusCode::PARTIAL_CONTENT, Some(range)) if is_same => {
-                    if let Some(total) = range.rest_from(from, known.size) {
-                        check_coding(&answer)?;
-                        let version = Version {
-                            size: Some(total),
-                            validator: known.validator.clone(),
-                            from,
-                        };
-                        return Ok((answer, Some(version)));
+    /// Begins the hash with the octets that lie here.
+    async fn hash_here(&mut self, here: &Here) -> Result<(), Failure> {
+        if self.order.file.sha256.is_none() {
+            return Ok(());
+        }
+        let hashing = Hashing::new();
+        if let Some(file) = &here.file {
+            let file = file.try_clone().map_err(failed)?;
+            self.hash_file(&hashing, file, here.octets).await?;
+        }
+        self.hashing = Some(hashing);
+        Ok(())
+    }
+
+    /// Takes the first `octets` of a file into a hash, off the task.
+    pub(super) async fn hash_file(
+        &self,
+        hashing: &Hashing,
+        file: fs::File,
+        octets: u64,
+    ) -> Result<(), Failure> {
+        let (hashing, stop) = (hashing.clone(), self.order.stop.clone());
+        let read = tokio::task::spawn_blocking(move || hashing.add_file(&file, octets, &stop));
+        let read = read.await.map_err(std::io::Error::other).map_err(failed)?;
+        match read {
+            Err(_) if self.order.stop.is_cancelled() => Err(Failure::stopped()),
+            read => read.map_err(|error| {
+                Failure::from_local_error("reading the temporary file", &error).at(Phase::Verifying)
+            }),
+        }
+    }
+
+    /// Ends a file of which nothing is missing any more.
+    async fn conclude_here(&mut self, here: &Here) -> Result<(), Failure> {
+        let Some(file) = &here.file else {
+            return Err(failed(std::io::ErrorKind::NotFound));
+        };
+        self.check_hash(&here.spot).await?;
+        file.set_len(here.octets)
+            .and_then(|()| file.sync_all())
+            .map_err(failed)?;
+        here.spot.sync().map_err(failed)?;
+        self.report(FileReport::Done(here.octets)).await
+    }
+
+    /// Asks for what is missing from octet `at` of the local file on, or for
+    /// everything when the rest cannot be had of the same version.
+    pub(super) async fn ask(
+        &mut self,
+        url: &Url,
+        known: &Known,
+        mut at: u64,
+    ) -> Result<Start<'a>, Failure> {
+        if known.validator.if_range().is_none() {
+            at = 0;
+        }
+        let mut is_empty = false;
+        while let Some(part) = self.part(known, at) {
+            let ask = self.terms.ask(Some(part.clone()));
+            let answer = self.origin.ask(url, &ask).await?;
+            check_coding(&answer)?;
+            let validator = self.validator_of(&answer);
+            let wanted = Wanted {
+                first: part.first,
+                last: part.last,
+                here: (at > 0).then_some(&known.validator),
+            };
+            let said = Said {
+                status: answer.status.as_u16(),
+                range: answer
+                    .header(header::CONTENT_RANGE)
+                    .and_then(ContentRange::parse),
+                length: answer.length(),
+                validator: &validator,
+            };
+            let verdict = wanted.judge(said);
+            let misfit = match verdict {
+                Verdict::Part(part) => match self.fit(part, known, at, validator) {
+                    Ok(version) => {
+                        return Ok(Start::Comes(Begun {
+                            feed: Feed::part(answer, part.skip, part.octets),
+                            version,
+                            places: None,
+                        }));
                     }
+                    Err(misfit) => misfit,
+                },
+                Verdict::Whole { is_same } => {
+                    return self
+                        .whole(answer, known, at, is_same)
+                        .await
+                        .map(Start::Comes);
                 }
-                (StatusCode::RANGE_NOT_SATISFIABLE, Some(ContentRange::Unsatisfied { total }))
-                    if is_same && total == from && known.size.is_none() =>
-                {
-                    return Ok((answer, None));
+                Verdict::Beyond { total, is_same } if self.pieces.are_whole() => {
+                    if is_same && at > 0 && total == Some(at) && known.size.is_none() {
+                        answer.discard().await;
+                        return Ok(Start::IsHere);
+                    }
+                    is_empty = at == 0 && total == Some(0);
+                    Misfit::Unfit("the server has nothing there")
                 }
-                (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, _) => {}
-                _ => return Err(answer.to_failure()),
-            }
-            // Another version, or an answer that cannot be trusted: all of it
-            // anew, from a request that cannot be misunderstood.
+                Verdict::Beyond { is_same, .. } if at == 0 || is_same => Misfit::Outside,
+                Verdict::Beyond { .. } => Misfit::Unfit("the server has nothing there"),
+                Verdict::Changed => Misfit::Changed,
+                Verdict::Unfit(why) => Misfit::Unfit(why),
+                Verdict::Other => return Err(answer.to_failure()),
+            };
+            let shown = answer.shown.clone();
             answer.discard().await;
+            if is_empty {
+                break;
+            }
+            self.begin_again(misfit, &shown, at)?;
+            if at == 0 || self.pieces.are_whole() && !self.terms.require_ranges {
+                break;
+            }
+            at = 0;
         }
-        let answer = self.origin.ask(url, &Ask::default()).await?;
-        begin(answer)
+        // All of it anew, by a request that cannot be misunderstood.
+        let answer = self.origin.ask(url, &self.terms.ask(None)).await?;
+        if self.requires_ranges() && !(is_empty && answer.length() == Some(0)) {
+            return Err(insufficient(&answer.shown, "the server has none"));
+        }
+        let begun = begin(&answer).and_then(|()| self.from_start(answer));
+        begun.map(Start::Comes)
     }
 
-    async fn receive(
-        &mut self,
-        mut answer: Answer<'_>,
-        version: Version,
-        here: Here,
-    ) -> Result<(), Failure> {
-        let mut arrival = Arrival {
-            held: Held::default(),
-            sink: None,
-            version,
-            here,
-        };
-        let small = arrival.version.from == 0
-            && answer
-                .length()
-                .is_none_or(|length| length <= MAX_HELD as u64);
-        let ended = if small {
-            self.pump(&mut answer, &mut arrival).await
+    /// The part that is to be asked for; none: all of the remote file.
+    fn part(&self, known: &Known, at: u64) -> Option<Part> {
+        if !self.terms.has_ranges() {
+            return None;
+        }
+        let if_range = known.validator.if_range().filter(|_| at > 0);
+        if at == 0 && self.pieces.are_whole() && !self.terms.require_ranges {
+            return None;
+        }
+        let total = known.size.filter(|_| at > 0);
+        let total = total.and_then(|size| self.pieces.total(size));
+        let piece = self.pieces.from(at, total)?;
+        Some(Part {
+            first: piece.first,
+            last: piece.last,
+            if_range: if_range.map(str::to_owned),
+        })
+    }
+
+    /// Is a server without ranges an error?
+    fn requires_ranges(&self) -> bool {
+        self.terms.require_ranges && self.terms.has_ranges()
+    }
+
+    /// The version of which a part comes, if that part is of use.
+    fn fit(
+        &self,
+        part: verdict::Part,
+        known: &Known,
+        at: u64,
+        validator: Validator,
+    ) -> Result<Version, Misfit> {
+        let (size, validator) = if at > 0 {
+            let total = part
+                .total
+                .or_else(|| known.size.and_then(|size| self.pieces.total(size)));
+            let size = self.pieces.size(total).map_err(|Outside| Misfit::Outside)?;
+            if known.size.is_some() && known.size != size {
+                return Err(Misfit::Unfit("the file has another size under one version"));
+            }
+            (size, known.validator.clone())
         } else {
-            match self.open(&mut arrival).await {
-                Ok(()) => self.pump(&mut answer, &mut arrival).await,
-                Err(failure) => Err(failure),
-            }
+            let size = self.pieces.size(part.total);
+            (size.map_err(|Outside| Misfit::Outside)?, validator)
         };
-        if let Err(failure) = ended {
-            return Err(self.keep(arrival, failure).await);
+        let Some(size) = size else {
+            return Err(Misfit::Unfit("the server does not say where the file ends"));
+        };
+        if validator.if_range().is_none() && part.octets < size - at {
+            return Err(Misfit::Versionless);
         }
-        answer.finish();
-        let octets = match arrival.sink.take() {
-            Some(sink) => sink.finish().await?,
-            None => self.land_small(arrival).await?,
-        };
-        self.order.written.store(octets, Ordering::Relaxed);
-        self.report(FileReport::Done(octets)).await
+        Ok(Version {
+            size: Some(size),
+            validator,
+            from: at,
+        })
     }
 
-    /// Moves the body into memory or the file until it ends.
-    async fn pump(
-        &mut self,
-        answer: &mut Answer<'_>,
-        arrival: &mut Arrival,
-    ) -> Result<(), Failure> {
-        let stop = self.order.stop.clone();
-        let mut stopped = pin!(stop.cancelled());
-        let idle_timeout = self.origin.idle_timeout;
-        let interval = self.checkpoint_interval.min(idle_timeout);
-        let mut heard_at = clock::instant();
-        let mut synced_at = heard_at;
-        let mut tick = pin!(tokio::time::sleep(interval.min(HOLD_TIME)));
-        loop {
-            let synced = async {
-                match &arrival.sink {
-                    Some(sink) => sink.synced().await,
-                    None => std::future::pending().await,
-                }
-            };
-            let heard = tokio::select! {
-                biased;
-                () = &mut stopped => return Err(Failure::stopped()),
-                octets = synced => Heard::Synced(octets),
-                () = &mut tick => Heard::Tick,
-                data = answer.data() => Heard::Data(data),
-            };
-            match heard {
-                Heard::Synced(octets) => self.report_durable(octets).await?,
-                Heard::Tick => {
-                    let now = clock::instant();
-                    if now - heard_at >= idle_timeout {
-                        return Err(Failure::transport(
-                            Hresult::WININET_E_TIMEOUT,
-                            format!("reading {}: nothing came in time", answer.shown),
-                        ));
-                    }
-                    let spills = !arrival.held.is_empty();
-                    if spills {
-                        self.spill(arrival).await?;
-                    }
-                    if let Some(sink) = &mut arrival.sink
-                        && (spills || now - synced_at >= interval)
-                    {
-                        synced_at = now;
-                        if sink.unsynced() > 0 {
-                            sink.checkpoint().await?;
-                        }
-                    }
-                    tick.as_mut().reset(if arrival.sink.is_some() {
-                        (synced_at + interval).max(clock::instant() + LEAST_PAUSE)
-                    } else {
-                        now + interval.min(HOLD_TIME)
-                    });
-                }
-                Heard::Data(None) => break,
-                Heard::Data(Some(data)) => {
-                    let data = data?;
-                    self.take(arrival, data).await?;
-                    // Only now: a slow disk is no silent server.
-                    heard_at = clock::instant();
-                }
+    /// May another request be made, after an answer that was of no use?
+    fn begin_again(&mut self, misfit: Misfit, shown: &str, at: u64) -> Result<(), Failure> {
+        let doing = format!("asking for a part of {shown}");
+        let why = match misfit {
+            Misfit::Outside => {
+                return Err(Failure::fatal(
+                    ErrorContext::RemoteFile,
+                    Hresult::BG_E_INVALID_RANGE,
+                    format!("{doing}: a range is not inside the file"),
+                ));
             }
+            Misfit::Versionless => "the server names no version by which parts fit together",
+            Misfit::Changed => "the file has changed",
+            Misfit::Unfit(why) => why,
+        };
+        if self.requires_ranges() && at == 0 {
+            return Err(insufficient(shown, why));
         }
-        let received = arrival.taken();
-        if arrival.version.size.is_some_and(|size| size != received) {
-            return Err(Failure::transport(
-                Hresult::WININET_E_CONNECTION_ABORTED,
-                format!(
-                    "reading {}: the body ended at octet {received}",
-                    answer.shown
-                ),
+        if !self.turns.may_begin_again() {
+            let code = match misfit {
+                Misfit::Changed => Hresult::BG_E_REMOTE_FILE_CHANGED,
+                Misfit::Outside | Misfit::Versionless | Misfit::Unfit(_) => {
+                    Hresult::WININET_E_INVALID_SERVER_RESPONSE
+                }
+            };
+            return Err(Failure::for_now(
+                ErrorContext::RemoteFile,
+                code,
+                format!("{doing}: {why}, once more"),
             ));
         }
         Ok(())
     }
 
-    async fn take(&mut self, arrival: &mut Arrival, data: Bytes) -> Result<(), Failure> {
-        if arrival.sink.is_none() {
-            if arrival.held.len() + data.len() <= MAX_HELD {
-                arrival.held.take(data, arrival.version.size);
-                return Ok(());
-            }
-            self.spill(arrival).await?;
+    /// The whole remote file comes where a part was asked for.
+    async fn whole(
+        &mut self,
+        answer: Answer<'a>,
+        known: &Known,
+        at: u64,
+        is_same: bool,
+    ) -> Result<Begun<'a>, Failure> {
+        let length = answer.length();
+        let is_same = is_same
+            && known
+                .size
+                .is_none_or(|size| length.is_none_or(|it| it == size));
+        if at > 0 && !is_same {
+            self.begin_again(Misfit::Changed, &answer.shown, at)?;
+            return self.from_start(answer);
         }
-        if let Some(sink) = &mut arrival.sink {
-            sink.put(&data).await?;
-            if sink.unsynced() >= self.checkpoint_octets {
-                sink.checkpoint().await?;
-            }
+        if self.requires_ranges() {
+            return Err(insufficient(&answer.shown, "the whole file came"));
         }
-        Ok(())
+        if !self.is_without_ranges {
+            self.is_without_ranges = true;
+            info!(
+                job = %self.order.job,
+                file = self.order.file.index,
+                url = %answer.shown,
+                "The server has no ranges: the file is fetched whole"
+            );
+            self.report(FileReport::WithoutRanges).await?;
+        }
+        if !self.pieces.are_whole() {
+            return self.from_start(answer);
+        }
+        // What lies here is of this version: it need not be written again.
+        Ok(Begun {
+            feed: Feed::whole(answer, at),
+            version: Version {
+                size: length.or(known.size),
+                validator: known.validator.clone(),
+                from: at,
+            },
+            places: None,
+        })
     }
 
-    /// Moves what is held in memory into the file.
-    async fn spill(&mut self, arrival: &mut Arrival) -> Result<(), Failure> {
-        self.open(arrival).await?;
-        let held = std::mem::take(&mut arrival.held);
-        if let Some(sink) = &mut arrival.sink {
-            sink.put(held.octets()).await?;
-        }
-        Ok(())
-    }
-
-    /// Opens the file for the version that has begun to come.
-    async fn open(&mut self, arrival: &mut Arrival) -> Result<(), Failure> {
-        if arrival.sink.is_some() {
-            return Ok(());
-        }
-        self.begin(arrival).await?;
-        let from = arrival.version.from;
-        let (job, index) = (self.order.job, self.order.file.index);
-        let name = temporary_name(job, index);
-        let spot = &arrival.here.spot;
-        let file = if let Some(file) = arrival.here.file.take().filter(|_| from > 0) {
-            file
-        } else {
-            // INVARIANT: the slot goes before the file: its number may be
-            // given to the next one.
-            self.record.forget(job, index);
-            let file = spot.create_temporary(&name).map_err(failed)?;
-            spot.sync().map_err(failed)?;
-            file
+    /// The whole remote file comes, from its first octet.
+    fn from_start(&self, answer: Answer<'a>) -> Result<Begun<'a>, Failure> {
+        let length = answer.length();
+        let outside = |Outside| {
+            Failure::fatal(
+                ErrorContext::RemoteFile,
+                Hresult::BG_E_INVALID_RANGE,
+                format!(
+                    "asking for {}: a range is not inside the file",
+                    answer.shown
+                ),
+            )
         };
-        let entry = Entry {
-            inode: file.metadata().map_err(failed)?.ino(),
-            version: arrival.version.validator.mark(arrival.version.size),
-            octets: from,
-        };
-        let in_memory = spot.in_memory;
-        let target = Target {
-            direct: if in_memory {
+        let size = self.pieces.size(length).map_err(outside)?;
+        let places =
+            if self.pieces.are_whole() {
                 None
             } else {
-                spot.open_direct(&name, &file)
+                let places = self.pieces.places(length).map_err(outside)?;
+                Some(places.ok_or_else(|| {
+                    insufficient(&answer.shown, "nobody says where the file ends")
+                })?)
+            };
+        let validator = self.validator_of(&answer);
+        Ok(Begun {
+            feed: Feed::whole(answer, 0),
+            version: Version {
+                size,
+                validator,
+                from: 0,
             },
-            file,
-            in_memory,
+            places,
+        })
+    }
+
+    fn validator_of(&self, answer: &Answer<'_>) -> Validator {
+        let validator = Validator::read(
+            answer.header(header::ETAG),
+            answer.header(header::LAST_MODIFIED),
+            answer.header(header::DATE),
+        );
+        if self.terms.has_ranges() {
+            validator
+        } else {
+            validator.without_version()
+        }
+    }
+
+    /// Has the size of the file counted among those of the job.
+    pub(super) fn claim_octets(&self, octets: u64) -> Result<(), Failure> {
+        let claimed = self.quota.claim(self.order.file.index, octets);
+        claimed.map_err(|Exceeded { most }| {
+            Failure::fatal(
+                ErrorContext::RemoteFile,
+                Hresult::BG_E_MAX_DOWNLOAD_SIZE_LIMIT_REACHED,
+                format!("the files of the job have more than {most} octets"),
+            )
+        })
+    }
+
+    /// Compares the hash, if one is wanted. A file with another one is gone
+    /// afterwards, and nothing of it counts.
+    pub(super) async fn check_hash(&mut self, spot: &Spot) -> Result<(), Failure> {
+        let Some((wanted, hashing)) = self.order.file.sha256.zip(self.hashing.as_ref()) else {
+            return Ok(());
         };
-        let progress = Progress {
-            written: Arc::clone(&self.order.written),
-            slot: self.record.begin(job, index, entry),
-            claim: Some(Arc::clone(&self.claim)),
-        };
-        let sink = Sink::new(target, from, arrival.version.size, progress)?;
-        arrival.sink = Some(sink);
+        let found = hashing.finish();
+        if found == wanted {
+            return Ok(());
+        }
+        let failure = Failure::local(
+            Hresult::BG_E_VALIDATION_FAILED,
+            format!(
+                "the SHA-256 of what came is {}, not {}",
+                hexadecimal(&found),
+                hexadecimal(&wanted)
+            ),
+        )
+        .at(Phase::Verifying);
+        self.drop_all(spot).await?;
+        Err(failure)
+    }
+
+    /// Drops what is here; the next attempt begins with nothing.
+    pub(super) async fn drop_all(&mut self, spot: &Spot) -> Result<(), Failure> {
+        let (job, index) = (self.order.job, self.order.file.index);
+        let file = &mut self.order.file;
+        file.durable = 0;
+        file.validator = Validator::default();
+        let size = file.size;
+        self.order.written.store(0, Ordering::Relaxed);
+        self.report(FileReport::Began {
+            size,
+            validator: Validator::default(),
+            restarted: true,
+        })
+        .await?;
+        self.record.forget(job, index);
+        spot.remove(&temporary_name(job, index)).map_err(failed)?;
         Ok(())
     }
 
-    /// Has the version kept before any octet of it is written.
-    async fn begin(&mut self, arrival: &Arrival) -> Result<(), Failure> {
-        let version = &arrival.version;
-        let file = &mut self.order.file;
-        let restarted = version.from == 0
-            && (file.durable > 0 || self.record.find(self.order.job, file.index).is_some());
-        if restarted {
-            file.durable = 0;
-            self.order.written.store(0, Ordering::Relaxed);
-        }
-        file.size = version.size;
-        file.validator = version.validator.clone();
-        self.report(FileReport::Began {
-            size: version.size,
-            validator: version.validator.clone(),
-            restarted,
-        })
-        .await
-    }
-
-    /// Writes a file that was held whole in memory.
-    async fn land_small(&mut self, arrival: Arrival) -> Result<u64, Failure> {
-        let (job, index) = (self.order.job, self.order.file.index);
-        let known = &self.order.file;
-        let had_octets = known.durable > 0 || self.record.find(job, index).is_some();
-        // Nor may the version of an attempt that brought no octets be taken
-        // for this one's.
-        if had_octets || known.validator != arrival.version.validator && known.is_begun() {
-            self.begin(&arrival).await?;
-        }
-        self.record.forget(job, index);
-        let name = temporary_name(job, index);
-        let spot = Arc::clone(&arrival.here.spot);
-        // The version of such a file is kept nowhere: its time goes on now.
-        let times = settle::times(&arrival.version.validator);
-        let octets = arrival.held;
-        let length = octets.len() as u64;
-        let in_memory = spot.in_memory;
-        let claim = Arc::clone(&self.claim);
-        let write = move || -> std::io::Result<()> {
-            let _claim = claim;
-            let file = spot.create_temporary(&name)?;
-            file.write_all_at(octets.octets(), 0)?;
-            if let Some(times) = times {
-                rustix::fs::futimens(&file, &times)?;
-            }
-            if !spot.in_memory {
-                file.sync_data()?;
-                spot.sync()?;
-            }
-            Ok(())
-        };
-        if in_memory {
-            write().map_err(failed)?;
-        } else {
-            tokio::task::spawn_blocking(write)
-                .await
-                .map_err(|error| failed(std::io::Error::other(error)))?
-                .map_err(failed)?;
-        }
-        Ok(length)
-    }
-
-    /// Keeps what came before a failure; the failure of that goes first.
-    async fn keep(&mut self, mut arrival: Arrival, failure: Failure) -> Failure {
-        // A disk that fails takes no more; what it synced is reported.
-        if failure.context == ErrorContext::LocalFile {
-            return failure;
-        }
-        if !arrival.held.is_empty()
-            && let Err(other) = self.spill(&mut arrival).await
-        {
-            return other;
-        }
-        let Some(sink) = arrival.sink.take() else {
-            return failure;
-        };
-        match sink.close().await {
-            Ok(octets) => match self.report_durable(octets).await {
-                Ok(()) => failure,
-                Err(stopped) => stopped,
-            },
-            Err(other) => other,
-        }
-    }
-
-    async fn report_durable(&mut self, octets: u64) -> Result<(), Failure> {
-        // A file that goes on at the start of a block has more synced than
-        // its sink knows.
-        if octets <= self.order.file.durable {
-            return Ok(());
-        }
-        self.order.file.durable = octets;
-        self.report(FileReport::Durable(octets)).await
-    }
-
-    async fn report(&self, report: FileReport) -> Result<(), Failure> {
+    pub(super) async fn report(&self, report: FileReport) -> Result<(), Failure> {
         let told = self.reports.report(report).await;
         told.map_err(|_| Failure::stopped())
     }
 }
 
-/// What has come of a body.
-struct Arrival {
-    held: Held,
-    sink: Option<Sink>,
-    version: Version,
-    here: Here,
+/// Why an answer to a request for a part is of no use.
+#[derive(Clone, Copy)]
+enum Misfit {
+    /// A part that was asked for is not inside the remote file.
+    Outside,
+    /// It is of another version.
+    Changed,
+    /// More parts are to come, and nobody could say that they are of one version.
+    Versionless,
+    /// It does not fit what was asked for.
+    Unfit(&'static str),
 }
 
-impl Arrival {
-    /// Octets from the start of the file.
-    fn taken(&self) -> u64 {
-        match &self.sink {
-            Some(sink) => sink.taken(),
-            None => self.held.len() as u64,
-        }
-    }
-}
-
-/// The begin of a body, in memory.
-#[derive(Default)]
-struct Held {
-    /// A body that came in one piece, where the network has put it.
-    whole: Bytes,
-    /// The pieces of another.
-    pieces: Vec<u8>,
-}
-
-impl Held {
-    /// Takes in the next piece of a body of `size` octets.
-    fn take(&mut self, data: Bytes, size: Option<u64>) {
-        if self.is_empty() && size == Some(data.len() as u64) {
-            self.whole = data;
-            return;
-        }
-        if self.pieces.is_empty()
-            && let Some(size) = size.and_then(|size| usize::try_from(size).ok())
-        {
-            self.pieces.reserve_exact(size.min(MAX_HELD));
-        }
-        self.pieces.extend_from_slice(&data);
-    }
-
-    fn octets(&self) -> &[u8] {
-        if self.pieces.is_empty() {
-            &self.whole
-        } else {
-            &self.pieces
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.octets().len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-enum Heard {
-    Synced(u64),
-    Tick,
-    Data(Option<Result<Bytes, Failure>>),
-}
-
-/// The version that an answer to a request for everything brings.
-fn begin(answer: Answer<'_>) -> Result<(Answer<'_>, Option<Version>), Failure> {
+/// Does an answer to a request for everything bring it?
+fn begin(answer: &Answer<'_>) -> Result<(), Failure> {
     match answer.status {
         StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION => {}
         StatusCode::PARTIAL_CONTENT => {
@@ -590,18 +655,16 @@ fn begin(answer: Answer<'_>) -> Result<(Answer<'_>, Option<Version>), Failure> {
         }
         _ => return Err(answer.to_failure()),
     }
-    check_coding(&answer)?;
-    let version = Version {
-        size: answer.length(),
-        validator: validator_of(&answer),
-        from: 0,
-    };
-    Ok((answer, Some(version)))
+    check_coding(answer)
 }
 
 fn check_coding(answer: &Answer<'_>) -> Result<(), Failure> {
     match answer.header(header::CONTENT_ENCODING) {
-        Some(coding) if !coding.trim().is_empty() && !coding.eq_ignore_ascii_case("identity") => {
+        Some(coding)
+            if answer.status.is_success()
+                && !coding.trim().is_empty()
+                && !coding.eq_ignore_ascii_case("identity") =>
+        {
             Err(Failure::fatal(
                 ErrorContext::RemoteFile,
                 Hresult::BG_E_INVALID_SERVER_RESPONSE,
@@ -612,24 +675,22 @@ fn check_coding(answer: &Answer<'_>) -> Result<(), Failure> {
     }
 }
 
-fn validator_of(answer: &Answer<'_>) -> Validator {
-    Validator::read(
-        answer.header(header::ETAG),
-        answer.header(header::LAST_MODIFIED),
-        answer.header(header::DATE),
+fn insufficient(shown: &str, why: &str) -> Failure {
+    Failure::fatal(
+        ErrorContext::RemoteFile,
+        Hresult::BG_E_INSUFFICIENT_RANGE_SUPPORT,
+        format!("asking for a part of {shown}: {why}"),
     )
 }
 
-fn failed(error: impl Into<std::io::Error>) -> Failure {
-    Failure::from_local_error("writing the temporary file", &error.into())
+fn hexadecimal(octets: &[u8]) -> String {
+    use std::fmt::Write;
+    octets.iter().fold(String::new(), |mut text, octet| {
+        let _ = write!(text, "{octet:02x}");
+        text
+    })
 }
 
-/// Octets that are held in memory before a file is opened for them: what a
-/// crash may cost beside the buffers of the network.
-const MAX_HELD: usize = 1_024 * 1_024;
-
-/// How long octets are held: what trickles in shows, and outlives a crash.
-const HOLD_TIME: Duration = Duration::from_millis(500);
-
-/// Between two looks at the clock.
-const LEAST_PAUSE: Duration = Duration::from_millis(50);
+pub(super) fn failed(error: impl Into<std::io::Error>) -> Failure {
+    Failure::from_local_error("writing the temporary file", &error.into()).at(Phase::LocalFile)
+}

@@ -86,22 +86,42 @@ impl Failure {
         self
     }
 
+    /// A connection could not be made because the process, or the host, has too
+    /// many files open; none when that is not the reason.
+    pub(super) fn from_exhaustion(doing: &str, error: &io::Error) -> Option<Self> {
+        let errno = Errno::from_raw_os_error(error.raw_os_error()?);
+        matches!(errno, Errno::MFILE | Errno::NFILE).then(|| {
+            Self::transport(
+                Hresult::ERROR_TOO_MANY_OPEN_FILES,
+                format!("{doing}: {error}"),
+            )
+        })
+    }
+
     /// A call on a local file failed while `doing` something.
     ///
-    /// A full disk (or quota) may be emptied by someone: it is transient, as
-    /// `NoProgressTimeout` ends the waiting in any case.
+    /// What somebody may change while the job waits is transient, as
+    /// `NoProgressTimeout` ends the waiting in any case: a full disk or quota is
+    /// emptied, a file system is mounted, or mounted for writing, again, other
+    /// files are closed.
     pub(super) fn from_local_error(doing: &str, error: &io::Error) -> Self {
         let errno = error.raw_os_error().map(Errno::from_raw_os_error);
         let (code, fatal) = match errno {
             Some(Errno::NOSPC | Errno::DQUOT) => (Hresult::ERROR_DISK_FULL, false),
-            Some(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::XDEV | Errno::LOOP) => {
+            Some(Errno::ROFS) => (Hresult::ERROR_WRITE_PROTECT, false),
+            Some(Errno::ACCESS | Errno::PERM | Errno::XDEV | Errno::LOOP) => {
                 (Hresult::E_ACCESSDENIED, true)
             }
             Some(Errno::NOENT) => (Hresult::ERROR_PATH_NOT_FOUND, true),
             Some(Errno::NOTDIR | Errno::NAMETOOLONG) => (Hresult::ERROR_INVALID_NAME, true),
             Some(Errno::FBIG) => (Hresult::BG_E_TOO_LARGE, true),
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::BUSY | Errno::AGAIN) => {
-                (Hresult::ERROR_SHARING_VIOLATION, false)
+            Some(Errno::MFILE | Errno::NFILE) => (Hresult::ERROR_TOO_MANY_OPEN_FILES, false),
+            Some(Errno::NOMEM) => (Hresult::E_OUTOFMEMORY, false),
+            Some(Errno::BUSY | Errno::AGAIN) => (Hresult::ERROR_SHARING_VIOLATION, false),
+            // A file system that has gone away: over a network, or with its
+            // disk.
+            Some(Errno::STALE | Errno::NOTCONN | Errno::NODEV | Errno::NXIO | Errno::HOSTDOWN) => {
+                (Hresult::BG_E_DESTINATION_LOCKED, false)
             }
             _ => (Hresult::ERROR_IO_DEVICE, true),
         };
@@ -121,3 +141,40 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_faults_of_a_disk_are_told_apart() {
+        for (errno, code, fatal) in [
+            (Errno::NOSPC, Hresult::ERROR_DISK_FULL, false),
+            (Errno::DQUOT, Hresult::ERROR_DISK_FULL, false),
+            (Errno::ROFS, Hresult::ERROR_WRITE_PROTECT, false),
+            (Errno::MFILE, Hresult::ERROR_TOO_MANY_OPEN_FILES, false),
+            (Errno::NFILE, Hresult::ERROR_TOO_MANY_OPEN_FILES, false),
+            (Errno::NOMEM, Hresult::E_OUTOFMEMORY, false),
+            (Errno::STALE, Hresult::BG_E_DESTINATION_LOCKED, false),
+            (Errno::NOTCONN, Hresult::BG_E_DESTINATION_LOCKED, false),
+            (Errno::IO, Hresult::ERROR_IO_DEVICE, true),
+            (Errno::ACCESS, Hresult::E_ACCESSDENIED, true),
+            (Errno::NOENT, Hresult::ERROR_PATH_NOT_FOUND, true),
+            (Errno::FBIG, Hresult::BG_E_TOO_LARGE, true),
+        ] {
+            let failure = Failure::from_local_error("x", &errno.into());
+            assert_eq!(failure.code, code, "{errno}");
+            assert_eq!(failure.kind == FailureKind::Fatal, fatal, "{errno}");
+            assert_eq!(failure.context, ErrorContext::LocalFile);
+        }
+    }
+
+    #[test]
+    fn too_many_open_files_are_no_fault_of_the_server() {
+        let failure = Failure::from_exhaustion("x", &Errno::MFILE.into()).expect("exhausted");
+        assert_eq!(failure.code, Hresult::ERROR_TOO_MANY_OPEN_FILES);
+        assert_eq!(failure.kind, FailureKind::ForNow(None));
+        assert!(Failure::from_exhaustion("x", &Errno::CONNREFUSED.into()).is_none());
+        assert!(Failure::from_exhaustion("x", &io::ErrorKind::TimedOut.into()).is_none());
+    }
+}

@@ -36,8 +36,14 @@ impl Asked {
 
     /// The first octet of the `Range`.
     pub(super) fn from(&self) -> Option<usize> {
+        self.range().map(|(first, _)| first)
+    }
+
+    /// The first octet of the `Range`, and the last if it is there.
+    pub(super) fn range(&self) -> Option<(usize, Option<usize>)> {
         let range = self.header("range")?.strip_prefix("bytes=")?;
-        range.strip_suffix('-')?.parse().ok()
+        let (first, last) = range.split_once('-')?;
+        Some((first.parse().ok()?, last.parse().ok()))
     }
 }
 
@@ -94,19 +100,42 @@ impl Reply {
         self
     }
 
+    /// The octets of `body` from `first` to `last`.
+    pub(super) fn part(headers: &str, body: &[u8], first: usize, last: usize) -> Self {
+        Self::new(
+            "206 Partial Content",
+            &format!(
+                "{headers}Content-Range: bytes {first}-{last}/{}\r\n",
+                body.len()
+            ),
+            &body[first..=last],
+        )
+    }
+
+    /// The whole `body` in chunks, as HTTP/1.1 frames them.
+    pub(super) fn chunked(headers: &str, body: &[u8]) -> Self {
+        let head = format!("HTTP/1.1 200 OK\r\n{headers}Transfer-Encoding: chunked\r\n\r\n");
+        let mut octets = head.into_bytes();
+        for chunk in body.chunks(70_000) {
+            octets.extend(format!("{:x}\r\n", chunk.len()).bytes());
+            octets.extend_from_slice(chunk);
+            octets.extend(b"\r\n");
+        }
+        octets.extend(b"0\r\n\r\n");
+        Self {
+            octets,
+            then: Then::Next,
+        }
+    }
+
     /// A right answer with ranges and the validators in `headers`.
     pub(super) fn right(asked: &Asked, headers: &str, body: &[u8]) -> Self {
-        match asked.from() {
+        match asked.range() {
             None => Self::new("200 OK", headers, body),
-            Some(from) if from < body.len() => Self::new(
-                "206 Partial Content",
-                &format!(
-                    "{headers}Content-Range: bytes {from}-{}/{}\r\n",
-                    body.len() - 1,
-                    body.len()
-                ),
-                &body[from..],
-            ),
+            Some((from, last)) if from < body.len() => {
+                let last = last.unwrap_or(usize::MAX).min(body.len() - 1);
+                Self::part(headers, body, from, last)
+            }
             Some(_) => Self::new(
                 "416 Range Not Satisfiable",
                 &format!("{headers}Content-Range: bytes */{}\r\n", body.len()),

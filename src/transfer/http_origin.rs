@@ -24,6 +24,7 @@ use super::connection::Connection;
 use super::connection::Dialer;
 use super::connection::Way;
 use super::credentials::Realm;
+use super::custom;
 use super::fault;
 use super::outgoing::Outgoing;
 use super::pool::Pool;
@@ -38,6 +39,8 @@ use crate::bits::Hresult;
 pub(super) struct HttpOrigin {
     /// Makes connections.
     pub(super) dialer: Dialer,
+    /// Headers that the client wants sent.
+    pub(super) custom: HeaderMap,
     /// Which proxies they go through.
     pub(super) proxies: Proxies,
     /// Connections that wait for the next file.
@@ -235,7 +238,7 @@ impl HttpOrigin {
                 )
             })?;
             let headers = request.headers_mut();
-            self.fill(headers, url, ask);
+            self.fill(headers, url, ask, trusted);
             if trusted && let Some(answer) = wallet.answer(&server, ask.method.as_str(), &target) {
                 add_secret(headers, header::AUTHORIZATION, &answer);
             }
@@ -329,7 +332,9 @@ impl HttpOrigin {
         }
     }
 
-    fn fill(&self, headers: &mut HeaderMap, url: &Url, ask: &Ask) {
+    /// Sets the headers of a request. Custom ones replace ours, but not those by
+    /// which the transfer itself works.
+    fn fill(&self, headers: &mut HeaderMap, url: &Url, ask: &Ask, trusted: bool) {
         let host = match (url.host_str(), url.port()) {
             (Some(host), Some(port)) => format!("{host}:{port}"),
             (host, _) => host.unwrap_or("").to_owned(),
@@ -348,6 +353,17 @@ impl HttpOrigin {
         add(header::ACCEPT, "*/*");
         add(header::ACCEPT_ENCODING, "identity");
         add(header::USER_AGENT, &self.dialer.user_agent);
+        // INVARIANT: as with credentials, what the client wants to tell its server
+        // is not told to one that only another server names.
+        if trusted {
+            custom::add(headers, &self.custom);
+        }
+        let mut add = |name, text: &str| {
+            HeaderValue::from_str(text).is_ok_and(|value| {
+                headers.insert(name, value);
+                true
+            })
+        };
         if let Some(part) = &ask.part
             && part
                 .if_range

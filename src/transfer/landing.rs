@@ -30,6 +30,7 @@ use super::Failure;
 use super::account;
 use super::spot::Spot;
 use super::windows_path;
+use crate::bits::ErrorContext;
 use crate::bits::Hresult;
 use crate::bits::JobId;
 use crate::config::FilesSettings;
@@ -172,7 +173,12 @@ impl Landing {
         let path = self.path(text)?;
         match self.spot(&path, Missing::Report) {
             Ok(spot) => spot.check_replaceable()?,
-            Err(failure) if failure.code == Hresult::ERROR_PATH_NOT_FOUND => {}
+            Err(failure)
+                if [
+                    Hresult::ERROR_PATH_NOT_FOUND,
+                    Hresult::BG_E_DESTINATION_LOCKED,
+                ]
+                .contains(&failure.code) => {}
             Err(failure) => return Err(failure),
         }
         Ok(path)
@@ -263,8 +269,15 @@ impl Landing {
             }
             Err(error) => Err(failed("opening the folder", error)),
         };
-        let mut opened =
-            open_root(root).map_err(|error| failed(&format!("opening the {word}"), error))?;
+        let mut opened = open_root(root).map_err(|error| match error {
+            // It was there at the start: what was mounted may come back.
+            Errno::NOENT | Errno::NOTDIR => Failure::for_now(
+                ErrorContext::LocalFile,
+                Hresult::BG_E_DESTINATION_LOCKED,
+                format!("{}: the {word} has gone: {error}", root.display()),
+            ),
+            error => failed(&format!("opening the {word}"), error),
+        })?;
         // INVARIANT: a folder of the account's is opened by itself, so that no
         // link below it leads to another place below the same root.
         if start != root {

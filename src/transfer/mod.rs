@@ -11,31 +11,40 @@ mod client_certificate;
 mod clock;
 mod connection;
 mod credentials;
+mod custom;
 mod disk_writer;
 mod download;
 mod failure;
 mod fault;
 #[cfg(test)]
 mod faulty_origin;
+mod feed;
 mod fence;
+mod hashing;
 mod http_origin;
 mod landing;
 mod last_folder;
 mod outgoing;
+mod pieces;
 mod pool;
 mod proxy;
+mod quota;
 mod range;
+mod receive;
+mod receive_parts;
 mod remote;
 mod settle;
 mod sink;
 mod source;
 mod spot;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod trust;
 mod upload;
 pub(crate) mod upload_packet;
 mod validator;
+mod verdict;
 mod windows_path;
 mod written;
 
@@ -75,9 +84,13 @@ use fence::Fence;
 use http_origin::HttpOrigin;
 use landing::Landing;
 use last_folder::LastFolder;
+use pieces::Pieces;
 use pool::Pool;
 use proxy::Proxies;
+use quota::Quota;
 use source::Sources;
+use terms::Terms;
+use terms::Turns;
 use trust::Trust;
 use upload::Uploading;
 use written::Written;
@@ -126,6 +139,8 @@ pub(crate) struct Access {
     pub(crate) proxy: Proxy,
     /// What its owner's jobs may not go beyond.
     pub(crate) bounds: Bounds,
+    /// Octets of its files that are here, for `max_download_size`.
+    pub(crate) octets: u64,
 }
 
 /// The connections of one running job.
@@ -138,6 +153,8 @@ pub(crate) struct Session {
     landing: Arc<Landing>,
     sources: Arc<Sources>,
     options: Arc<JobOptions>,
+    terms: Arc<Terms>,
+    quota: Arc<Quota>,
 }
 
 /// A file to fetch.
@@ -327,15 +344,24 @@ impl Mover {
             wallet: Arc::new(Wallet::new(access.credentials)),
             user_agent: settings.user_agent.clone(),
         };
+        let terms = if access.kind == JobType::Download {
+            Terms::new(&access.options, settings.require_ranges)?
+        } else {
+            Terms::default()
+        };
+        let custom = custom::read(access.headers.as_ref())?;
         Ok(Session {
             mover: self.clone(),
             kind: access.kind,
+            terms: Arc::new(terms),
+            quota: Arc::new(Quota::new(access.options.max_download_size, access.octets)),
             folder: Arc::default(),
             landing: Arc::new(parts.landing.within(access.bounds.write_roots)),
             sources: Arc::new(parts.sources.within(access.bounds.read_roots)),
             options: Arc::new(access.options),
             origin: Arc::new(HttpOrigin {
                 dialer,
+                custom,
                 proxies,
                 pool: Pool::default(),
                 idle_timeout: Duration::from_secs(settings.idle_timeout_s),
@@ -474,11 +500,17 @@ impl Session {
             landing: &self.landing,
             folder: &self.folder,
             record: &parts.record,
+            quota: &self.quota,
+            terms: &self.terms,
             claim: parts.claims.claim(order.job, order.file.index).await?,
             checkpoint_interval: Duration::from_millis(parts.settings.checkpoint_interval_ms),
             checkpoint_octets: parts.settings.checkpoint_octets,
+            pieces: Pieces::of(&order.file.ranges),
+            turns: Turns::new(order.file.ranges.len()),
             order,
             reports,
+            hashing: None,
+            is_without_ranges: false,
         };
         download.run().await
     }

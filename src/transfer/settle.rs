@@ -15,6 +15,7 @@ use super::Failure;
 use super::landing::Landing;
 use super::landing::Missing;
 use super::landing::temporary_name;
+use super::spot;
 use super::spot::Spot;
 use super::written::Written;
 use crate::bits::File;
@@ -44,7 +45,7 @@ impl Landing {
         // The way to a folder begins at the root.
         let roots = self.within(None);
         for (at, file) in files.iter().enumerate() {
-            match self.place_one(job, file) {
+            match self.place_one(job, file, record) {
                 Ok(spot) => {
                     record.forget(job, file.index);
                     if changed.add(spot) {
@@ -110,7 +111,15 @@ impl Landing {
         Ok(())
     }
 
-    fn place_one(&self, job: JobId, file: &File) -> Result<Spot, Failure> {
+    /// The size is all that is compared: the hash was, before the file counted as
+    /// transferred, and since then it has lain under a name that only the service
+    /// may write, with its octets synced. Who can change it there can change it at
+    /// its destination too.
+    fn place_one(&self, job: JobId, file: &File, record: &Written) -> Result<Spot, Failure> {
+        if let Some(entry) = record.find(job, file.index) {
+            let temporary = temporary_name(job, file.index);
+            spot::check_volume(&file.path.with_file_name(temporary), entry.device)?;
+        }
         let spot = self.spot(&file.path, Missing::Report)?;
         let temporary = temporary_name(job, file.index);
         let failed = |error: Errno| {
@@ -188,6 +197,8 @@ impl Landing {
                 && file
                     .size
                     .is_none_or(|size| u64::try_from(stat.st_size) == Ok(size))
+                && times(&file.validator)
+                    .is_none_or(|times| stat.st_mtime == times.last_modification.tv_sec)
         }))
     }
 

@@ -133,6 +133,7 @@ impl Sink {
         if let Way::InPlace { file, progress } = &mut self.way {
             file.write_all_at(octets, self.taken)
                 .map_err(|error| failed(&error))?;
+            progress.pass(octets);
             self.taken += length(octets);
             progress.advance(self.taken);
             return Ok(());
@@ -327,6 +328,7 @@ mod tests {
             written: Arc::default(),
             slot: None,
             claim: None,
+            hashing: None,
         }
     }
 

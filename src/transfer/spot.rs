@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::AtFlags;
@@ -17,7 +18,9 @@ use rustix::fs::Stat;
 use rustix::io::Errno;
 
 use super::Failure;
+use crate::bits::ErrorContext;
 use crate::bits::Hresult;
+use crate::bits::Phase;
 
 /// A name in an open folder below a write root.
 #[derive(Debug)]
@@ -151,6 +154,40 @@ impl Spot {
         }
         rustix::fs::fsync(&self.folder)
     }
+}
+
+/// Checks that the file system in which `temporary` was written is still there,
+/// by the mark of its device: a volume that is not mounted, or another in its
+/// place, shows an empty folder. A file that is there is what it is, whichever
+/// number its device has now.
+///
+/// # Errors
+///
+/// [`Failure`] with `BG_E_VOLUME_CHANGED`, for now.
+pub(super) fn check_volume(temporary: &Path, device: u32) -> Result<(), Failure> {
+    if rustix::fs::lstat(temporary).err() != Some(Errno::NOENT) {
+        return Ok(());
+    }
+    let mut folders = temporary.ancestors().skip(1);
+    let now = folders.find_map(|folder| rustix::fs::stat(folder).ok());
+    if now.is_none_or(|now| device_mark(now.st_dev) == device) {
+        return Ok(());
+    }
+    Err(Failure::for_now(
+        ErrorContext::LocalFile,
+        Hresult::BG_E_VOLUME_CHANGED,
+        format!(
+            "{}: the file system that holds the temporary file is not mounted",
+            temporary.display()
+        ),
+    )
+    .at(Phase::LocalFile))
+}
+
+/// A mark of the number of a device.
+pub(super) fn device_mark(device: u64) -> u32 {
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    major << 20 ^ minor
 }
 
 /// `statfs` types of tmpfs and ramfs.

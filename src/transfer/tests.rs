@@ -15,6 +15,11 @@ use crate::bits::NewFile;
 use crate::bits::Secret;
 use crate::config::Network;
 
+mod disk;
+mod options;
+mod parts;
+mod resume;
+
 const TAG: &str = "ETag: \"one\"\r\n";
 const OTHER_TAG: &str = "ETag: \"two\"\r\n";
 
@@ -96,7 +101,10 @@ impl Bench {
 
     /// One attempt, with everything opened anew as after a crash.
     async fn attempt(&self) -> Result<(), Failure> {
-        let mover = self.mover();
+        self.attempt_with(&self.mover()).await
+    }
+
+    async fn attempt_with(&self, mover: &Mover) -> Result<(), Failure> {
         let session = mover.session(self.access.clone())?;
         let order = Order {
             job: self.job,
@@ -105,6 +113,16 @@ impl Bench {
             stop: self.stop.clone(),
         };
         session.download(order, self).await
+    }
+
+    /// Nothing of the file counts, and nothing is left of it.
+    fn assert_nothing_lies_here(&self) {
+        let file = self.file();
+        assert!(!file.transferred);
+        assert_eq!(file.durable, 0);
+        assert_eq!(self.written.load(Ordering::Relaxed), 0);
+        let folder = std::fs::read_dir(file.path.parent().expect("folder"));
+        assert_eq!(folder.map_or(0, Iterator::count), 0);
     }
 
     /// The attempt is whole, and lands as `expected`.
@@ -128,6 +146,11 @@ impl Bench {
             .collect();
         assert_eq!(names, ["file.bin"]);
     }
+}
+
+fn sha256(octets: &[u8]) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, octets);
+    digest.as_ref().try_into().expect("32 octets")
 }
 
 impl Reports for Bench {
@@ -157,6 +180,7 @@ impl Reports for Bench {
                 file.size = Some(*octets);
                 file.durable = *octets;
             }
+            FileReport::WithoutRanges => {}
             FileReport::Upload(upload) => file.upload = Some(upload.clone()),
         }
         self.told.lock().expect("lock").push(report);
@@ -317,23 +341,130 @@ async fn one_version(folder: fn() -> tempfile::TempDir) {
             3,
         ),
         (
-            "206 from another start",
+            "206 from an earlier start",
+            |asked, one, _| match asked.from() {
+                None => cut(TAG, one),
+                Some(from) => Reply::part(TAG, one, from - 100_000, one.len() - 1),
+            },
+            Version::One,
+            2,
+        ),
+        (
+            "206 from a later start",
+            |asked, one, _| match asked.from() {
+                None if asked.number == 0 => cut(TAG, one),
+                None => Reply::right(asked, TAG, one),
+                Some(from) => Reply::part(TAG, one, from + 1, one.len() - 1),
+            },
+            Version::One,
+            3,
+        ),
+        (
+            "206 whose length is not that of its range",
             |asked, one, _| match asked.from() {
                 None if asked.number == 0 => cut(TAG, one),
                 None => Reply::right(asked, TAG, one),
                 Some(from) => Reply::new(
                     "206 Partial Content",
                     &format!(
-                        "{TAG}Content-Range: bytes {}-{}/{}\r\n",
-                        from - 1,
+                        "{TAG}Content-Range: bytes {from}-{}/{}\r\n",
                         one.len() - 1,
                         one.len()
                     ),
-                    &one[from - 1..],
+                    &one[from + 1..],
                 ),
             },
             Version::One,
             3,
+        ),
+        (
+            "ranges cut short, each to 700,000 octets",
+            |asked, one, _| match asked.from() {
+                None => cut(TAG, one),
+                Some(from) => {
+                    assert_eq!(asked.header("if-range"), Some("\"one\""));
+                    Reply::part(TAG, one, from, (from + 699_999).min(one.len() - 1))
+                }
+            },
+            Version::One,
+            3,
+        ),
+        (
+            "a range cut short, and another version behind it",
+            |asked, one, two| match asked.from() {
+                None if asked.number == 0 => cut(TAG, one),
+                None => Reply::right(asked, OTHER_TAG, two),
+                Some(from) if asked.number == 1 => Reply::part(TAG, one, from, from + 499_999),
+                Some(_) => Reply::right(asked, OTHER_TAG, two),
+            },
+            Version::Two,
+            4,
+        ),
+        (
+            "several parts where one was asked for",
+            |asked, one, _| match asked.from() {
+                None if asked.number == 0 => cut(TAG, one),
+                None => Reply::right(asked, TAG, one),
+                Some(_) => Reply::new(
+                    "206 Partial Content",
+                    &format!("{TAG}Content-Type: multipart/byteranges; boundary=x\r\n"),
+                    b"--x\r\nContent-Range: bytes 0-0/1\r\n\r\n!\r\n--x--\r\n",
+                ),
+            },
+            Version::One,
+            3,
+        ),
+        (
+            "416 without the size",
+            |asked, one, _| match asked.from() {
+                None if asked.number == 0 => cut(TAG, one),
+                None => Reply::right(asked, TAG, one),
+                Some(_) => Reply::new("416 Range Not Satisfiable", TAG, b""),
+            },
+            Version::One,
+            3,
+        ),
+        (
+            "200 to a range, of the same version: what is here is skipped",
+            |asked, one, _| match asked.number {
+                0 => cut(TAG, one),
+                1 => Reply::new("200 OK", TAG, one).cut_by(100_000, Then::Cut),
+                _ => {
+                    assert!(asked.from() > Some(2_800_000), "{asked:?}");
+                    Reply::right(asked, TAG, one)
+                }
+            },
+            Version::One,
+            3,
+        ),
+        (
+            "HTTP/1.0 with its length, cut",
+            |asked, one, _| match asked.number {
+                0 => Reply::raw(
+                    &format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", one.len()),
+                    &one[..2_000_000],
+                    Then::Close,
+                ),
+                _ => Reply::raw(
+                    &format!("HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n", one.len()),
+                    one,
+                    Then::Close,
+                ),
+            },
+            Version::One,
+            2,
+        ),
+        (
+            "a chunked body without validators, cut",
+            |asked, one, _| {
+                let whole = Reply::chunked("", one);
+                match asked.number {
+                    0 => whole.cut_by(1_000_000, Then::Close),
+                    _ => whole,
+                }
+            },
+            Version::One,
+            2,
         ),
         (
             "206 with another total",

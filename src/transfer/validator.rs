@@ -24,6 +24,15 @@ impl Validator {
         }
     }
 
+    /// The same, but it names no version: only the time of the file is left.
+    pub(super) fn without_version(self) -> Self {
+        Self {
+            etag: None,
+            last_modified: self.last_modified,
+            last_modified_is_strong: false,
+        }
+    }
+
     /// What goes into `If-Range`: a strong `ETag`, else a strong
     /// `Last-Modified`, else the file cannot be resumed.
     pub(super) fn if_range(&self) -> Option<&str> {
@@ -154,6 +163,13 @@ mod tests {
         assert!(!dated.is_same_version(&Validator::read(None, None, None)));
         assert!(!dated.is_same_version(&tagged));
         assert!(!Validator::default().is_same_version(&Validator::default()));
+    }
+
+    #[test]
+    fn without_a_version_only_the_time_is_left() {
+        let bare = Validator::read(Some("\"a\""), Some(OLD), Some(LATER)).without_version();
+        assert_eq!(bare.if_range(), None);
+        assert_eq!(bare.last_modified.as_deref(), Some(OLD));
     }
 
     proptest! {

@@ -53,6 +53,8 @@ struct Used {
 pub(super) struct Entry {
     /// The temporary file.
     pub(super) inode: u64,
+    /// A mark of the device that it lies on.
+    pub(super) device: u32,
     /// The version that lies in it ([`Validator::mark`]).
     ///
     /// [`Validator::mark`]: crate::bits::Validator
@@ -206,6 +208,7 @@ fn encode(boot: &[u8; 16], (job, index): Key, entry: Entry) -> [u8; SLOT] {
     slot[..16].copy_from_slice(boot);
     slot[16..32].copy_from_slice(&job.to_octets());
     slot[32..36].copy_from_slice(&index.to_le_bytes());
+    slot[36..40].copy_from_slice(&entry.device.to_le_bytes());
     slot[40..48].copy_from_slice(&entry.inode.to_le_bytes());
     slot[48..56].copy_from_slice(&entry.version.to_le_bytes());
     slot[56..64].copy_from_slice(&entry.octets.to_le_bytes());
@@ -225,6 +228,7 @@ fn decode(slot: &[u8], boot: &[u8; 16]) -> Option<(Key, Entry)> {
     let index = u32::from_le_bytes(slot.get(32..36)?.try_into().ok()?);
     let entry = Entry {
         inode: number(40)?,
+        device: u32::from_le_bytes(slot.get(36..40)?.try_into().ok()?),
         version: number(48)?,
         octets: number(56)?,
     };
@@ -260,6 +264,7 @@ mod tests {
     fn entry(octets: u64) -> Entry {
         Entry {
             inode: 7,
+            device: 3,
             version: 9,
             octets,
         }

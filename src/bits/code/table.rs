@@ -58,10 +58,28 @@ pub(super) const TABLE: &[Row] = &[
         "o sistema não encontrou o caminho especificado",
     ),
     row(
+        0x8007_0004,
+        "ERROR_TOO_MANY_OPEN_FILES",
+        "the service has too many files and connections open",
+        "o serviço tem arquivos e conexões abertos demais",
+    ),
+    row(
         0x8007_0005,
         "E_ACCESSDENIED",
         "access is denied",
         "o acesso foi negado",
+    ),
+    row(
+        0x8007_000E,
+        "E_OUTOFMEMORY",
+        "there is not enough memory",
+        "não há memória suficiente",
+    ),
+    row(
+        0x8007_0013,
+        "ERROR_WRITE_PROTECT",
+        "the disk is write protected",
+        "o disco está protegido contra gravação",
     ),
     row(
         0x8007_0020,
@@ -190,6 +208,12 @@ pub(super) const TABLE: &[Row] = &[
         "o volume de destino está bloqueado",
     ),
     row(
+        0x8020_000E,
+        "BG_E_VOLUME_CHANGED",
+        "the destination volume is another one than before",
+        "o volume de destino não é mais o mesmo",
+    ),
+    row(
         0x8020_000F,
         "BG_E_ERROR_INFORMATION_UNAVAILABLE",
         "the job holds no error information in its current state",
@@ -310,6 +334,18 @@ pub(super) const TABLE: &[Row] = &[
         "o esquema de autenticação não é válido",
     ),
     row(
+        0x8020_002B,
+        "BG_E_INVALID_RANGE",
+        "a range is empty or not inside the remote file",
+        "um intervalo está vazio ou fora do arquivo remoto",
+    ),
+    row(
+        0x8020_002C,
+        "BG_E_OVERLAPPING_RANGES",
+        "two ranges of the file overlap",
+        "dois intervalos do arquivo se sobrepõem",
+    ),
+    row(
         0x8020_002D,
         "BG_E_CONNECT_FAILURE",
         "the connection to the server could not be made",
@@ -358,10 +394,22 @@ pub(super) const TABLE: &[Row] = &[
         "o trabalho atingiu o seu limite de arquivos",
     ),
     row(
+        0x8020_0052,
+        "BG_E_TOO_MANY_RANGES_IN_FILE",
+        "the file has reached its limit of ranges",
+        "o arquivo atingiu o seu limite de intervalos",
+    ),
+    row(
         0x8020_0053,
         "BG_E_VALIDATION_FAILED",
         "the content of the file is not what was expected",
         "o conteúdo do arquivo não é o esperado",
+    ),
+    row(
+        0x8020_0064,
+        "BG_E_MAX_DOWNLOAD_SIZE_LIMIT_REACHED",
+        "the files of the job are larger than it may download",
+        "os arquivos do trabalho são maiores do que ele pode baixar",
     ),
     row(
         0x8020_006C,

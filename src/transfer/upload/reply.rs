@@ -167,6 +167,9 @@ impl Reports for ReplyReports<'_> {
         &self,
         report: FileReport,
     ) -> Pin<Box<dyn Future<Output = Result<(), Stopped>> + Send + '_>> {
+        if report == FileReport::WithoutRanges {
+            return self.reports.report(report);
+        }
         let upload = {
             let mut upload = self.upload.lock().unwrap_or_else(PoisonError::into_inner);
             take_in(upload.reply.get_or_insert_default(), report);
@@ -195,7 +198,7 @@ fn take_in(reply: &mut ReplyProgress, report: FileReport) {
             reply.durable = octets;
             reply.transferred = true;
         }
-        FileReport::Upload(_) => {}
+        FileReport::Upload(_) | FileReport::WithoutRanges => {}
     }
 }
 
