@@ -9,6 +9,9 @@ use std::time::SystemTime;
 use super::Failure;
 use crate::bits::ErrorContext;
 use crate::bits::Hresult;
+use crate::bits::Phase;
+use crate::trust::Refused;
+use crate::trust::Wrong;
 
 /// The failure of a connection while `doing` something.
 pub(super) fn classify(error: &(dyn Error + 'static), doing: &str) -> Failure {
@@ -47,33 +50,86 @@ pub(super) fn classify(error: &(dyn Error + 'static), doing: &str) -> Failure {
 
 fn from_tls(error: &rustls::Error, doing: &str) -> Failure {
     use rustls::AlertDescription as Alert;
+    use rustls::CertificateError;
     use rustls::Error as Tls;
-    let fatal = |code| {
+    let fatal = |code, why: String| {
         Failure::fatal(
             ErrorContext::GeneralTransport,
             code,
-            format!("{doing}: {error}"),
+            format!("{doing}: {why}"),
         )
     };
-    match error {
+    let failure = match error {
+        Tls::InvalidCertificate(CertificateError::Other(other))
+            if let Some(refused) = other.0.downcast_ref::<Refused>() =>
+        {
+            let why = format!("{refused}; {}", remedy(refused));
+            fatal(Hresult::WININET_E_DECODING_FAILED, why)
+        }
         Tls::InvalidCertificate(_)
         | Tls::NoCertificatesPresented
         | Tls::UnsupportedNameType
-        | Tls::InvalidCertRevocationList(_) => fatal(Hresult::WININET_E_DECODING_FAILED),
+        | Tls::InvalidCertRevocationList(_) => {
+            fatal(Hresult::WININET_E_DECODING_FAILED, error.to_string())
+        }
+        // What a server says that wants a certificate, or another one.
         Tls::AlertReceived(
             Alert::CertificateRequired
             | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
             | Alert::UnknownCA
             | Alert::CertificateExpired
             | Alert::CertificateRevoked
             | Alert::CertificateUnknown
             | Alert::AccessDenied,
-        ) => fatal(Hresult::WININET_E_CLIENT_AUTH_CERT_NEEDED),
+        ) => fatal(
+            Hresult::WININET_E_CLIENT_AUTH_CERT_NEEDED,
+            format!("the server wants a client certificate, or another one: {error}"),
+        ),
+        // No version or cipher in common: another attempt meets the same.
+        Tls::PeerIncompatible(_)
+        | Tls::AlertReceived(
+            Alert::ProtocolVersion
+            | Alert::InsufficientSecurity
+            | Alert::UnrecognizedName
+            | Alert::NoApplicationProtocol,
+        ) => fatal(Hresult::WININET_E_DECODING_FAILED, error.to_string()),
         _ => Failure::transport(
             Hresult::WININET_E_CONNECTION_ABORTED,
             format!("{doing}: {error}"),
         ),
+    };
+    failure.at(Phase::Securing)
+}
+
+/// What would have the certificate taken, where anything would.
+fn remedy(refused: &Refused) -> String {
+    let mut flags = 0;
+    for wrong in &refused.wrong {
+        flags |= match wrong {
+            Wrong::Name(_) => 0x2,
+            Wrong::Date(_) => 0x4,
+            Wrong::Authority(_) => 0x8,
+            Wrong::Usage => 0x10,
+            Wrong::OtherPinned => return "its thumbprint stands not in Thumbprints".to_owned(),
+            Wrong::Revoked => return "nothing makes it good".to_owned(),
+            Wrong::Revocation(_) => {
+                return "transfer.revocation_lists must have a list of each issuer that is in \
+                        time, or the job security flag 0x1 no more"
+                    .to_owned();
+            }
+            Wrong::Unreadable(_) => return "nothing makes it good".to_owned(),
+        };
     }
+    let pin = match refused.wrong.as_slice() {
+        [Wrong::Date(_)] => "",
+        _ => ", or the SHA-256 in transfer.server_thumbprints or the Thumbprints of the job",
+    };
+    let authority = match refused.wrong.as_slice() {
+        [Wrong::Authority(_)] => ", or its authority in transfer.ca_certificates",
+        _ => "",
+    };
+    format!("security flags {flags:#x} of the job would take it{pin}{authority}")
 }
 
 /// The failure that an HTTP status is.

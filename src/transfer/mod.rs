@@ -58,6 +58,7 @@ use crate::bits::JobOptions;
 use crate::bits::JobType;
 use crate::bits::Proxy;
 use crate::bits::Secret;
+use crate::bits::SecurityFlags;
 use crate::config::Bounds;
 use crate::config::FilesSettings;
 use crate::config::TransferSettings;
@@ -208,7 +209,7 @@ impl Mover {
             landing,
             record,
             fence: Fence::new(&transfer.allow_addresses, &transfer.deny_addresses),
-            trust: Trust::new(transfer.ca_certificates.as_deref())?,
+            trust: Trust::new(transfer)?,
             proxies,
             claims: Claims::default(),
             settings: transfer.clone(),
@@ -304,19 +305,25 @@ impl Mover {
                     )
                 })?,
         };
+        let flags =
+            SecurityFlags::from_number(access.options.security_flags).map_err(|refused| {
+                let why = "the job has security flags that are unknown";
+                Failure::fatal(ErrorContext::GeneralTransport, refused.0, why)
+            })?;
+        let trust = parts.trust.of(flags, &access.options.thumbprints)?;
         let tls = match &access.client_certificate {
-            None => parts.trust.plain(),
+            None => trust.plain(),
             Some(wanted) => {
                 let folder = settings.client_certificates.as_deref();
                 let (chain, key) = client_certificate::find(folder, wanted)?;
-                parts.trust.with_certificate(chain, key)?
+                trust.with_certificate(chain, key)?
             }
         };
         let dialer = Dialer {
             fence: Arc::new(parts.fence.within(access.bounds.reach)),
             timeout: Duration::from_secs(settings.connect_timeout_s),
             tls,
-            anonymous_tls: parts.trust.plain(),
+            anonymous_tls: trust.plain(),
             wallet: Arc::new(Wallet::new(access.credentials)),
             user_agent: settings.user_agent.clone(),
         };

@@ -13,12 +13,13 @@ const MODULES: &[(&str, &[&str])] = &[
     ("bits", &[]),
     ("config", &[]),
     ("telemetry", &["config"]),
+    ("trust", &[]),
     ("vault", &[]),
     ("cim", &["xml"]),
     ("soap", &["xml"]),
     ("document", &["xml"]),
-    ("auth", &["config", "telemetry", "vault"]),
-    ("transfer", &["bits", "config"]),
+    ("auth", &["config", "telemetry", "trust", "vault"]),
+    ("transfer", &["bits", "config", "trust"]),
     ("store", &["bits", "config", "vault"]),
     (
         "engine",
@@ -61,7 +62,10 @@ const MODULES: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("client", &["xml", "soap", "cim", "bits", "auth", "config"]),
+    (
+        "client",
+        &["xml", "soap", "cim", "bits", "auth", "config", "trust"],
+    ),
     (
         "cli",
         &["client", "xml", "soap", "cim", "bits", "auth", "config"],
@@ -89,8 +93,10 @@ const DECIDING: &[&str] = &[
     "engine/scheduler",
     "transfer/range",
     "transfer/validator",
+    "transfer/proxy",
     "transfer/throttle",
     "transfer/upload_packet",
+    "trust",
     "wsman/fault",
     "wsman/filter",
 ];
