@@ -60,6 +60,8 @@ pub(super) struct Download<'a> {
     pub(super) order: Order,
     /// Who is told.
     pub(super) reports: &'a dyn Reports,
+    /// Where redirects led, if the job wants to know.
+    pub(super) moved: Option<Url>,
 }
 
 /// What lies in the temporary file.
@@ -111,6 +113,7 @@ impl<'a> Download<'a> {
             () = stop.cancelled() => return Err(Failure::stopped()),
             asked = self.ask(&url, &here) => asked?,
         };
+        self.moved.clone_from(&answer.moved);
         let Some(version) = version else {
             // Everything was here: the server has no more.
             let octets = here.octets;
@@ -497,6 +500,10 @@ impl<'a> Download<'a> {
     }
 
     async fn report(&self, report: FileReport) -> Result<(), Failure> {
+        if let (FileReport::Done(_), Some(moved)) = (&report, &self.moved) {
+            let told = self.reports.report(FileReport::Moved(moved.to_string()));
+            told.await.map_err(|_| Failure::stopped())?;
+        }
         let told = self.reports.report(report).await;
         told.map_err(|_| Failure::stopped())
     }

@@ -158,6 +158,7 @@ impl Reports for Bench {
                 file.durable = *octets;
             }
             FileReport::Upload(upload) => file.upload = Some(upload.clone()),
+            FileReport::Moved(url) => file.remote_url.clone_from(url),
         }
         self.told.lock().expect("lock").push(report);
         Box::pin(std::future::ready(Ok(())))
