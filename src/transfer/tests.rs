@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
+mod ways;
+
 use super::faulty_origin::Asked;
 use super::faulty_origin::FaultyOrigin;
 use super::faulty_origin::Reply;
