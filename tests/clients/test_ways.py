@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
 from clients.base import WithDaemon
-from harness.authority import Authority, Certificate, openssl, signed_by_itself, thumbprint
+from harness.authority import Authority, Certificate, signed_by_itself, thumbprint
 from harness.daemon import free_port
-from harness.origin import Origin, Source, content
+from harness.origin import Source, content
 from harness.wsman import ERROR, TRANSFERRED, TRANSIENT_ERROR
 from harness.wsman import Fault as SoapFault
 
@@ -168,8 +170,6 @@ class Proxies(Ways):
         self.assertIn(f"GET {url}", self.squid.seen())
 
     def test_https_comes_through_connect(self) -> None:
-        with Origin(tls=True) if False else contextlib.nullcontext():
-            pass
         shown = signed_by_itself(self.folder / self.name, "localhost", "IP:127.0.0.1")
         data = content(self.name, 200_000)
         (self.folder / self.name / "file").write_bytes(data)
@@ -224,16 +224,14 @@ class Proxies(Ways):
 class Environment(Ways):
     """Proxy usage 3: the environment of the service."""
 
-    squid: ClassVar[Squid]
+    port: ClassVar[int]
 
     @classmethod
     def setUpClass(cls) -> None:
-        port = free_port()
-        cls.environment = {"http_proxy": f"http://ann:s3cret@127.0.0.1:{port}/", "NO_PROXY": "127.0.0.2,.invalid"}
-        cls.settings = {"transfer": {"allow_addresses": ["127.0.0.0/8"]}}
+        cls.port = free_port()
+        proxy = f"http://ann:s3cret@127.0.0.1:{cls.port}/"
+        cls.environment = {"http_proxy": proxy, "NO_PROXY": "127.0.0.2,.invalid"}
         super().setUpClass()
-        cls.proxy = Origin(port=port) if "port" in Origin.__init__.__code__.co_varnames else None
-        cls.port = port
 
     def test_the_environment_counts_for_usage_three_alone(self) -> None:
         url, source = self.source()
@@ -267,12 +265,13 @@ class Certificates(Ways):
 
     authority: ClassVar[Authority]
     shown: ClassVar[dict[str, Certificate]]
+    made: ClassVar[Path]
+    data: ClassVar[bytes]
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.folder = Path("/nonexistent")
-        made = Path(__import__("tempfile").mkdtemp(prefix="bitsd-test-"))
-        cls.addClassCleanup(__import__("shutil").rmtree, made, ignore_errors=True)
+        made = Path(tempfile.mkdtemp(prefix="bitsd-test-"))
+        cls.addClassCleanup(shutil.rmtree, made, ignore_errors=True)
         cls.authority = Authority(made / "authority")
         stranger = Authority(made / "stranger", "stranger")
         here = "IP:127.0.0.1"
@@ -331,12 +330,7 @@ class Certificates(Ways):
 class Rules(Ways):
     """Rules for sources: schemes, hosts, ports."""
 
-    origin_two: ClassVar[Origin]
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.settings = {"transfer": {"allow_hosts": ["127.0.0.1", "*.allowed.invalid"], "deny_hosts": ["bad.allowed.invalid"]}}
-        super().setUpClass()
+    settings = {"transfer": {"allow_hosts": ["127.0.0.1", "*.allowed.invalid"], "deny_hosts": ["bad.allowed.invalid"]}}
 
     def test_rules_hold_when_given_and_behind_redirects(self) -> None:
         url, source = self.source()
