@@ -373,6 +373,7 @@ mod soap;
 mod store;
 mod telemetry;
 mod transfer;
+mod trust;
 mod vault;
 mod wsman;
 mod xml;

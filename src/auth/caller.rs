@@ -10,7 +10,7 @@ use super::Principal;
 use super::Scope;
 use super::mapping;
 use super::mapping::Candidate;
-use super::thumbprint::Thumbprint;
+use crate::trust::Thumbprint;
 
 /// Somebody who has been let in. Who he is may depend on the resource: a
 /// client certificate can stand for different accounts at different ones.

@@ -36,8 +36,9 @@ use x509_parser::revocation_list::CertificateRevocationList;
 use super::holder::Holder;
 use super::holder::Standing;
 use super::holder::ends_at;
-use super::thumbprint::Thumbprint;
+
 use crate::config::AccessSettings;
+use crate::trust::Thumbprint;
 
 /// The authorities of client certificates, and what they have revoked, as some
 /// files have it at one time.

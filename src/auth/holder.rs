@@ -11,7 +11,7 @@ use x509_parser::oid_registry::asn1_rs::oid;
 use x509_parser::time::ASN1Time;
 
 use super::client_trust::Unverified;
-use super::thumbprint::Thumbprint;
+use crate::trust::Thumbprint;
 
 /// What a certificate says of its holder, and why it may be believed. Whoever
 /// makes one has proof that the peer has the key of the certificate.

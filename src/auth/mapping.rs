@@ -9,8 +9,9 @@
 //! letters have the same lower case.
 
 use super::holder::Holder;
-use super::thumbprint::Thumbprint;
+
 use crate::config::CertificateMapping;
+use crate::trust::Thumbprint;
 
 /// A mapping that fits a certificate, for some resources.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -59,7 +59,6 @@ mod profile;
 mod sealed;
 mod secret_file;
 mod spnego;
-mod thumbprint;
 mod unlock;
 mod users;
 
@@ -171,7 +170,7 @@ enum Proved {
     /// The holder of a certificate, and the accounts it can stand for.
     Certificate {
         /// Which one.
-        certificate: thumbprint::Thumbprint,
+        certificate: crate::trust::Thumbprint,
         /// The weightiest first.
         candidates: Vec<mapping::Candidate<String>>,
     },

@@ -215,6 +215,9 @@ pub(crate) enum FileReport {
     WithoutRanges,
     /// The upload stands like this; kept before it goes on.
     Upload(Box<Upload>),
+    /// Redirects have led to this address, and the client wants to know: it is
+    /// said when the file has come, so that no credentials ever go there.
+    Moved(String),
 }
 
 impl Job {
@@ -589,6 +592,7 @@ impl Job {
             FileReport::Durable(octets) => file.durable = octets,
             FileReport::Upload(upload) => file.upload = Some(upload),
             FileReport::WithoutRanges => {}
+            FileReport::Moved(url) => file.remote_url = url,
             FileReport::Done(octets) => {
                 if !file.transferred {
                     self.0.files_transferred += 1;

@@ -127,4 +127,8 @@ pub(crate) enum Proxy {
         /// Host patterns, `*` at the left end only, or `<local>`.
         bypass: String,
     },
+    /// 3: what the environment of the service names, and where that says
+    /// nothing, what the settings do. Scripts (PAC) are neither looked for nor
+    /// run.
+    Automatic,
 }

@@ -6,25 +6,15 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use rustls::CertificateError;
 use rustls::ClientConfig;
-use rustls::DigitallySignedStruct;
-use rustls::OtherError;
-use rustls::RootCertStore;
-use rustls::SignatureScheme;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::client::danger::ServerCertVerified;
-use rustls::client::danger::ServerCertVerifier;
-use rustls::client::verify_server_name;
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::verify_tls12_signature;
-use rustls::crypto::verify_tls13_signature;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::ServerName;
-use rustls::pki_types::UnixTime;
 use rustls::pki_types::pem::PemObject;
-use rustls::server::ParsedCertificate;
+
+use crate::trust::Authorities;
+use crate::trust::Leniency;
+use crate::trust::Pins;
+use crate::trust::Thumbprint;
+use crate::trust::Verifier;
 
 /// Which certificates are taken for the endpoint's.
 #[derive(Clone, Debug)]
@@ -127,11 +117,15 @@ impl Trust {
     ///
     /// [`TrustError`].
     pub(super) fn config(&self) -> Result<ClientConfig, TrustError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier: Arc<dyn ServerCertVerifier> = match self {
+        let mut authorities = Authorities::default();
+        let mut pins = Pins::default();
+        // A pinned certificate is trusted whatever dates it bears.
+        let mut leniency = Leniency::default();
+        match self {
             Self::System => {
-                let found = rustls_native_certs::load_native_certs();
-                anchored(found.certs, &provider)?.0
+                for certificate in rustls_native_certs::load_native_certs().certs {
+                    authorities.add_if_usable(&certificate);
+                }
             }
             Self::File(path) => {
                 let unreadable = |source| TrustError::File {
@@ -141,163 +135,29 @@ impl Trust {
                 let certificates = CertificateDer::pem_file_iter(path)
                     .and_then(Iterator::collect::<Result<Vec<_>, _>>)
                     .map_err(unreadable)?;
-                let (by_authority, known) = anchored(certificates, &provider)?;
-                Arc::new(Known {
-                    by_authority,
-                    known,
-                })
+                for certificate in certificates {
+                    // One that cannot be read trusts nobody.
+                    let _ = authorities.add_known(certificate);
+                }
             }
-            Self::Pinned(pin) => Arc::new(Pinned {
-                pin: *pin,
-                provider: Arc::clone(&provider),
-            }),
-        };
+            Self::Pinned(pin) => {
+                pins.thumbprints.push(Thumbprint::Sha256(pin.0));
+                pins.is_exclusive = true;
+                leniency.date = true;
+            }
+        }
+        if authorities.is_empty() && pins.thumbprints.is_empty() {
+            return Err(TrustError::Empty);
+        }
+        let verifier = Verifier::new(Arc::new(authorities), pins, leniency);
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|e| TrustError::Unusable(e.into()))?
             .dangerous()
-            .with_custom_certificate_verifier(verifier)
+            .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
         Ok(config)
-    }
-}
-
-/// The ordinary verifier, and the certificates that it was made of.
-fn anchored(
-    certificates: Vec<CertificateDer<'static>>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<(Arc<WebPkiServerVerifier>, Vec<CertificateDer<'static>>), TrustError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(certificates.iter().cloned());
-    if roots.is_empty() {
-        return Err(TrustError::Empty);
-    }
-    let verifier =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
-            .build()
-            .map_err(|e| TrustError::Unusable(e.into()))?;
-    Ok((verifier, certificates))
-}
-
-/// Takes what an authority vouches for, and the known certificates themselves:
-/// the ordinary verifier refuses a self-signed certificate that is marked as
-/// an authority, and that is what many tools make.
-#[derive(Debug)]
-struct Known {
-    by_authority: Arc<WebPkiServerVerifier>,
-    known: Vec<CertificateDer<'static>>,
-}
-
-impl ServerCertVerifier for Known {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if !self.known.iter().any(|k| k == end_entity) {
-            return self.by_authority.verify_server_cert(
-                end_entity,
-                intermediates,
-                server_name,
-                ocsp_response,
-                now,
-            );
-        }
-        verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-        let bad = || rustls::Error::InvalidCertificate(CertificateError::BadEncoding);
-        let (_, certificate) =
-            x509_parser::parse_x509_certificate(end_entity).map_err(|_| bad())?;
-        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let validity = certificate.validity();
-        if now < validity.not_before.timestamp() {
-            return Err(CertificateError::NotValidYet.into());
-        }
-        if now > validity.not_after.timestamp() {
-            return Err(CertificateError::Expired.into());
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.by_authority.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.by_authority.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.by_authority.supported_verify_schemes()
-    }
-}
-
-/// Takes one certificate alone; that the endpoint holds its key is proved by
-/// the handshake as ever.
-#[derive(Debug)]
-struct Pinned {
-    pin: Pin,
-    provider: Arc<CryptoProvider>,
-}
-
-/// The endpoint showed another certificate than the pinned one.
-#[derive(Debug, thiserror::Error)]
-#[error("the certificate has the SHA-256 {0}, another one is pinned")]
-struct OtherCertificate(Pin);
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let shown = Pin::of(end_entity);
-        if shown == self.pin {
-            return Ok(ServerCertVerified::assertion());
-        }
-        let other = OtherError(Arc::new(OtherCertificate(shown)));
-        Err(CertificateError::Other(other).into())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
     }
 }
 

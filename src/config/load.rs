@@ -11,6 +11,7 @@ use super::AccessSettings;
 use super::CertificateMapping;
 use super::FilesSettings;
 use super::Settings;
+use super::TransferSettings;
 
 /// Why there are no settings. Every text names the file, and the key or the
 /// line.
@@ -400,6 +401,7 @@ impl Settings {
             "transfer.ca_certificates",
             transfer.ca_certificates.as_ref(),
         )?;
+        check_ways(transfer)?;
         let agent = &transfer.user_agent;
         if agent.is_empty() || !agent.bytes().all(|octet| (0x20..0x7f).contains(&octet)) {
             return Err((
@@ -409,6 +411,38 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// Where transfers may go, and whom they trust.
+fn check_ways(transfer: &TransferSettings) -> Result<(), (&'static str, String)> {
+    if transfer.schemes.is_empty() {
+        let reason = "at least one of \"http\" and \"https\"".to_owned();
+        return Err(("transfer.schemes", reason));
+    }
+    if transfer.allow_ports.contains(&0) {
+        let reason = "0 is not from 1 to 65535".to_owned();
+        return Err(("transfer.allow_ports", reason));
+    }
+    for thumbprint in &transfer.server_thumbprints {
+        let mut digits = thumbprint.chars().filter(|c| !matches!(c, ' ' | ':'));
+        let is_hash = matches!(digits.clone().count(), 40 | 64);
+        if !is_hash || !digits.all(|digit| digit.is_ascii_hexdigit()) {
+            return Err((
+                "transfer.server_thumbprints",
+                format!("{thumbprint:?} is not 40 or 64 hexadecimal digits"),
+            ));
+        }
+    }
+    let lists = [
+        ("transfer.proxy_list", &transfer.proxy_list),
+        ("transfer.proxy_bypass_list", &transfer.proxy_bypass_list),
+    ];
+    for (key, list) in lists {
+        if list.chars().count() > MAX_PROXY_LIST {
+            return Err((key, format!("longer than {MAX_PROXY_LIST} characters")));
+        }
+    }
+    Ok(())
 }
 
 /// Reads the text of `path`; an error names its line and its key.
@@ -612,6 +646,9 @@ fn within(
     }
     Err((key, format!("{value} is not from {least} to {most}")))
 }
+
+/// As of a job's own lists.
+const MAX_PROXY_LIST: usize = 4_000;
 
 /// Each is tried at a log-on.
 const MAX_MAPPINGS: usize = 1_000;

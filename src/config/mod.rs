@@ -18,6 +18,7 @@ use serde::Serialize;
 
 mod bounds;
 mod current;
+mod host_pattern;
 mod hosting;
 mod load;
 mod overlay;
@@ -25,6 +26,7 @@ mod roles;
 
 pub use bounds::Bounds;
 pub use current::Current;
+pub use host_pattern::HostPattern;
 pub use hosting::HostingSettings;
 pub use hosting::Notification;
 pub use hosting::UploadFolder;
@@ -480,9 +482,9 @@ pub struct TransferSettings {
     pub schemes: Vec<Scheme>,
     /// Hosts that jobs may name or be redirected to: names, addresses, or `*`
     /// and the end of a name (`*.example.org`). Empty: any.
-    pub allow_hosts: Vec<String>,
+    pub allow_hosts: Vec<HostPattern>,
     /// Hosts that they may not; goes before.
-    pub deny_hosts: Vec<String>,
+    pub deny_hosts: Vec<HostPattern>,
     /// Ports that they may. Empty: any.
     pub allow_ports: Vec<u16>,
     /// SHA-256 (64 hexadecimal digits) or SHA-1 (40) of server certificates that

@@ -349,12 +349,20 @@ impl Engine {
     }
 
     /// Sets the proxy.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`crate::transfer::Mover::check_proxy`], too.
     pub(crate) async fn set_proxy(
         &self,
         by: &Caller,
         id: JobId,
         proxy: Proxy,
     ) -> Result<(), Error> {
+        self.core
+            .mover
+            .check_proxy(&proxy)
+            .map_err(refused_by_transfer)?;
         self.change(by, id, "proxy_set", move |job, now| {
             Ok((job.set_proxy(proxy, now)?, None))
         })

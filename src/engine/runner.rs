@@ -404,9 +404,10 @@ impl Reports for ToRecorder {
                     let (kept, wait) = oneshot::channel();
                     (Some(kept), Some(wait))
                 }
-                FileReport::Durable(_) | FileReport::Done(_) | FileReport::WithoutRanges => {
-                    (None, None)
-                }
+                FileReport::Durable(_)
+                | FileReport::Done(_)
+                | FileReport::Moved(_)
+                | FileReport::WithoutRanges => (None, None),
             };
             let report = Report {
                 index: self.index,
@@ -479,6 +480,7 @@ async fn record_batch(
     let mut touched: Vec<u32> = Vec::with_capacity(batch.len());
     let mut waiting = Vec::new();
     let mut has_restarted = false;
+    let mut moved: Vec<u32> = Vec::new();
     if job.state == State::Connecting && job.apply(Input::Connected, now)? == Effect::Changed {
         changes.push(events::entered(&job, None, now.date));
     }
@@ -501,6 +503,9 @@ async fn record_batch(
         if report.said == FileReport::WithoutRanges {
             changes.push(events::without_ranges(&job, file, now.date));
         }
+        if matches!(report.said, FileReport::Moved(_)) {
+            moved.push(report.index);
+        }
         job.report(file, report.said, now);
         if !touched.contains(&report.index) {
             touched.push(report.index);
@@ -508,7 +513,11 @@ async fn record_batch(
     }
     for index in &touched {
         if let Some(file) = files.get(index) {
-            changes.push(Change::Progress(id, file.clone()));
+            changes.push(if moved.contains(index) {
+                Change::File(id, file.clone())
+            } else {
+                Change::Progress(id, file.clone())
+            });
         }
     }
     let octets = job.bytes_transferred;

@@ -35,15 +35,19 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::Failure;
+use super::clock;
 use super::credentials::Realm;
 use super::credentials::Wallet;
 use super::fault;
 use super::fence::Fence;
 use super::outgoing::Outgoing;
 use super::proxy::ProxyEndpoint;
+use super::race;
+use super::resolver::Resolver;
 use crate::bits::AuthTarget;
 use crate::bits::ErrorContext;
 use crate::bits::Hresult;
+use crate::bits::Phase;
 
 /// Where a connection leads. Two requests with the same way may share one.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -75,6 +79,8 @@ pub(super) struct Dialer {
     pub(super) wallet: Arc<Wallet>,
     /// Header `User-Agent`.
     pub(super) user_agent: String,
+    /// For the addresses of names.
+    pub(super) resolver: Resolver,
 }
 
 /// A connection on which one request at a time can be sent.
@@ -102,7 +108,8 @@ impl Dialer {
             Err(Failure::transport(
                 Hresult::WININET_E_TIMEOUT,
                 format!("connecting to {way}: timed out"),
-            ))
+            )
+            .at(Phase::Connecting))
         })
     }
 
@@ -122,12 +129,15 @@ impl Dialer {
             if way.proxy.is_some() {
                 tcp = self.tunnel(tcp, way).await?;
             }
-            let name = ServerName::try_from(way.host.clone()).map_err(|_| {
+            // Certificates name hosts without the dot of a full name.
+            let name = way.host.strip_suffix('.').unwrap_or(&way.host);
+            let name = ServerName::try_from(name.to_owned()).map_err(|_| {
                 Failure::fatal(
                     ErrorContext::GeneralTransport,
                     Hresult::WININET_E_DECODING_FAILED,
                     format!("connecting to {way}: no certificate can have this name"),
                 )
+                .at(Phase::Securing)
             })?;
             // INVARIANT: as with credentials, a server that only another
             // server names does not learn who the job is.
@@ -137,10 +147,9 @@ impl Dialer {
                 &self.anonymous_tls
             };
             let connector = TlsConnector::from(Arc::clone(config));
-            let tls = connector
-                .connect(name, tcp)
-                .await
-                .map_err(|error| fault::classify(&error, &format!("securing {way}")))?;
+            let tls = connector.connect(name, tcp).await.map_err(|error| {
+                fault::classify(&error, &format!("securing {way}")).at(Phase::Securing)
+            })?;
             Stream::Tls(Box::new(tls))
         } else {
             Stream::Plain(tcp)
@@ -165,65 +174,47 @@ impl Dialer {
                 Hresult::BG_E_BLOCKED_BY_POLICY,
                 format!("connecting to {host}: the address {address} is {why}"),
             )
+            .at(Phase::Connecting)
         })
     }
 
     /// A TCP connection to the first address of `host` that is inside the
     /// fence and answers.
     async fn reach(&self, host: &str, port: u16) -> Result<TcpStream, Failure> {
-        let addresses: Vec<SocketAddr> = match host.parse() {
-            Ok(literal) => vec![SocketAddr::new(literal, port)],
-            Err(_) => tokio::net::lookup_host((host, port))
-                .await
-                .map_err(|error| {
-                    let doing = format!("resolving {host}");
-                    Failure::from_exhaustion(&doing, &error).unwrap_or_else(|| {
-                        Failure::transport(
-                            Hresult::WININET_E_NAME_NOT_RESOLVED,
-                            format!("{doing}: {error}"),
-                        )
-                    })
-                })?
-                .take(MAX_ADDRESSES)
-                .collect(),
+        let addresses = match host.parse() {
+            Ok(literal) => vec![literal],
+            // The rest of the time is for connecting.
+            Err(_) => self.resolver.resolve(host, self.timeout / 4 * 3).await?,
         };
-        let mut failure = Failure::transport(
-            Hresult::WININET_E_NAME_NOT_RESOLVED,
-            format!("resolving {host}: the name has no address"),
-        );
-        let mut left = addresses.len();
+        let mut inside = Vec::with_capacity(addresses.len());
+        let mut denied = Ok(());
         for address in addresses {
-            let share = self.timeout / u32::try_from(left.max(1)).unwrap_or(1);
-            left = left.saturating_sub(1);
-            if let Err(denied) = self.check(address.ip(), host) {
-                failure = denied;
-                continue;
+            match self.check(address, host) {
+                Ok(()) => inside.push(SocketAddr::new(address, port)),
+                Err(failure) => denied = Err(failure),
             }
-            let error = match tokio::time::timeout(share, connect(address)).await {
-                Ok(Ok(stream)) => {
-                    // What was asked for and what was reached may differ where
-                    // the kernel rewrites addresses for local policy.
-                    let peer = stream.peer_addr().map_err(|error| {
-                        fault::classify(&error, &format!("connecting to {host}:{port}"))
-                    })?;
-                    self.check(peer.ip(), host)?;
-                    return Ok(stream);
-                }
-                Ok(Err(error)) => error,
-                Err(_) => io::ErrorKind::TimedOut.into(),
-            };
-            let doing = format!("connecting to {host}:{port}");
-            if let Some(exhausted) = Failure::from_exhaustion(&doing, &error) {
-                return Err(exhausted);
-            }
-            let code = if error.kind() == io::ErrorKind::TimedOut {
-                Hresult::WININET_E_TIMEOUT
-            } else {
-                Hresult::WININET_E_CANNOT_CONNECT
-            };
-            failure = Failure::transport(code, format!("connecting to {host}:{port}: {error}"));
         }
-        Err(failure)
+        if inside.is_empty() {
+            denied?;
+        }
+        let doing = || format!("connecting to {host}:{port}");
+        let stream = race::first(&inside, connect).await.map_err(|error| {
+            if let Some(exhausted) = Failure::from_exhaustion(&doing(), &error) {
+                return exhausted.at(Phase::Connecting);
+            }
+            let code = match error.kind() {
+                io::ErrorKind::TimedOut => Hresult::WININET_E_TIMEOUT,
+                _ => Hresult::WININET_E_CANNOT_CONNECT,
+            };
+            Failure::transport(code, format!("{}: {error}", doing())).at(Phase::Connecting)
+        })?;
+        // What was asked for and what was reached may differ where the kernel
+        // rewrites addresses for local policy.
+        let peer = stream
+            .peer_addr()
+            .map_err(|error| fault::classify(&error, &doing()).at(Phase::Connecting))?;
+        self.check(peer.ip(), host)?;
+        Ok(stream)
     }
 
     /// Asks the proxy at the other end of `tcp` for the way to the server
@@ -265,7 +256,7 @@ impl Dialer {
                     was_answered = true;
                     tcp = self.reach(&proxy.host, proxy.port).await?;
                 }
-                status => return Err(fault::from_status(status, None, &doing)),
+                status => return Err(fault::from_status(status, None, clock::date(), &doing)),
             }
         }
     }
@@ -476,9 +467,6 @@ const MAX_BUFFER: usize = 2 * 1_024 * 1_024;
 
 /// Headers of an answer.
 const MAX_HEADERS: usize = 100;
-
-/// Addresses of one name that are tried.
-const MAX_ADDRESSES: usize = 16;
 
 /// Octets of an answer to CONNECT.
 const MAX_TUNNEL_HEAD: usize = 16 * 1_024;

@@ -85,6 +85,8 @@ pub(super) struct Download<'a> {
     pub(super) hashing: Option<Hashing>,
     /// The server was found to have no ranges.
     pub(super) is_without_ranges: bool,
+    /// Where redirects led, if the job wants to know.
+    pub(super) moved: Option<Url>,
 }
 
 /// What lies in the temporary file.
@@ -307,6 +309,7 @@ impl<'a> Download<'a> {
         while let Some(part) = self.part(known, at) {
             let ask = self.terms.ask(Some(part.clone()));
             let answer = self.origin.ask(url, &ask).await?;
+            self.moved.clone_from(&answer.moved);
             check_coding(&answer)?;
             let validator = self.validator_of(&answer);
             let wanted = Wanted {
@@ -367,6 +370,7 @@ impl<'a> Download<'a> {
         }
         // All of it anew, by a request that cannot be misunderstood.
         let answer = self.origin.ask(url, &self.terms.ask(None)).await?;
+        self.moved.clone_from(&answer.moved);
         if self.requires_ranges() && !(is_empty && answer.length() == Some(0)) {
             return Err(insufficient(&answer.shown, "the server has none"));
         }
@@ -614,6 +618,10 @@ impl<'a> Download<'a> {
     }
 
     pub(super) async fn report(&self, report: FileReport) -> Result<(), Failure> {
+        if let (FileReport::Done(_), Some(moved)) = (&report, &self.moved) {
+            let told = self.reports.report(FileReport::Moved(moved.to_string()));
+            told.await.map_err(|_| Failure::stopped())?;
+        }
         let told = self.reports.report(report).await;
         told.map_err(|_| Failure::stopped())
     }

@@ -43,7 +43,7 @@ impl Failure {
 
     /// The local name or file cannot be used.
     pub(super) fn local(code: Hresult, detail: impl Into<String>) -> Self {
-        Self::fatal(ErrorContext::LocalFile, code, detail)
+        Self::fatal(ErrorContext::LocalFile, code, detail).at(Phase::LocalFile)
     }
 
     /// A setting cannot be used.
@@ -80,6 +80,12 @@ impl Failure {
         self
     }
 
+    /// The same, whichever step it was that failed, as part of this one.
+    pub(super) fn in_phase(mut self, phase: Phase) -> Self {
+        self.circumstances.phase = Some(phase);
+        self
+    }
+
     /// The same, for this address (without userinfo and query).
     pub(super) fn of(mut self, url: &str) -> Self {
         self.circumstances.url.get_or_insert_with(|| url.to_owned());
@@ -96,6 +102,21 @@ impl Failure {
                 format!("{doing}: {error}"),
             )
         })
+    }
+
+    /// The same, for this HTTP status.
+    pub(super) fn with_status(mut self, status: u16) -> Self {
+        self.circumstances.status = Some(status);
+        self
+    }
+
+    /// The host at the other end could not be reached: it has heard nothing.
+    pub(super) fn is_of_reaching(&self) -> bool {
+        matches!(self.kind, FailureKind::ForNow(_))
+            && matches!(
+                self.circumstances.phase,
+                Some(Phase::Resolving | Phase::Connecting)
+            )
     }
 
     /// A call on a local file failed while `doing` something.
@@ -129,7 +150,7 @@ impl Failure {
         if fatal {
             Self::local(code, detail)
         } else {
-            Self::for_now(ErrorContext::LocalFile, code, detail)
+            Self::for_now(ErrorContext::LocalFile, code, detail).at(Phase::LocalFile)
         }
     }
 }

@@ -9,6 +9,10 @@ use std::time::SystemTime;
 use super::Failure;
 use crate::bits::ErrorContext;
 use crate::bits::Hresult;
+use crate::bits::Phase;
+use crate::bits::Timestamp;
+use crate::trust::Refused;
+use crate::trust::Wrong;
 
 /// The failure of a connection while `doing` something.
 pub(super) fn classify(error: &(dyn Error + 'static), doing: &str) -> Failure {
@@ -47,37 +51,95 @@ pub(super) fn classify(error: &(dyn Error + 'static), doing: &str) -> Failure {
 
 fn from_tls(error: &rustls::Error, doing: &str) -> Failure {
     use rustls::AlertDescription as Alert;
+    use rustls::CertificateError;
     use rustls::Error as Tls;
-    let fatal = |code| {
+    let fatal = |code, why: String| {
         Failure::fatal(
             ErrorContext::GeneralTransport,
             code,
-            format!("{doing}: {error}"),
+            format!("{doing}: {why}"),
         )
     };
-    match error {
+    let failure = match error {
+        Tls::InvalidCertificate(CertificateError::Other(other))
+            if let Some(refused) = other.0.downcast_ref::<Refused>() =>
+        {
+            let why = format!("{refused}; {}", remedy(refused));
+            fatal(Hresult::WININET_E_DECODING_FAILED, why)
+        }
         Tls::InvalidCertificate(_)
         | Tls::NoCertificatesPresented
         | Tls::UnsupportedNameType
-        | Tls::InvalidCertRevocationList(_) => fatal(Hresult::WININET_E_DECODING_FAILED),
+        | Tls::InvalidCertRevocationList(_) => {
+            fatal(Hresult::WININET_E_DECODING_FAILED, error.to_string())
+        }
+        // What a server says that wants a certificate, or another one.
         Tls::AlertReceived(
             Alert::CertificateRequired
             | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
             | Alert::UnknownCA
             | Alert::CertificateExpired
             | Alert::CertificateRevoked
             | Alert::CertificateUnknown
             | Alert::AccessDenied,
-        ) => fatal(Hresult::WININET_E_CLIENT_AUTH_CERT_NEEDED),
+        ) => fatal(
+            Hresult::WININET_E_CLIENT_AUTH_CERT_NEEDED,
+            format!("the server wants a client certificate, or another one: {error}"),
+        ),
+        // No version or cipher in common: another attempt meets the same.
+        Tls::PeerIncompatible(_)
+        | Tls::AlertReceived(
+            Alert::ProtocolVersion
+            | Alert::InsufficientSecurity
+            | Alert::UnrecognisedName
+            | Alert::NoApplicationProtocol,
+        ) => fatal(Hresult::WININET_E_DECODING_FAILED, error.to_string()),
         _ => Failure::transport(
             Hresult::WININET_E_CONNECTION_ABORTED,
             format!("{doing}: {error}"),
         ),
-    }
+    };
+    failure.at(Phase::Securing)
 }
 
-/// The failure that an HTTP status is.
-pub(super) fn from_status(status: u16, retry_after: Option<Duration>, doing: &str) -> Failure {
+/// What would have the certificate taken, where anything would.
+fn remedy(refused: &Refused) -> String {
+    let mut flags = 0;
+    for wrong in &refused.wrong {
+        flags |= match wrong {
+            Wrong::Name(_) => 0x2,
+            Wrong::Date(_) => 0x4,
+            Wrong::Authority(_) => 0x8,
+            Wrong::Usage => 0x10,
+            Wrong::OtherPinned => return "its thumbprint stands not in Thumbprints".to_owned(),
+            Wrong::Revoked => return "nothing makes it good".to_owned(),
+            Wrong::Revocation(_) => {
+                return "transfer.revocation_lists must have a list of each issuer that is in \
+                        time, or the job security flag 0x1 no more"
+                    .to_owned();
+            }
+            Wrong::Unreadable(_) => return "nothing makes it good".to_owned(),
+        };
+    }
+    let pin = match refused.wrong.as_slice() {
+        [Wrong::Date(_)] => "",
+        _ => ", or the SHA-256 in transfer.server_thumbprints or the Thumbprints of the job",
+    };
+    let authority = match refused.wrong.as_slice() {
+        [Wrong::Authority(_)] => ", or its authority in transfer.ca_certificates",
+        _ => "",
+    };
+    format!("security flags {flags:#x} of the job would take it{pin}{authority}")
+}
+
+/// The failure that an HTTP status is, at `now`.
+pub(super) fn from_status(
+    status: u16,
+    retry_after: Option<Duration>,
+    now: SystemTime,
+    doing: &str,
+) -> Failure {
     let code = Hresult::from_http_status(status);
     let context = if status == 407 {
         ErrorContext::GeneralTransport
@@ -88,11 +150,13 @@ pub(super) fn from_status(status: u16, retry_after: Option<Duration>, doing: &st
     // 429 is younger than the table, and says "later" by its name.
     let is_later = matches!(status, 408 | 409 | 429);
     let fatal = matches!(status, 300..=305 | 307 | 308 | 400..=499 | 501 | 505) && !is_later;
-    if fatal {
+    let mut failure = if fatal {
         Failure::fatal(context, code, detail)
     } else {
         Failure::for_now(context, code, detail).after(retry_after)
-    }
+    };
+    failure.circumstances.server_retry_at = retry_after.map(|delay| Timestamp::from(now) + delay);
+    failure.at(Phase::Asking).with_status(status)
 }
 
 /// The header `Retry-After`: seconds, or a date (RFC 9110 10.2.3).
@@ -120,26 +184,109 @@ mod tests {
     use super::*;
     use crate::transfer::FailureKind;
 
+    /// BITS reference, "Handling Server Application Errors".
     #[test]
     fn the_table_of_statuses() {
-        for status in [
-            300, 301, 305, 307, 400, 401, 403, 404, 407, 410, 416, 501, 505,
-        ] {
-            assert_eq!(
-                from_status(status, None, "x").kind,
-                FailureKind::Fatal,
-                "{status}"
-            );
-        }
+        let now = UNIX_EPOCH + Duration::from_secs(784_111_770);
         let soon = Some(Duration::from_secs(7));
-        for status in [306, 408, 409, 429, 500, 502, 503, 504, 599] {
-            assert_eq!(
-                from_status(status, soon, "x").kind,
-                FailureKind::ForNow(soon),
-                "{status}"
-            );
+        let transient = [306, 408, 409, 429];
+        for status in 300..600 {
+            let is_fatal = match status {
+                300..=305 | 307 | 308 | 501 | 505 => true,
+                400..=499 => !transient.contains(&status),
+                // What else there is below 400, nobody knows.
+                _ => false,
+            };
+            let failure = from_status(status, soon, now, "x");
+            let kind = if is_fatal {
+                FailureKind::Fatal
+            } else {
+                FailureKind::ForNow(soon)
+            };
+            assert_eq!(failure.kind, kind, "{status}");
+            assert_eq!(failure.code.number(), 0x8019_0000 + u32::from(status));
+            let context = match status {
+                407 => ErrorContext::GeneralTransport,
+                _ => ErrorContext::RemoteFile,
+            };
+            assert_eq!(failure.context, context, "{status}");
+            let at = failure.circumstances;
+            assert_eq!(at.status, Some(status));
+            assert_eq!(at.phase, Some(Phase::Asking));
+            let retry_at = Timestamp::from(now + Duration::from_secs(7));
+            assert_eq!(at.server_retry_at, Some(retry_at));
         }
-        assert_eq!(from_status(404, None, "x").code.number(), 0x8019_0194);
+        // Those that somebody meets, by name.
+        for (status, is_fatal) in [
+            (300, true),
+            (301, true),
+            (302, true),
+            (303, true),
+            (304, true),
+            (305, true),
+            (306, false),
+            (307, true),
+            (308, true),
+            (400, true),
+            (401, true),
+            (403, true),
+            (404, true),
+            (405, true),
+            (407, true),
+            (408, false),
+            (409, false),
+            (410, true),
+            (412, true),
+            (413, true),
+            (416, true),
+            (429, false),
+            (451, true),
+            (500, false),
+            (501, true),
+            (502, false),
+            (503, false),
+            (504, false),
+            (505, true),
+            (507, false),
+            (599, false),
+        ] {
+            let failure = from_status(status, None, now, "x");
+            assert_eq!(failure.kind == FailureKind::Fatal, is_fatal, "{status}");
+            assert_eq!(failure.circumstances.server_retry_at, None);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_told_with_what_would_take_it() {
+        let shown = crate::trust::Thumbprint::sha256_of(b"x");
+        let told = |wrong: Vec<Wrong>| {
+            let refused = Refused { shown, wrong };
+            let other = rustls::OtherError(std::sync::Arc::new(refused));
+            let error = rustls::CertificateError::Other(other).into();
+            let failure = from_tls(&error, "securing h:443");
+            assert_eq!(failure.kind, FailureKind::Fatal);
+            assert_eq!(failure.code, Hresult::WININET_E_DECODING_FAILED);
+            assert_eq!(failure.circumstances.phase, Some(Phase::Securing));
+            assert!(failure.detail.contains(&shown.to_string()), "{failure}");
+            failure.detail
+        };
+        let authority = || Wrong::Authority("its issuer is unknown".to_owned());
+        let unknown = told(vec![authority()]);
+        for words in [
+            "no authority that is trusted",
+            "flags 0x8 ",
+            "transfer.server_thumbprints",
+            "transfer.ca_certificates",
+        ] {
+            assert!(unknown.contains(words), "{unknown}");
+        }
+        let both = told(vec![authority(), Wrong::Name("h".to_owned())]);
+        assert!(both.contains("flags 0xa ") && both.contains("not for the name h"));
+        let expired = told(vec![Wrong::Date("long ago".to_owned())]);
+        assert!(expired.contains("flags 0x4 ") && !expired.contains("thumbprints"));
+        let list = told(vec![Wrong::Revocation("no list".to_owned())]);
+        assert!(list.contains("transfer.revocation_lists"), "{list}");
+        assert!(!told(vec![Wrong::Revoked]).contains("flags"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Asks an HTTP server for a file: connections, proxies, log-on, redirects.
 //! What the answer means for the file is not known here.
 
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use super::connection::Way;
 use super::credentials::Realm;
 use super::custom;
 use super::fault;
+use super::out_of_order::OutOfOrder;
 use super::outgoing::Outgoing;
 use super::pool::Pool;
 use super::proxy::Proxies;
@@ -33,6 +35,8 @@ use super::remote;
 use crate::bits::AuthTarget;
 use crate::bits::ErrorContext;
 use crate::bits::Hresult;
+use crate::bits::Phase;
+use crate::bits::RedirectPolicy;
 
 /// The way to the servers of one job.
 #[derive(Debug)]
@@ -43,6 +47,12 @@ pub(super) struct HttpOrigin {
     pub(super) custom: HeaderMap,
     /// Which proxies they go through.
     pub(super) proxies: Proxies,
+    /// Which of them go last.
+    pub(super) out_of_order: Arc<OutOfOrder>,
+    /// What becomes of redirects.
+    pub(super) redirects: RedirectPolicy,
+    /// A redirect may lead from `https` to `http`.
+    pub(super) may_downgrade: bool,
     /// Connections that wait for the next file.
     pub(super) pool: Pool,
     /// Until an answer begins, or goes on.
@@ -100,6 +110,8 @@ pub(super) struct Answer<'a> {
     pub(super) shown: String,
     /// The request was sent twice: the first may have been taken too.
     pub(super) was_repeated: bool,
+    /// Where redirects led, if the job wants to know.
+    pub(super) moved: Option<Url>,
     origin: &'a HttpOrigin,
     way: Way,
     connection: Connection,
@@ -110,7 +122,8 @@ pub(super) struct Answer<'a> {
 
 impl HttpOrigin {
     /// Asks something of `url`, follows where the server sends us,
-    /// and logs on where it asks.
+    /// and logs on where it asks. A redirect never changes the method, nor does
+    /// it lose the body: an upload that became a GET would seem to be done.
     ///
     /// Dropping the future half-way closes the connection.
     ///
@@ -118,50 +131,73 @@ impl HttpOrigin {
     ///
     /// [`Failure`]. Statuses other than redirects and challenges are answers.
     pub(super) async fn ask(&self, url: &Url, ask: &Ask) -> Result<Answer<'_>, Failure> {
+        let mut visited = Vec::new();
         let mut at = url.clone();
-        let mut redirects = 0;
         let named = url.origin();
         let home = self.home.get().unwrap_or(&named);
         loop {
+            let shown = remote::redact(&at);
+            self.check(&at).map_err(|failure| failure.of(&shown))?;
             // INVARIANT: credentials go to the origin that the job names, never
             // to one that a server names.
             let trusted = at.origin() == *home;
-            let answer = self.hop(&at, ask, trusted).await?;
-            if !matches!(answer.status.as_u16(), 300..=303 | 307 | 308) {
-                return Ok(answer);
-            }
+            let asked = self.hop(&at, ask, trusted).await;
+            let mut answer = asked.map_err(|failure| failure.of(&shown))?;
             // What was sent has arrived; what to look at now is elsewhere
             // (RFC 9110 15.4.4).
-            if answer.status == StatusCode::SEE_OTHER && !ask.method.is_safe() {
-                return Ok(answer);
-            }
-            let Some(location) = answer.headers.get(header::LOCATION) else {
+            let was_taken = answer.status == StatusCode::SEE_OTHER && !ask.method.is_safe();
+            let Some(location) = answer.redirect().filter(|_| !was_taken) else {
+                if self.redirects == RedirectPolicy::Report && !visited.is_empty() {
+                    answer.moved = Some(at);
+                }
                 return Ok(answer);
             };
-            redirects += 1;
-            let refused = |why: &str| {
-                Failure::fatal(
-                    ErrorContext::RemoteFile,
-                    Hresult::WININET_E_REDIRECT_FAILED,
-                    format!("asking for {}: {why}", answer.shown),
-                )
-            };
-            if redirects > self.max_redirects {
-                return Err(refused("the server redirects too often"));
-            }
-            let next = location
-                .to_str()
-                .ok()
-                .and_then(|location| at.join(location).ok())
-                .and_then(|next| remote::parse(next.as_str()).ok())
-                .and_then(|next| Url::parse(&next.url).ok())
-                .ok_or_else(|| refused("the server redirects to no http or https URL"))?;
-            if at.scheme() == "https" && next.scheme() != "https" {
-                return Err(refused("the server redirects from https to http"));
-            }
+            visited.push(at);
+            let next = self
+                .next(&visited, location)
+                .map_err(|refused| refused.as_failure(&answer))?;
+            debug!(from = %shown, to = %remote::redact(&next), "Redirected");
             answer.discard().await;
             at = next;
         }
+    }
+
+    /// May the settings' rules be asked for this URL? They may have changed
+    /// since the job was made, and servers know nothing of them.
+    fn check(&self, url: &Url) -> Result<(), Failure> {
+        self.dialer.fence.check_url(url).map_err(|why| {
+            Failure::fatal(
+                ErrorContext::RemoteFile,
+                Hresult::BG_E_BLOCKED_BY_POLICY,
+                format!("asking for {}: {why}", remote::redact(url)),
+            )
+            .at(Phase::Connecting)
+        })
+    }
+
+    /// Where a redirect leads after the URLs in `visited`.
+    fn next(&self, visited: &[Url], location: &HeaderValue) -> Result<Url, Refused> {
+        let at = visited.last().ok_or(Refused::NoUrl)?;
+        let next = location
+            .to_str()
+            .ok()
+            .and_then(|location| at.join(location).ok())
+            .and_then(|next| remote::parse(next.as_str()).ok())
+            .and_then(|next| Url::parse(&next.url).ok())
+            .ok_or(Refused::NoUrl)?;
+        if self.redirects == RedirectPolicy::Disallow {
+            return Err(Refused::Policy(next));
+        }
+        if at.scheme() == "https" && next.scheme() != "https" && !self.may_downgrade {
+            return Err(Refused::Downgrade(next));
+        }
+        if visited.contains(&next) {
+            return Err(Refused::Circle(next));
+        }
+        if visited.len() > usize::try_from(self.max_redirects).unwrap_or(usize::MAX) {
+            return Err(Refused::TooMany);
+        }
+        Ok(next)
     }
 
     /// One URL, through the first proxy that can be reached.
@@ -182,23 +218,21 @@ impl HttpOrigin {
             return self.hop_along(&direct, url, ask, trusted).await;
         }
         let mut last = None;
-        for proxy in proxies {
+        for proxy in self.out_of_order.sort(proxies, clock::instant()) {
             let way = Way {
-                proxy: Some(proxy),
+                proxy: Some(proxy.clone()),
                 ..direct.clone()
             };
             match self.hop_along(&way, url, ask, trusted).await {
-                Err(failure)
-                    if [
-                        Hresult::WININET_E_CANNOT_CONNECT,
-                        Hresult::WININET_E_NAME_NOT_RESOLVED,
-                        Hresult::WININET_E_TIMEOUT,
-                    ]
-                    .contains(&failure.code) =>
-                {
+                Err(failure) if failure.is_of_reaching() => {
+                    debug!(%proxy, %failure, "Proxy out of order");
+                    self.out_of_order.add(proxy, clock::instant());
                     last = Some(failure);
                 }
-                other => return other,
+                other => {
+                    self.out_of_order.remove(&proxy);
+                    return other;
+                }
             }
         }
         Err(last.unwrap_or_else(Failure::stopped))
@@ -299,7 +333,8 @@ impl HttpOrigin {
                             ErrorContext::RemoteFile,
                             Hresult::BG_E_INSUFFICIENT_HTTP_SUPPORT,
                             format!("{doing}: the server speaks no HTTP/1.1"),
-                        ));
+                        )
+                        .at(Phase::Asking));
                     }
                     debug!(url = %shown, status = head.status.as_u16(), "Answer begins");
                     return Ok(Answer {
@@ -307,6 +342,7 @@ impl HttpOrigin {
                         headers: head.headers,
                         shown,
                         was_repeated,
+                        moved: None,
                         origin: self,
                         way: way.clone(),
                         connection,
@@ -321,12 +357,13 @@ impl HttpOrigin {
                     was_repeated = true;
                     connection = self.dialer.dial(way).await?;
                 }
-                Ok(Err(error)) => return Err(fault::classify(&error, &doing)),
+                Ok(Err(error)) => return Err(fault::classify(&error, &doing).at(Phase::Asking)),
                 Err(_) => {
                     return Err(Failure::transport(
                         Hresult::WININET_E_TIMEOUT,
                         format!("{doing}: no answer in time"),
-                    ));
+                    )
+                    .at(Phase::Asking));
                 }
             }
         }
@@ -402,7 +439,11 @@ impl Answer<'_> {
             self.ended = true;
             return None;
         };
-        Some(data.map_err(|error| fault::classify(&error, &format!("reading {}", self.shown))))
+        Some(data.map_err(|error| {
+            fault::classify(&error, &format!("reading {}", self.shown))
+                .at(Phase::Receiving)
+                .of(&self.shown)
+        }))
     }
 
     /// Ends an answer whose body was read to its end; the connection serves
@@ -433,11 +474,74 @@ impl Answer<'_> {
 
     /// The failure that the status of this answer is.
     pub(super) fn to_failure(&self) -> Failure {
+        let now = clock::date();
         let retry_after = self
             .header(header::RETRY_AFTER)
-            .and_then(|text| fault::retry_after(text, clock::date()));
+            .and_then(|text| fault::retry_after(text, now));
         let doing = format!("asking for {}", self.shown);
-        fault::from_status(self.status.as_u16(), retry_after, &doing)
+        fault::from_status(self.status.as_u16(), retry_after, now, &doing).of(&self.shown)
+    }
+
+    /// Where the answer sends us.
+    fn redirect(&self) -> Option<&HeaderValue> {
+        let status = self.status.as_u16();
+        let location = self.headers.get(header::LOCATION);
+        location.filter(|_| matches!(status, 300..=303 | 307 | 308))
+    }
+}
+
+/// Why a redirect is not followed.
+#[derive(Debug)]
+enum Refused {
+    /// It leads to nothing that can be asked for.
+    NoUrl,
+    /// The job follows none.
+    Policy(Url),
+    /// It leads out of TLS.
+    Downgrade(Url),
+    /// It leads where we come from.
+    Circle(Url),
+    /// There are more than the settings allow.
+    TooMany,
+}
+
+impl Refused {
+    fn as_failure(&self, answer: &Answer<'_>) -> Failure {
+        let status = answer.status.as_u16();
+        let why = match self {
+            Self::NoUrl => "the server redirects to no http or https URL".to_owned(),
+            Self::Policy(to) => format!(
+                "HTTP status {status}: the server redirects to {}, and the job follows no \
+                 redirects (security flag 0x200)",
+                remote::redact(to)
+            ),
+            Self::Downgrade(to) => format!(
+                "the server redirects from https to http, to {}; security flag 0x800 of the job \
+                 would allow it",
+                remote::redact(to)
+            ),
+            Self::Circle(to) => {
+                format!(
+                    "the server redirects in a circle, to {}",
+                    remote::redact(to)
+                )
+            }
+            Self::TooMany => {
+                "the server redirects too often (setting transfer.max_redirects)".to_owned()
+            }
+        };
+        let code = match self {
+            // As an answer that nobody has followed.
+            Self::Policy(_) => Hresult::from_http_status(status),
+            Self::NoUrl | Self::Downgrade(_) | Self::Circle(_) | Self::TooMany => {
+                Hresult::WININET_E_REDIRECT_FAILED
+            }
+        };
+        let detail = format!("asking for {}: {why}", answer.shown);
+        Failure::fatal(ErrorContext::RemoteFile, code, detail)
+            .at(Phase::Asking)
+            .of(&answer.shown)
+            .with_status(status)
     }
 }
 

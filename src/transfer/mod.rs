@@ -24,15 +24,18 @@ mod hashing;
 mod http_origin;
 mod landing;
 mod last_folder;
+mod out_of_order;
 mod outgoing;
 mod pieces;
 mod pool;
 mod proxy;
 mod quota;
+mod race;
 mod range;
 mod receive;
 mod receive_parts;
 mod remote;
+mod resolver;
 mod settle;
 mod sink;
 mod source;
@@ -59,6 +62,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::bits::AuthScheme;
+use crate::bits::AuthTarget;
 use crate::bits::Circumstances;
 use crate::bits::ClientCertificate;
 use crate::bits::Credentials;
@@ -69,9 +74,11 @@ use crate::bits::Hresult;
 use crate::bits::JobId;
 use crate::bits::JobOptions;
 use crate::bits::JobType;
+use crate::bits::Phase;
 use crate::bits::Proxy;
 use crate::bits::ReplyFile;
 use crate::bits::Secret;
+use crate::bits::SecurityFlags;
 use crate::bits::Upload;
 use crate::config::Bounds;
 use crate::config::FilesSettings;
@@ -84,10 +91,13 @@ use fence::Fence;
 use http_origin::HttpOrigin;
 use landing::Landing;
 use last_folder::LastFolder;
+use out_of_order::OutOfOrder;
 use pieces::Pieces;
 use pool::Pool;
 use proxy::Proxies;
+use proxy::ProxyError;
 use quota::Quota;
+use resolver::Resolver;
 use source::Sources;
 use terms::Terms;
 use terms::Turns;
@@ -110,6 +120,11 @@ struct Parts {
     trust: Trust,
     /// For jobs with proxy usage 0.
     proxies: Proxies,
+    /// For jobs with proxy usage 3, which go by the environment first; or why it
+    /// cannot be used.
+    automatic: Result<(Proxies, Option<Credentials>), String>,
+    out_of_order: Arc<OutOfOrder>,
+    resolver: Resolver,
     claims: Claims,
 }
 
@@ -233,12 +248,18 @@ impl Mover {
             .map_err(|error| Failure::setting("service.state_directory", error))?;
         let proxies = Proxies::parse(&transfer.proxy_list, &transfer.proxy_bypass_list)
             .map_err(|why| Failure::setting("transfer.proxy_list", why))?;
+        let automatic = proxies
+            .clone()
+            .behind_environment(|name| std::env::var(name).ok());
         Ok(Self(Arc::new(Parts {
+            automatic,
+            out_of_order: Arc::default(),
+            resolver: Resolver::default(),
             landing,
             sources,
             record,
-            fence: Fence::new(&transfer.allow_addresses, &transfer.deny_addresses),
-            trust: Trust::new(transfer.ca_certificates.as_deref())?,
+            fence: Fence::new(transfer),
+            trust: Trust::new(transfer)?,
             proxies,
             claims: Claims::default(),
             settings: transfer.clone(),
@@ -249,10 +270,18 @@ impl Mover {
     ///
     /// # Errors
     ///
-    /// [`Failure`] when it is no absolute `http` or `https` URL or too long.
-    #[expect(clippy::unused_self, reason = "a face like its siblings")]
+    /// [`Failure`] when it is no absolute `http` or `https` URL or too long, or
+    /// the settings do not let transfers go there.
     pub(crate) fn remote(&self, url: &str) -> Result<RemoteUrl, Failure> {
-        remote::parse(url)
+        let remote = remote::parse(url)?;
+        let parsed = remote::read(&remote.url)?;
+        self.0.fence.check_url(&parsed).map_err(|why| {
+            let shown = remote::redact(&parsed);
+            let detail = format!("asking for {shown}: {why}");
+            let code = Hresult::BG_E_BLOCKED_BY_POLICY;
+            Failure::fatal(ErrorContext::RemoteFile, code, detail).of(&shown)
+        })?;
+        Ok(remote)
     }
 
     /// Maps a destination that a client gave (`C:\dir\file`, `/srv/data/file`)
@@ -307,6 +336,29 @@ impl Mover {
         client_certificate::find(folder, certificate).map(|_| ())
     }
 
+    /// Checks the proxies that a client gave.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] with `E_NOTIMPL` for scripts, their discovery and proxies of
+    /// other kinds, `E_INVALIDARG` for what is no list,
+    /// `BG_E_BLOCKED_BY_POLICY` where the settings do not let transfers go.
+    pub(crate) fn check_proxy(&self, proxy: &Proxy) -> Result<(), Failure> {
+        let Proxy::Override { list, bypass } = proxy else {
+            return Ok(());
+        };
+        let read = Proxies::parse(list, bypass).and_then(Proxies::if_any);
+        let proxies = read.map_err(|error| {
+            let code = match error {
+                ProxyError::Unsupported(_) => Hresult::E_NOTIMPL,
+                ProxyError::Malformed(_) => Hresult::E_INVALIDARG,
+            };
+            let detail = format!("reading the proxy list: {error}");
+            Failure::fatal(ErrorContext::GeneralTransport, code, detail)
+        })?;
+        self.0.check_proxies(&proxies)
+    }
+
     /// Opens the way for one job.
     ///
     /// # Errors
@@ -315,34 +367,63 @@ impl Mover {
     pub(crate) fn session(&self, access: Access) -> Result<Session, Failure> {
         let parts = &self.0;
         let settings = &parts.settings;
+        let mut credentials = access.credentials;
+        let unusable = |why: String| {
+            Failure::fatal(
+                ErrorContext::GeneralTransport,
+                Hresult::BG_E_INVALID_PROXY_INFO,
+                why,
+            )
+            .at(Phase::Connecting)
+        };
         let proxies = match &access.proxy {
             Proxy::Preconfig => parts.proxies.clone(),
             Proxy::None => Proxies::default(),
-            Proxy::Override { list, bypass } => Proxies::parse(list, bypass)
-                .and_then(Proxies::if_any)
-                .map_err(|why| {
-                    Failure::fatal(
-                        ErrorContext::GeneralTransport,
-                        Hresult::BG_E_INVALID_PROXY_INFO,
-                        format!("reading the proxy list: {why}"),
-                    )
-                })?,
+            Proxy::Override { list, bypass } => {
+                let proxies = Proxies::parse(list, bypass)
+                    .and_then(Proxies::if_any)
+                    .map_err(|why| unusable(format!("reading the proxy list: {why}")))?;
+                parts.check_proxies(&proxies)?;
+                proxies
+            }
+            Proxy::Automatic => {
+                let (proxies, userinfo) = parts.automatic.clone().map_err(unusable)?;
+                let has_own = credentials
+                    .iter()
+                    .any(|own| own.target == AuthTarget::Proxy);
+                if let Some(basic) = userinfo.filter(|_| !has_own) {
+                    let scheme = AuthScheme::Digest;
+                    let digest = Credentials {
+                        scheme,
+                        ..basic.clone()
+                    };
+                    credentials.extend([basic, digest]);
+                }
+                proxies
+            }
         };
+        let flags =
+            SecurityFlags::from_number(access.options.security_flags).map_err(|refused| {
+                let why = "the job has security flags that are unknown";
+                Failure::fatal(ErrorContext::GeneralTransport, refused.0, why)
+            })?;
+        let trust = parts.trust.of(flags, &access.options.thumbprints)?;
         let tls = match &access.client_certificate {
-            None => parts.trust.plain(),
+            None => trust.plain(),
             Some(wanted) => {
                 let folder = settings.client_certificates.as_deref();
                 let (chain, key) = client_certificate::find(folder, wanted)?;
-                parts.trust.with_certificate(chain, key)?
+                trust.with_certificate(chain, key)?
             }
         };
         let dialer = Dialer {
             fence: Arc::new(parts.fence.within(access.bounds.reach)),
             timeout: Duration::from_secs(settings.connect_timeout_s),
             tls,
-            anonymous_tls: parts.trust.plain(),
-            wallet: Arc::new(Wallet::new(access.credentials)),
+            anonymous_tls: trust.plain(),
+            wallet: Arc::new(Wallet::new(credentials)),
             user_agent: settings.user_agent.clone(),
+            resolver: parts.resolver.clone(),
         };
         let terms = if access.kind == JobType::Download {
             Terms::new(&access.options, settings.require_ranges)?
@@ -363,6 +444,9 @@ impl Mover {
                 dialer,
                 custom,
                 proxies,
+                out_of_order: Arc::clone(&parts.out_of_order),
+                redirects: flags.redirects(),
+                may_downgrade: flags.allows_downgrade(),
                 pool: Pool::default(),
                 idle_timeout: Duration::from_secs(settings.idle_timeout_s),
                 max_redirects: settings.max_redirects,
@@ -386,7 +470,8 @@ impl Mover {
         bounds: &Bounds,
     ) -> Result<(), (usize, Failure)> {
         let landing = self.0.landing.within(bounds.write_roots.clone());
-        landing.place(job, files, &self.0.record)
+        let placed = landing.place(job, files, &self.0.record);
+        placed.map_err(|(at, failure)| (at, failure.in_phase(Phase::Completing)))
     }
 
     /// The octets of a reply that lies whole in its temporary place, at most a MiB
@@ -417,6 +502,24 @@ impl Mover {
     }
 }
 
+impl Parts {
+    /// A proxy that a job names is a place to go like any other.
+    fn check_proxies(&self, proxies: &Proxies) -> Result<(), Failure> {
+        for proxy in proxies.endpoints() {
+            let check = self.fence.check_host(&proxy.host, proxy.port);
+            check.map_err(|why| {
+                Failure::fatal(
+                    ErrorContext::GeneralTransport,
+                    Hresult::BG_E_BLOCKED_BY_POLICY,
+                    format!("reading the proxy list: {why}"),
+                )
+                .at(Phase::Connecting)
+            })?;
+        }
+        Ok(())
+    }
+}
+
 impl Session {
     /// Moves one file, whichever way the job's octets go.
     ///
@@ -428,7 +531,8 @@ impl Session {
         order: Order,
         reports: &dyn Reports,
     ) -> Result<(), Failure> {
-        match self.kind {
+        let url = order.file.remote_url.clone();
+        let moved = match self.kind {
             JobType::Download => self.download(order, reports).await,
             JobType::Upload => self.upload(order, reports, None).await,
             JobType::UploadReply => {
@@ -437,7 +541,9 @@ impl Session {
                 })?;
                 self.upload(order, reports, Some(reply)).await
             }
-        }
+        };
+        // A failure on the way knows the address better: it may be another.
+        moved.map_err(|failure| failure.of(&remote::shown(&url)))
     }
 
     /// Sends one file, from where the server says that an earlier attempt left
@@ -511,6 +617,7 @@ impl Session {
             reports,
             hashing: None,
             is_without_ranges: false,
+            moved: None,
         };
         download.run().await
     }

@@ -52,6 +52,16 @@ pub(super) fn parse(text: &str) -> Result<RemoteUrl, Failure> {
     Ok(RemoteUrl { url, userinfo })
 }
 
+/// The URL that was checked once.
+///
+/// # Errors
+///
+/// [`Failure`] when it is none.
+pub(super) fn read(text: &str) -> Result<Url, Failure> {
+    Url::parse(text)
+        .map_err(|error| refused(&format!("the remote address cannot be read: {error}")))
+}
+
 /// `url` for people and logs: without userinfo, query and fragment.
 pub(super) fn redact(url: &Url) -> String {
     let mut shown = url.clone();
@@ -61,6 +71,11 @@ pub(super) fn redact(url: &Url) -> String {
     shown.set_query(None);
     shown.set_fragment(None);
     shown.into()
+}
+
+/// The same of an address as the store has it.
+pub(super) fn shown(url: &str) -> String {
+    Url::parse(url).map_or_else(|_| String::new(), |url| redact(&url))
 }
 
 fn take_userinfo(url: &mut Url) -> Result<Option<Credentials>, Failure> {

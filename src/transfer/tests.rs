@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
+mod ways;
+
 use super::faulty_origin::Asked;
 use super::faulty_origin::FaultyOrigin;
 use super::faulty_origin::Reply;
@@ -182,6 +184,7 @@ impl Reports for Bench {
             }
             FileReport::WithoutRanges => {}
             FileReport::Upload(upload) => file.upload = Some(upload.clone()),
+            FileReport::Moved(url) => file.remote_url.clone_from(url),
         }
         self.told.lock().expect("lock").push(report);
         Box::pin(std::future::ready(Ok(())))

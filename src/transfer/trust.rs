@@ -1,22 +1,49 @@
 //! Whom transfers over TLS trust.
+//!
+//! A job may ask for more (revocation lists, pinned certificates) or less
+//! (security flags) than the settings do. Each such wish has a TLS configuration
+//! of its own: sessions are resumed only under the one that they began under.
 
+use std::fs::File;
+use std::io;
+use std::io::Read as _;
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::Failure;
 use crate::bits::ErrorContext;
 use crate::bits::Hresult;
+use crate::bits::Phase;
+use crate::bits::SecurityFlags;
+use crate::config::TransferSettings;
+use crate::trust::Authorities;
+use crate::trust::Leniency;
+use crate::trust::Pins;
+use crate::trust::RevocationLists;
+use crate::trust::Thumbprint;
+use crate::trust::Verifier;
 
-/// The authorities of the system and those of the settings.
+/// The authorities of the system, and what the settings say.
 #[derive(Clone, Debug)]
 pub(super) struct Trust {
-    roots: Arc<RootCertStore>,
+    authorities: Arc<Authorities>,
+    /// Trusted for themselves by setting.
+    pins: Vec<Thumbprint>,
+    revocation_lists: Arc<[PathBuf]>,
+    plain: Arc<ClientConfig>,
+}
+
+/// What one job wants of servers.
+#[derive(Clone, Debug)]
+pub(super) struct Demand {
+    verifier: Arc<Verifier>,
     plain: Arc<ClientConfig>,
 }
 
@@ -25,12 +52,14 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// [`Failure`] when the file of the settings cannot be used. A system
-    /// without authorities is none: such a host reaches no HTTPS server.
-    pub(super) fn new(file: Option<&Path>) -> Result<Self, Failure> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if let Some(file) = file {
+    /// [`Failure`] when a setting cannot be used. A system without authorities
+    /// is no failure: such a host reaches no HTTPS server that is not pinned.
+    pub(super) fn new(settings: &TransferSettings) -> Result<Self, Failure> {
+        let mut authorities = Authorities::default();
+        for certificate in rustls_native_certs::load_native_certs().certs {
+            authorities.add_if_usable(&certificate);
+        }
+        if let Some(file) = &settings.ca_certificates {
             let wrong = |why: String| {
                 Failure::setting(
                     "transfer.ca_certificates",
@@ -44,16 +73,89 @@ impl Trust {
                 return Err(wrong("holds no certificate".to_owned()));
             }
             for certificate in certificates {
-                roots
-                    .add(certificate)
+                authorities
+                    .add_known(certificate)
                     .map_err(|error| wrong(error.to_string()))?;
             }
         }
-        let roots = Arc::new(roots);
-        let plain = Arc::new(builder(&roots)?.with_no_client_auth());
-        Ok(Self { roots, plain })
+        let authorities = Arc::new(authorities);
+        let pins = thumbprints(&settings.server_thumbprints)
+            .map_err(|why| Failure::setting("transfer.server_thumbprints", why))?;
+        let verifier = Verifier::new(
+            Arc::clone(&authorities),
+            Pins {
+                thumbprints: pins.clone(),
+                is_exclusive: false,
+            },
+            Leniency::default(),
+        );
+        Ok(Self {
+            plain: Arc::new(builder(Arc::new(verifier))?.with_no_client_auth()),
+            authorities,
+            pins,
+            revocation_lists: settings.revocation_lists.clone().into(),
+        })
     }
 
+    /// For a job with these flags and thumbprints. Lists of revoked
+    /// certificates are read anew for each job: they change while the service
+    /// runs. Blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when a thumbprint is none, or a list cannot be read.
+    pub(super) fn of(&self, flags: SecurityFlags, pinned: &[String]) -> Result<Demand, Failure> {
+        let pinned = thumbprints(pinned).map_err(|why| {
+            Failure::fatal(ErrorContext::GeneralTransport, Hresult::E_INVALIDARG, why)
+        })?;
+        let is_exclusive = !pinned.is_empty();
+        let pins = Pins {
+            thumbprints: if is_exclusive {
+                pinned
+            } else {
+                self.pins.clone()
+            },
+            is_exclusive,
+        };
+        let leniency = Leniency {
+            name: flags.ignores_name(),
+            date: flags.ignores_date(),
+            authority: flags.ignores_authority(),
+            usage: flags.ignores_usage(),
+        };
+        let mut verifier = Verifier::new(Arc::clone(&self.authorities), pins, leniency);
+        if flags.checks_revocation() {
+            verifier = verifier.with_revocation(Arc::new(self.read_lists()?));
+        } else if leniency == Leniency::default() && !is_exclusive {
+            return Ok(Demand {
+                verifier: Arc::new(verifier),
+                plain: Arc::clone(&self.plain),
+            });
+        }
+        let verifier = Arc::new(verifier);
+        Ok(Demand {
+            plain: Arc::new(builder(Arc::clone(&verifier))?.with_no_client_auth()),
+            verifier,
+        })
+    }
+
+    fn read_lists(&self) -> Result<RevocationLists, Failure> {
+        let mut lists = RevocationLists::default();
+        for path in self.revocation_lists.iter() {
+            add_lists(&mut lists, path).map_err(|why| {
+                let detail = format!(
+                    "setting transfer.revocation_lists: {}: {why}",
+                    path.display()
+                );
+                let code = Hresult::WININET_E_DECODING_FAILED;
+                Failure::fatal(ErrorContext::GeneralTransport, code, detail).at(Phase::Securing)
+            })?;
+        }
+        Ok(lists)
+    }
+}
+
+impl Demand {
     /// For connections without a client certificate.
     pub(super) fn plain(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.plain)
@@ -69,7 +171,7 @@ impl Trust {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Arc<ClientConfig>, Failure> {
-        builder(&self.roots)?
+        builder(Arc::clone(&self.verifier))?
             .with_client_auth_cert(chain, key)
             .map(Arc::new)
             .map_err(|error| {
@@ -78,16 +180,63 @@ impl Trust {
                     Hresult::WININET_E_CLIENT_AUTH_CERT_NEEDED,
                     format!("the client certificate cannot be used: {error}"),
                 )
+                .at(Phase::Securing)
             })
     }
 }
 
 fn builder(
-    roots: &Arc<RootCertStore>,
+    verifier: Arc<Verifier>,
 ) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, Failure> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Failure::setting("transfer", error))?
-        .with_root_certificates(Arc::clone(roots)))
+        .dangerous()
+        .with_custom_certificate_verifier(verifier))
 }
+
+fn thumbprints(texts: &[String]) -> Result<Vec<Thumbprint>, String> {
+    let read = |text: &String| {
+        Thumbprint::parse(text).ok_or_else(|| {
+            format!("{text:?} is no thumbprint of 64 (SHA-256) or 40 (SHA-1) hexadecimal digits")
+        })
+    };
+    texts.iter().map(read).collect()
+}
+
+/// Adds the lists of a file: one in DER, or any number in PEM.
+fn add_lists(lists: &mut RevocationLists, path: &Path) -> Result<(), String> {
+    let octets = read(path).map_err(|error| error.to_string())?;
+    if octets.starts_with(&[DER_SEQUENCE]) {
+        return lists.add(&octets).map_err(|error| error.to_string());
+    }
+    let found = CertificateRevocationListDer::pem_slice_iter(&octets)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| error.to_string())?;
+    if found.is_empty() {
+        return Err("holds no list of revoked certificates".to_owned());
+    }
+    let add = |list: &CertificateRevocationListDer<'_>| lists.add(list);
+    found
+        .iter()
+        .try_for_each(add)
+        .map_err(|error| error.to_string())
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut octets = Vec::new();
+    File::open(path)?
+        .take(MAX_LISTS + 1)
+        .read_to_end(&mut octets)?;
+    if octets.len() as u64 > MAX_LISTS {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(octets)
+}
+
+/// Octets of a file of revocation lists: a million entries.
+const MAX_LISTS: u64 = 64 << 20;
+
+/// How everything in DER begins, and nothing in PEM.
+const DER_SEQUENCE: u8 = 0x30;

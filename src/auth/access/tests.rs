@@ -201,8 +201,7 @@ fn the_holder_of_a_certificate_is_who_his_roles_say_from_there() {
     let caller = |user: &str, address: &str| {
         let candidate = Candidate::new("*", "*", user.to_owned());
         let who = Proved::Certificate {
-            certificate: super::super::thumbprint::Thumbprint::parse(&"0".repeat(40))
-                .expect("a thumbprint"),
+            certificate: crate::trust::Thumbprint::parse(&"0".repeat(40)).expect("a thumbprint"),
             candidates: by_weight([candidate].into_iter()),
         };
         access.caller(who, address.parse().expect("an address"))

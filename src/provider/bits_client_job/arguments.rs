@@ -3,8 +3,8 @@
 //!
 //! Names and types are checked before, against the schema. Here numbers become
 //! the values they stand for, and what is not in force is refused rather than
-//! stored: uploads, NTLM, Negotiate and Passport credentials, certificate
-//! stores other than the machine's, and proxy detection.
+//! stored: uploads, NTLM, Negotiate and Passport credentials, and
+//! certificate stores other than the machine's.
 
 use crate::bits::AuthScheme;
 use crate::bits::AuthTarget;
@@ -262,11 +262,7 @@ pub(super) fn proxy(arguments: &Values) -> Result<Proxy, Error> {
             }
             Ok(Proxy::Override { list, bypass })
         }
-        3 => {
-            lists_are_null()?;
-            let wrong = Wrong::NotInForce("3 (AutoDetect)");
-            Err(failed(Hresult::E_NOTIMPL, "ProxyUsage", wrong))
-        }
+        3 => lists_are_null().map(|()| Proxy::Automatic),
         other => Err(not_among(Hresult::E_NOTIMPL, "ProxyUsage", other, USAGES)),
     }
 }
@@ -370,7 +366,7 @@ const ACCOUNTS: &str = "0 (LocalSystem), 1 (LocalService), 2 (NetworkService)";
 const COMMANDS: &str = "0 (Cancel), 1 (Complete), 2 (Resume), 3 (Suspend)";
 const TARGETS: &str = "0 (Server), 1 (Proxy)";
 const SCHEMES: &str = "0 (Basic), 1 (Digest), 2 (NTLM), 3 (Negotiate), 4 (Passport)";
-const USAGES: &str = "0 (Preconfig), 1 (NoProxy), 2 (Override)";
+const USAGES: &str = "0 (Preconfig), 1 (NoProxy), 2 (Override), 3 (AutoDetect)";
 const STORES: &str = "1 (LocalMachine)";
 
 /// `BG_CERT_STORE_LOCATION_LOCAL_MACHINE`.

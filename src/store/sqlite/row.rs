@@ -149,6 +149,7 @@ pub(super) fn write_job(
         Proxy::Preconfig => (0, None, None),
         Proxy::None => (1, None, None),
         Proxy::Override { list, bypass } => (2, Some(list), Some(bypass)),
+        Proxy::Automatic => (3, None, None),
     };
     let certificate = job.client_certificate.as_ref();
     let (hash, subject) = match certificate.map(|certificate| &certificate.choice) {
@@ -261,6 +262,7 @@ pub(super) fn job(row: &Row<'_>) -> Result<Job, Error> {
                 list: row.get(22)?,
                 bypass: row.get(23)?,
             },
+            3 => Proxy::Automatic,
             _ => return Err(damaged("proxy usage")),
         },
         client_certificate: match row.get::<_, Option<String>>(24)? {

@@ -167,8 +167,14 @@ impl Reports for ReplyReports<'_> {
         &self,
         report: FileReport,
     ) -> Pin<Box<dyn Future<Output = Result<(), Stopped>> + Send + '_>> {
-        if report == FileReport::WithoutRanges {
-            return self.reports.report(report);
+        match report {
+            FileReport::WithoutRanges => return self.reports.report(report),
+            // The job names where the upload goes, and the server the reply.
+            FileReport::Moved(_) => return Box::pin(std::future::ready(Ok(()))),
+            FileReport::Began { .. }
+            | FileReport::Durable(_)
+            | FileReport::Done(_)
+            | FileReport::Upload(_) => {}
         }
         let upload = {
             let mut upload = self.upload.lock().unwrap_or_else(PoisonError::into_inner);
@@ -198,7 +204,7 @@ fn take_in(reply: &mut ReplyProgress, report: FileReport) {
             reply.durable = octets;
             reply.transferred = true;
         }
-        FileReport::Upload(_) | FileReport::WithoutRanges => {}
+        FileReport::Upload(_) | FileReport::WithoutRanges | FileReport::Moved(_) => {}
     }
 }
 

@@ -165,6 +165,7 @@ fn proxy_lists_go_with_override_only() {
     };
     assert_eq!(of(0, None, None).expect("a proxy"), Proxy::Preconfig);
     assert_eq!(of(1, None, Some("")).expect("a proxy"), Proxy::None);
+    assert_eq!(of(3, None, None).expect("a proxy"), Proxy::Automatic);
     assert_eq!(
         of(2, Some("p:1"), None).expect("a proxy"),
         Proxy::Override {
@@ -179,7 +180,6 @@ fn proxy_lists_go_with_override_only() {
         (of(2, None, None), Hresult::E_INVALIDARG),
         (of(2, None, Some("h")), Hresult::E_INVALIDARG),
         (of(3, Some("p:1"), None), Hresult::E_INVALIDARG),
-        (of(3, None, None), Hresult::E_NOTIMPL),
         (of(4, None, None), Hresult::E_NOTIMPL),
         (of(2, Some(&long), None), Hresult::BG_E_PROXY_LIST_TOO_LARGE),
         (

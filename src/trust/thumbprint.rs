@@ -18,20 +18,29 @@ pub(crate) enum Thumbprint {
 
 impl Thumbprint {
     /// The SHA-1 of a certificate in DER.
-    pub(super) fn sha1_of(certificate: &[u8]) -> Self {
+    pub(crate) fn sha1_of(certificate: &[u8]) -> Self {
         Self::Sha1(hash(&digest::SHA1_FOR_LEGACY_USE_ONLY, certificate))
     }
 
+    /// Is it the hash of this certificate, in DER?
+    pub(crate) fn is_of(&self, certificate: &[u8]) -> bool {
+        match self {
+            Self::Sha1(_) => *self == Self::sha1_of(certificate),
+            Self::Sha256(_) => *self == Self::sha256_of(certificate),
+        }
+    }
+
     /// The SHA-256 of a certificate in DER.
-    pub(super) fn sha256_of(certificate: &[u8]) -> Self {
+    pub(crate) fn sha256_of(certificate: &[u8]) -> Self {
         Self::Sha256(hash(&digest::SHA256, certificate))
     }
 
-    /// Reads 40 or 64 hexadecimal digits of any case; blanks are ignored.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    /// Reads 40 or 64 hexadecimal digits of any case; blanks and colons, with
+    /// which tools part them, are ignored.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut octets = [0; 32];
         let mut count = 0;
-        for digit in text.chars().filter(|digit| *digit != ' ') {
+        for digit in text.chars().filter(|digit| !matches!(digit, ' ' | ':')) {
             let digit = u8::try_from(digit.to_digit(16)?).ok()?;
             let octet = octets.get_mut(count / 2)?;
             *octet = (*octet << 4) | digit;
@@ -83,7 +92,11 @@ mod tests {
                 .replace("41", "4 1 ")
                 .replace("3E", " 3E ");
             assert_ne!(windows.len(), text.len());
-            for same in [text, &windows] {
+            let openssl = text
+                .to_uppercase()
+                .replace("A9", "A9:")
+                .replace("BA", "BA:");
+            for same in [text, &windows, &openssl] {
                 assert_eq!(Thumbprint::parse(same), Some(own), "{same}");
             }
             for wrong in ["", &text[1..], &format!("{text}0"), &text.replace('a', "g")] {
@@ -94,8 +107,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_text_is_a_thumbprint_or_none(text in "[0-9a-fA-F ]{0,70}|.*") {
-            let digits = text.replace(' ', "").to_lowercase();
+        fn arbitrary_text_is_a_thumbprint_or_none(text in "[0-9a-fA-F :]{0,70}|.*") {
+            let digits = text.replace([' ', ':'], "").to_lowercase();
             let read = Thumbprint::parse(&text).map(|read| read.to_string());
             prop_assert!(read.is_none_or(|read| read == digits));
         }
