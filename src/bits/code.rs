@@ -136,6 +136,9 @@ impl Hresult {
     #[cfg(test)]
     pub(crate) const BG_E_INSUFFICIENT_RANGE_SUPPORT: Self = Self(0x8020_0013);
 
+    /// The new owner may not have the files of the job.
+    pub(crate) const BG_E_NEW_OWNER_NO_FILE_ACCESS: Self = Self(0x8020_0016);
+
     /// The proxy list is longer than 32 KB.
     pub(crate) const BG_E_PROXY_LIST_TOO_LARGE: Self = Self(0x8020_0018);
 
@@ -144,6 +147,9 @@ impl Hresult {
 
     /// The server's response was not valid.
     pub(crate) const BG_E_INVALID_SERVER_RESPONSE: Self = Self(0x8020_001B);
+
+    /// A job of this type has one file only.
+    pub(crate) const BG_E_TOO_MANY_FILES: Self = Self(0x8020_001C);
 
     /// The file is larger than the server's limit.
     pub(crate) const BG_E_TOO_LARGE: Self = Self(0x8020_0020);
@@ -163,6 +169,12 @@ impl Hresult {
     /// The authentication scheme is not valid.
     pub(crate) const BG_E_INVALID_AUTH_SCHEME: Self = Self(0x8020_0028);
 
+    /// A range lies outside of its file, or is empty.
+    pub(crate) const BG_E_INVALID_RANGE: Self = Self(0x8020_002B);
+
+    /// Two ranges have octets in common.
+    pub(crate) const BG_E_OVERLAPPING_RANGES: Self = Self(0x8020_002C);
+
     /// The policy of this host does not allow it.
     pub(crate) const BG_E_BLOCKED_BY_POLICY: Self = Self(0x8020_003E);
 
@@ -175,8 +187,38 @@ impl Hresult {
     /// The job has reached its limit of files.
     pub(crate) const BG_E_TOO_MANY_FILES_IN_JOB: Self = Self(0x8020_0051);
 
+    /// A file has more ranges than the service allows.
+    pub(crate) const BG_E_TOO_MANY_RANGES_IN_FILE: Self = Self(0x8020_0052);
+
     /// The content of the file is not what was expected.
     pub(crate) const BG_E_VALIDATION_FAILED: Self = Self(0x8020_0053);
+
+    /// There is no property of that number.
+    pub(crate) const BG_E_UNKNOWN_PROPERTY_ID: Self = Self(0x8020_0057);
+
+    /// The property cannot be changed.
+    pub(crate) const BG_E_READ_ONLY_PROPERTY: Self = Self(0x8020_0058);
+
+    /// Only downloads have the property.
+    pub(crate) const BG_E_PROPERTY_SUPPORTED_FOR_DOWNLOAD_JOBS_ONLY: Self = Self(0x8020_0060);
+
+    /// The property cannot be changed once the job has a file.
+    pub(crate) const BG_E_READ_ONLY_PROPERTY_AFTER_ADDFILE: Self = Self(0x8020_0061);
+
+    /// The property cannot be changed once the job was resumed.
+    pub(crate) const BG_E_READ_ONLY_PROPERTY_AFTER_RESUME: Self = Self(0x8020_0062);
+
+    /// The most that a job may fetch is less than one octet.
+    pub(crate) const BG_E_MAX_DOWNLOAD_SIZE_INVALID_VALUE: Self = Self(0x8020_0063);
+
+    /// There are no stored credentials.
+    pub(crate) const BG_E_USE_STORED_CREDENTIALS_NOT_SUPPORTED: Self = Self(0x8020_0066);
+
+    /// Files come from their beginning to their end.
+    pub(crate) const BG_E_RANDOM_ACCESS_NOT_SUPPORTED: Self = Self(0x8020_006D);
+
+    /// It does not go with an HTTP method other than GET.
+    pub(crate) const BG_E_NOT_SUPPORTED_WITH_CUSTOM_HTTP_METHOD: Self = Self(0x8020_0071);
 }
 
 impl fmt::Debug for Hresult {

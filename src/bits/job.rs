@@ -1,5 +1,7 @@
 //! A job, and the only functions that change it.
 
+mod options;
+
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -231,7 +233,11 @@ impl Job {
             owner,
             display_name: new.display_name,
             description: new.description,
-            priority: Priority::default(),
+            priority: if new.options.is_foreground_only(new.kind) {
+                Priority::Foreground
+            } else {
+                Priority::default()
+            },
             minimum_retry_delay: DEFAULT_MINIMUM_RETRY_DELAY,
             no_progress_timeout: DEFAULT_NO_PROGRESS_TIMEOUT,
             proxy: Proxy::default(),
@@ -392,7 +398,9 @@ impl Job {
             next.description = description;
         }
         if let Some(number) = changes.priority {
-            next.priority = Priority::from_number(number).ok_or(Refused(Hresult::E_NOTIMPL))?;
+            let priority = Priority::from_number(number).ok_or(Refused(Hresult::E_NOTIMPL))?;
+            self.check_priority(priority)?;
+            next.priority = priority;
         }
         if let Some(seconds) = changes.minimum_retry_delay_s {
             // "IBackgroundCopyJob::SetMinimumRetryDelay": smaller values
