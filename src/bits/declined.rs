@@ -134,7 +134,10 @@ mod tests {
         for declined in Declined::ALL {
             assert!(declined.fault().name().is_some(), "{declined:?}");
             let sentence = declined.sentence();
-            assert!(sentence.len() > 20 && !sentence.ends_with('.'), "{declined:?}");
+            assert!(
+                sentence.len() > 20 && !sentence.ends_with('.'),
+                "{declined:?}"
+            );
         }
     }
 

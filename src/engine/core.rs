@@ -21,6 +21,7 @@ use super::WishedFile;
 use super::clock;
 use super::desk::Desk;
 use super::events;
+use super::options;
 use super::runner::Run;
 use super::settle;
 use crate::bits::Credentials;
@@ -83,6 +84,7 @@ impl Core {
         if limit > 0 && self.store.count(Some(&by.owner))? >= limit {
             return Err(Error::refused(Hresult::BG_E_TOO_MANY_JOBS_PER_USER));
         }
+        let wish = self.checked(by, wish)?;
         let mut files = Vec::with_capacity(wish.files.len());
         let mut destinations: HashSet<PathBuf> = HashSet::new();
         for wished in &wish.files {
@@ -146,6 +148,7 @@ impl Core {
     ) -> Result<(), Error> {
         let _hold = self.desk.hold(id).await;
         let mut job = self.visible(by, id)?;
+        options::check_file(&job.options, job.kind, wished)?;
         let new = self.check_file(by, &job.owner, job.kind, wished)?;
         self.check_file_count(by, job.files_total as usize + 1)?;
         if self.store.file_at(id, &new.path)?.is_some() {
@@ -260,7 +263,7 @@ impl Core {
 
     /// A new file of a job of `owner`: it must land (an upload: lie) where he
     /// may, and where whoever adds it may.
-    fn check_file(
+    pub(super) fn check_file(
         &self,
         by: &Caller,
         owner: &Owner,
@@ -352,7 +355,7 @@ pub(super) fn refused_by_transfer(failure: Failure) -> Error {
     }
 }
 
-fn lands_twice(local_file: &str) -> Error {
+pub(super) fn lands_twice(local_file: &str) -> Error {
     Error::Refused {
         code: Hresult::ERROR_FILE_EXISTS,
         detail: format!("{local_file}: another file of the job lands there"),
@@ -360,6 +363,6 @@ fn lands_twice(local_file: &str) -> Error {
 }
 
 /// The path as names are compared without regard to case.
-fn folded(path: &std::path::Path) -> PathBuf {
+pub(super) fn folded(path: &std::path::Path) -> PathBuf {
     PathBuf::from(path.to_string_lossy().to_lowercase())
 }
