@@ -202,9 +202,6 @@ impl Hresult {
     /// Only downloads have the property.
     pub(crate) const BG_E_PROPERTY_SUPPORTED_FOR_DOWNLOAD_JOBS_ONLY: Self = Self(0x8020_0060);
 
-    /// The property cannot be changed once the job has a file.
-    pub(crate) const BG_E_READ_ONLY_PROPERTY_AFTER_ADDFILE: Self = Self(0x8020_0061);
-
     /// The property cannot be changed once the job was resumed.
     pub(crate) const BG_E_READ_ONLY_PROPERTY_AFTER_RESUME: Self = Self(0x8020_0062);
 
