@@ -129,6 +129,9 @@ impl Hresult {
     /// The job holds no error information in its current state.
     pub(crate) const BG_E_ERROR_INFORMATION_UNAVAILABLE: Self = Self(0x8020_000F);
 
+    /// There is no network.
+    pub(crate) const BG_E_NETWORK_DISCONNECTED: Self = Self(0x8020_0010);
+
     /// The server does not support HTTP/1.1.
     pub(crate) const BG_E_INSUFFICIENT_HTTP_SUPPORT: Self = Self(0x8020_0012);
 
@@ -192,6 +195,9 @@ impl Hresult {
 
     /// The content of the file is not what was expected.
     pub(crate) const BG_E_VALIDATION_FAILED: Self = Self(0x8020_0053);
+
+    /// The job was too long in CONNECTING and TRANSFERRING.
+    pub(crate) const BG_E_MAXDOWNLOAD_TIMEOUT: Self = Self(0x8020_0054);
 
     /// There is no property of that number.
     pub(crate) const BG_E_UNKNOWN_PROPERTY_ID: Self = Self(0x8020_0057);

@@ -94,6 +94,11 @@ impl File {
         self.size.is_some() || self.validator != Validator::default()
     }
 
+    /// The host of its address, as it is written there.
+    pub(crate) fn host(&self) -> &str {
+        host_of(&self.remote_url)
+    }
+
     /// Octets that are here for good.
     pub(crate) fn octets(&self) -> u64 {
         if self.transferred {
@@ -101,6 +106,19 @@ impl File {
         } else {
             self.durable
         }
+    }
+}
+
+/// The host of an absolute URL without userinfo; empty when it has none.
+fn host_of(url: &str) -> &str {
+    let Some((_, rest)) = url.split_once("://") else {
+        return "";
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let authority = &rest[..end];
+    match authority.strip_prefix('[') {
+        Some(inner) => inner.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
     }
 }
 
@@ -115,4 +133,23 @@ pub(crate) struct Validator {
     /// `Last-Modified` is at least a second older than `Date` was: only then
     /// it names one version (RFC 9110 8.8.2.2).
     pub(crate) last_modified_is_strong: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_an_address() {
+        for (url, host) in [
+            ("http://h/a", "h"),
+            ("https://h.test:8443/a:b", "h.test"),
+            ("http://[::1]:80/a", "::1"),
+            ("http://10.0.0.1?x", "10.0.0.1"),
+            ("nothing", ""),
+            ("http://[", ""),
+        ] {
+            assert_eq!(host_of(url), host, "{url}");
+        }
+    }
 }

@@ -19,6 +19,7 @@ use super::JobId;
 use super::JobOptions;
 use super::JobType;
 use super::NewFile;
+use super::Now;
 use super::Owner;
 use super::Priority;
 use super::Proxy;
@@ -69,7 +70,8 @@ pub(crate) struct JobParts {
     /// How long it has been in CONNECTING and TRANSFERRING since its last
     /// Resume, the span since `active_since` not counted.
     pub(crate) active_for: Duration,
-    /// Since when it has been there without a break.
+    /// Since when it has been there without a break, by the steady clock, as
+    /// far as is not counted yet.
     pub(crate) active_since: Option<Timestamp>,
     /// Where it stands.
     pub(crate) state: State,
@@ -79,12 +81,17 @@ pub(crate) struct JobParts {
     pub(crate) error: Option<JobError>,
     /// Failed attempts since creation; never reset.
     pub(crate) transient_error_count: u32,
-    /// When the first failure since the last progress happened.
+    /// When the first failure since the last progress happened, by the steady
+    /// clock.
     pub(crate) stalled_at: Option<Timestamp>,
-    /// When a job in `TRANSIENT_ERROR` is looked at again.
+    /// When it is looked at again: in `TRANSIENT_ERROR` by the steady clock, in
+    /// QUEUED by the calendar (`options.start_after`).
     pub(crate) wake_at: Option<Timestamp>,
-    /// When it entered QUEUED; first come, first served.
+    /// When it entered QUEUED, by the steady clock; first come, first served.
     pub(crate) queued_at: Timestamp,
+    /// The host of its first missing file, as far as is known; at most so many
+    /// jobs fetch from one.
+    pub(crate) host: String,
     /// `JobCreationTime`.
     pub(crate) created_at: Timestamp,
     /// `JobLastModificationTime`.
@@ -221,8 +228,9 @@ impl Job {
         id: JobId,
         owner: Owner,
         new: NewJob,
-        now: Timestamp,
+        now: impl Into<Now>,
     ) -> Result<(Self, Vec<File>), Refused> {
+        let now = now.into();
         if new.display_name.is_empty() || new.display_name.chars().count() > MAX_DISPLAY_NAME {
             return Err(Refused(Hresult::E_INVALIDARG));
         }
@@ -252,9 +260,10 @@ impl Job {
             transient_error_count: 0,
             stalled_at: None,
             wake_at: None,
-            queued_at: now,
-            created_at: now,
-            modified_at: now,
+            queued_at: now.steady,
+            host: String::new(),
+            created_at: now.date,
+            modified_at: now.date,
             transferred_at: None,
             files_total: 0,
             files_transferred: 0,
@@ -288,38 +297,44 @@ impl Job {
     /// # Errors
     ///
     /// [`Refused`]; the job is then as it was.
-    pub(crate) fn apply(&mut self, input: Input, now: Timestamp) -> Result<Effect, Refused> {
+    pub(crate) fn apply(&mut self, input: Input, now: impl Into<Now>) -> Result<Effect, Refused> {
+        let now = now.into();
         let at = Situation {
             state: self.state,
             intent: self.intent,
             has_files: self.files_total > 0,
             has_work: self.files_transferred < self.files_total,
             is_upload: self.kind.is_upload(),
+            has_alarm: self.wake_at.is_some(),
         };
-        let was_running = self.state.is_running();
+        let from = self.state;
+        let was_running = from.is_running();
         let to = match step(at, &input) {
             Step::Stay | Step::Late => return Ok(Effect::Unchanged),
             Step::Refuse(code) => return Err(Refused(code)),
             Step::Intend(intent) => {
                 self.0.intent = Some(intent);
-                self.0.modified_at = now;
+                self.0.modified_at = now.date;
                 return Ok(Effect::Settle(intent));
             }
             Step::To(state) => state,
         };
         self.0.state = to;
-        self.count_activity(was_running, now);
-        self.0.modified_at = now;
+        if matches!(input, Input::Interrupted) {
+            // Nobody knows when it ended, and the service was down since.
+            self.0.active_since = None;
+        }
+        self.count_activity(was_running, now.steady);
+        self.0.modified_at = now.date;
         self.0.wake_at = None;
         Ok(match input {
-            Input::Resume if to == State::Transferred => self.enter_transferred(now),
+            Input::Resume if to == State::Transferred => self.enter_transferred(now.date),
             Input::Resume => {
                 // A client that tries again gets the whole timeout again.
                 self.0.stalled_at = None;
                 self.0.was_resumed = true;
                 self.0.active_for = Duration::ZERO;
-                self.0.queued_at = now;
-                Effect::Schedule
+                self.enter_line(now)
             }
             Input::Suspend if was_running => Effect::Stop,
             Input::Suspend | Input::Start => Effect::Changed,
@@ -328,26 +343,37 @@ impl Job {
                 Effect::Changed
             }
             Input::Preempt => {
-                self.0.queued_at = now;
+                self.enter_line(now);
                 Effect::Stop
             }
-            Input::Transferred => self.enter_transferred(now),
+            Input::Interrupted => {
+                // It had its turn taken by nobody: it keeps its place.
+                let queued_at = self.queued_at;
+                self.enter_line(now);
+                self.0.queued_at = queued_at;
+                Effect::Stop
+            }
+            Input::Transferred => self.enter_transferred(now.date),
+            Input::FailedForNow { error, .. }
+                if error.code == Hresult::BG_E_NETWORK_DISCONNECTED =>
+            {
+                self.lose_network(error, now.steady)
+            }
             Input::FailedForNow { error, retry_after } => {
-                self.fail_for_now(error, retry_after, now)
+                self.fail_for_now(error, retry_after, now.steady)
             }
             Input::Failed(error) => {
                 self.0.transient_error_count = self.0.transient_error_count.saturating_add(1);
                 self.0.error = Some(error);
                 Effect::Stop
             }
-            Input::Retry if self.is_stalled_too_long(now) => {
+            Input::Retry
+                if from == State::TransientError && self.is_stalled_too_long(now.steady) =>
+            {
                 self.0.state = State::Error;
                 Effect::Changed
             }
-            Input::Retry => {
-                self.0.queued_at = now;
-                Effect::Schedule
-            }
+            Input::Retry => self.enter_line(now),
             Input::Settled => Effect::Remove,
             Input::Unsettled(error) => {
                 self.0.intent = None;
@@ -364,14 +390,18 @@ impl Job {
     ///
     /// [`Refused`] with `BG_E_INVALID_STATE` when the job is final or on its
     /// way there, `BG_E_TOO_MANY_FILES_IN_JOB` at the end of the numbers.
-    pub(crate) fn add_file(&mut self, new: NewFile, now: Timestamp) -> Result<File, Refused> {
+    pub(crate) fn add_file(&mut self, new: NewFile, now: impl Into<Now>) -> Result<File, Refused> {
         self.check_open()?;
         let index = self.files_total;
         self.0.files_total = index
             .checked_add(1)
             .ok_or(Refused(Hresult::BG_E_TOO_MANY_FILES_IN_JOB))?;
-        self.0.modified_at = now;
-        Ok(File::new(index, new))
+        self.0.modified_at = now.into().date;
+        let file = File::new(index, new);
+        if self.files_transferred == index {
+            file.host().clone_into(&mut self.0.host);
+        }
+        Ok(file)
     }
 
     /// Sets what a client may set: all of it or, on an error, nothing.
@@ -381,7 +411,7 @@ impl Job {
     /// [`Refused`] with `BG_E_STRING_TOO_LONG` or `E_INVALIDARG` for a name or
     /// description that does not fit, `E_NOTIMPL` for an unknown priority,
     /// `BG_E_INVALID_STATE` when the job is final or on its way there.
-    pub(crate) fn set(&mut self, changes: Changes, now: Timestamp) -> Result<Effect, Refused> {
+    pub(crate) fn set(&mut self, changes: Changes, now: impl Into<Now>) -> Result<Effect, Refused> {
         self.check_open()?;
         let mut next = self.0.clone();
         if let Some(name) = changes.display_name {
@@ -413,7 +443,7 @@ impl Job {
         if next == self.0 {
             return Ok(Effect::Unchanged);
         }
-        next.modified_at = now;
+        next.modified_at = now.into().date;
         let effect = if next.priority == self.priority {
             Effect::Changed
         } else {
@@ -429,10 +459,14 @@ impl Job {
     ///
     /// [`Refused`] with `BG_E_INVALID_STATE` when the job is final or on its
     /// way there.
-    pub(crate) fn set_proxy(&mut self, proxy: Proxy, now: Timestamp) -> Result<Effect, Refused> {
+    pub(crate) fn set_proxy(
+        &mut self,
+        proxy: Proxy,
+        now: impl Into<Now>,
+    ) -> Result<Effect, Refused> {
         self.check_open()?;
         self.0.proxy = proxy;
-        self.0.modified_at = now;
+        self.0.modified_at = now.into().date;
         Ok(Effect::Changed)
     }
 
@@ -445,11 +479,11 @@ impl Job {
     pub(crate) fn set_client_certificate(
         &mut self,
         certificate: Option<ClientCertificate>,
-        now: Timestamp,
+        now: impl Into<Now>,
     ) -> Result<Effect, Refused> {
         self.check_open()?;
         self.0.client_certificate = certificate;
-        self.0.modified_at = now;
+        self.0.modified_at = now.into().date;
         Ok(Effect::Changed)
     }
 
@@ -459,14 +493,57 @@ impl Job {
     ///
     /// [`Refused`] with `BG_E_INVALID_STATE` when the job is final or on its
     /// way there.
-    pub(crate) fn touch(&mut self, now: Timestamp) -> Result<Effect, Refused> {
+    pub(crate) fn touch(&mut self, now: impl Into<Now>) -> Result<Effect, Refused> {
         self.check_open()?;
-        self.0.modified_at = now;
+        self.0.modified_at = now.into().date;
         Ok(Effect::Changed)
     }
 
+    /// Sets when it may start at the earliest: at once for a job that stands in
+    /// the line or waits for that, later on for every other.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] with `BG_E_INVALID_STATE` when the job is final or on its
+    /// way there.
+    pub(crate) fn set_start_after(
+        &mut self,
+        start_after: Option<Timestamp>,
+        now: impl Into<Now>,
+    ) -> Result<Effect, Refused> {
+        self.check_open()?;
+        let now = now.into();
+        self.0.options.start_after = start_after;
+        self.0.modified_at = now.date;
+        if self.state != State::Queued {
+            return Ok(Effect::Changed);
+        }
+        let was_put_off = self.wake_at.is_some();
+        self.0.wake_at = self.start_at(now.date);
+        if was_put_off && self.wake_at.is_none() {
+            self.0.queued_at = now.steady;
+        }
+        Ok(Effect::Schedule)
+    }
+
+    /// Notes from which host it fetches next.
+    pub(crate) fn set_host(&mut self, host: &str) {
+        host.clone_into(&mut self.0.host);
+    }
+
+    /// When its time in CONNECTING and TRANSFERRING is over, by the steady
+    /// clock, if it is there and has such a limit; `usual` is the limit of jobs
+    /// that set none, zero is none.
+    pub(crate) fn time_over_at(&self, usual: Duration) -> Option<Timestamp> {
+        let set = self.options.maximum_download_time_s;
+        let limit = set.map_or(usual, Duration::from_secs);
+        let since = self.active_since.filter(|_| !limit.is_zero())?;
+        Some(since + limit.saturating_sub(self.active_for))
+    }
+
     /// Takes in what a transfer says of `file`, and counts it.
-    pub(crate) fn report(&mut self, file: &mut File, report: FileReport, now: Timestamp) {
+    pub(crate) fn report(&mut self, file: &mut File, report: FileReport, now: impl Into<Now>) {
+        let now = now.into();
         let before = file.octets();
         let known_before = file.size;
         match report {
@@ -510,7 +587,12 @@ impl Job {
         if file.octets() > before {
             self.0.stalled_at = None;
         }
-        self.0.modified_at = now;
+        // What is counted here outlives an unclean end.
+        if let Some(since) = self.active_since {
+            self.0.active_for = self.active_for.saturating_add(now.steady.since(since));
+            self.0.active_since = Some(since.max(now.steady));
+        }
+        self.0.modified_at = now.date;
     }
 
     /// The job as shown while it runs: octets that have come since the last
@@ -539,6 +621,18 @@ impl Job {
         }
     }
 
+    /// Stands in the line from now on, or waits for its time to start.
+    fn enter_line(&mut self, now: Now) -> Effect {
+        self.0.queued_at = now.steady;
+        self.0.wake_at = self.start_at(now.date);
+        self.wake_at.map_or(Effect::Schedule, Effect::WakeAt)
+    }
+
+    /// When it may start, if that is not yet.
+    fn start_at(&self, today: Timestamp) -> Option<Timestamp> {
+        self.options.start_after.filter(|at| *at > today)
+    }
+
     fn enter_transferred(&mut self, now: Timestamp) -> Effect {
         self.0.error = None;
         self.0.stalled_at = None;
@@ -564,6 +658,20 @@ impl Job {
                 .minimum_retry_delay
                 .max(retry_after.unwrap_or_default());
         let wake_at = retry_at.min(stalled_at + self.no_progress_timeout);
+        self.0.wake_at = Some(wake_at);
+        Effect::WakeAt(wake_at)
+    }
+
+    /// There is no network: nothing to count, and no timer but that of
+    /// `NoProgressTimeout` (bits.md 3.5).
+    fn lose_network(&mut self, error: JobError, now: Timestamp) -> Effect {
+        self.0.error = Some(error);
+        let stalled_at = *self.0.stalled_at.get_or_insert(now);
+        if self.is_stalled_too_long(now) {
+            self.0.state = State::Error;
+            return Effect::Stop;
+        }
+        let wake_at = stalled_at + self.no_progress_timeout;
         self.0.wake_at = Some(wake_at);
         Effect::WakeAt(wake_at)
     }

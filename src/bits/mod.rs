@@ -62,6 +62,7 @@ pub(crate) use state::Intent;
 pub(crate) use state::Priority;
 pub(crate) use state::Refused;
 pub(crate) use state::State;
+pub(crate) use time::Now;
 pub(crate) use time::Timestamp;
 pub(crate) use upload::ReplyProgress;
 pub(crate) use upload::SourceStamp;

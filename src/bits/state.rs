@@ -109,6 +109,8 @@ pub(crate) enum Input {
     Connected,
     /// The scheduler takes its slot for another, or the service stops.
     Preempt,
+    /// A start finds that the service ended, uncleanly, while it ran.
+    Interrupted,
     /// The last file is here, synced.
     Transferred,
     /// An attempt failed; it may be tried again.
@@ -121,7 +123,8 @@ pub(crate) enum Input {
     },
     /// An attempt failed, and another would too.
     Failed(JobError),
-    /// The delay after a transient error is over.
+    /// What it waits for by itself is there: the delay after a transient error
+    /// is over, the network is back, or its time to start has come.
     Retry,
     /// What Complete or Cancel intended is done on disk.
     Settled,
@@ -141,7 +144,8 @@ pub(crate) enum Effect {
     Schedule,
     /// Commit, then end its transfers.
     Stop,
-    /// Commit, then wake it at this instant with [`Input::Retry`].
+    /// Commit, then wake it at this instant with [`Input::Retry`]: by the steady
+    /// clock in `TRANSIENT_ERROR`, by the calendar in QUEUED.
     WakeAt(Timestamp),
     /// Commit the intent, end its transfers, do on disk what is intended,
     /// then apply [`Input::Settled`] or [`Input::Unsettled`].
@@ -192,6 +196,8 @@ pub(super) struct Situation {
     pub(super) has_work: bool,
     /// Its files go to a server.
     pub(super) is_upload: bool,
+    /// It waits for an instant.
+    pub(super) has_alarm: bool,
 }
 
 /// The table: every state × every input.
@@ -210,6 +216,7 @@ pub(super) fn step(at: Situation, input: &Input) -> Step {
             Input::Start
             | Input::Connected
             | Input::Preempt
+            | Input::Interrupted
             | Input::Transferred
             | Input::FailedForNow { .. }
             | Input::Failed(_)
@@ -235,6 +242,7 @@ pub(super) fn step(at: Situation, input: &Input) -> Step {
                 Input::Start
                 | Input::Connected
                 | Input::Preempt
+                | Input::Interrupted
                 | Input::Transferred
                 | Input::FailedForNow { .. }
                 | Input::Failed(_)
@@ -263,19 +271,22 @@ pub(super) fn step(at: Situation, input: &Input) -> Step {
         (Input::Complete, _) => Step::Intend(Intent::Complete),
         (Input::Cancel, _) => Step::Intend(Intent::Cancel),
 
+        (Input::Start, Queued) if at.has_alarm => Step::Late,
         (Input::Start, Queued) => Step::To(Connecting),
         (Input::Connected, Connecting) => Step::To(Transferring),
         (Input::Connected, Transferring) => Step::Stay,
-        (Input::Preempt, Connecting | Transferring) => Step::To(Queued),
+        (Input::Preempt | Input::Interrupted, Connecting | Transferring) => Step::To(Queued),
         (Input::Transferred, Connecting | Transferring) if !at.has_work => Step::To(Transferred),
         (Input::FailedForNow { .. }, Connecting | Transferring) => Step::To(TransientError),
         (Input::Failed(_), Connecting | Transferring) => Step::To(Error),
         (Input::Retry, TransientError) => Step::To(Queued),
+        (Input::Retry, Queued) if at.has_alarm => Step::To(Queued),
 
         (
             Input::Start
             | Input::Connected
             | Input::Preempt
+            | Input::Interrupted
             | Input::Transferred
             | Input::FailedForNow { .. }
             | Input::Failed(_)

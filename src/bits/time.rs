@@ -33,6 +33,37 @@ impl Timestamp {
     }
 }
 
+/// This moment on the two clocks that a job is kept by; an instant of one is
+/// never compared with one of the other.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Now {
+    /// The calendar, which an administrator or a time server may set.
+    pub(crate) date: Timestamp,
+    /// The service's own clock, which never jumps: by it jobs wait.
+    pub(crate) steady: Timestamp,
+}
+
+/// Both clocks show the same.
+impl From<Timestamp> for Now {
+    fn from(at: Timestamp) -> Self {
+        Self {
+            date: at,
+            steady: at,
+        }
+    }
+}
+
+impl std::ops::Add<Duration> for Now {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self {
+            date: self.date + span,
+            steady: self.steady + span,
+        }
+    }
+}
+
 impl std::ops::Add<Duration> for Timestamp {
     type Output = Self;
 

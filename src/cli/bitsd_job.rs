@@ -151,9 +151,9 @@ pub(super) fn standing(job: &Item, now: SystemTime) -> Option<String> {
         ));
     };
     Some(match what {
-        "retry" | "server retry-after" => format!("waiting: {}", retry()),
+        "retry" | "server retry after" => format!("waiting: {}", retry()),
         "client" => "waiting for Resume, Complete or Cancel".to_owned(),
-        "start-after" => match until("RetryAt").or_else(|| until("StartAfter")) {
+        "start after" => match until("RetryAt").or_else(|| until("StartAfter")) {
             Some(at) => format!("waiting: starts {at}"),
             None => "waiting for its start".to_owned(),
         },
@@ -277,7 +277,7 @@ mod tests {
         );
         assert_eq!(
             told(&[
-                ("WaitingFor", "server retry-after"),
+                ("WaitingFor", "server retry after"),
                 ("RetryAt", &after(600)),
                 ("ServerRetryAt", &after(90))
             ]),
@@ -285,7 +285,7 @@ mod tests {
         );
         assert_eq!(
             told(&[
-                ("WaitingFor", "start-after"),
+                ("WaitingFor", "start after"),
                 ("StartAfter", &after(10_000))
             ]),
             Some("waiting: starts in 2 h".to_owned())

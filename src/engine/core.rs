@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,9 +20,10 @@ use super::Caller;
 use super::Error;
 use super::Wish;
 use super::WishedFile;
-use super::clock;
+use super::clock::Clock;
 use super::desk::Desk;
 use super::events;
+use super::network::Network;
 use super::options;
 use super::runner::Run;
 use super::settle;
@@ -34,12 +37,14 @@ use crate::bits::JobOptions;
 use crate::bits::JobType;
 use crate::bits::NewFile;
 use crate::bits::NewJob;
+use crate::bits::Now;
 use crate::bits::Owner;
-use crate::bits::Priority;
 use crate::bits::Refused;
+use crate::bits::State;
 use crate::bits::Timestamp;
 use crate::config::EngineSettings;
 use crate::store::Change;
+use crate::store::Queued;
 use crate::store::Store;
 use crate::transfer::Failure;
 use crate::transfer::Mover;
@@ -50,6 +55,8 @@ pub(super) struct Core {
     pub(super) store: Arc<dyn Store>,
     pub(super) mover: Mover,
     pub(super) bounds: BoundsOf,
+    pub(super) clock: Clock,
+    pub(super) network: Network,
     pub(super) desk: Desk,
     /// Who works on disk for a committed intent. Not the desk above: that work
     /// may take minutes, and the intent alone keeps everybody else away from
@@ -68,8 +75,11 @@ pub(super) struct Core {
 /// A slot and who has it.
 pub(super) struct Slot {
     pub(super) run: Arc<Run>,
-    pub(super) priority: Priority,
+    pub(super) job: Queued,
+    /// By the steady clock.
     pub(super) started_at: Timestamp,
+    /// When its time in CONNECTING and TRANSFERRING is over.
+    pub(super) time_over_at: Option<Timestamp>,
     /// Cancelled when the run has ended.
     pub(super) ended: CancellationToken,
 }
@@ -110,7 +120,7 @@ impl Core {
                 ..wish.options
             },
         };
-        let now = clock::now();
+        let now = self.now();
         let id = JobId::new();
         let (mut job, files) = Job::create(id, by.owner.clone(), new, now)?;
         job.set(wish.changes, now)?;
@@ -119,11 +129,11 @@ impl Core {
             "created",
             Some(&by.owner),
             format!("{} files", files.len()),
-            now,
+            now.date,
         );
         let mut changes = vec![Change::Job(job.clone()), created];
         if !wish.suspended {
-            changes.push(events::entered(&job, Some(&by.owner), now));
+            changes.push(events::entered(&job, Some(&by.owner), now.date));
         }
         changes.extend(files.into_iter().map(|file| Change::File(id, file)));
         changes.extend(
@@ -155,7 +165,7 @@ impl Core {
             return Err(lands_twice(&wished.local_file));
         }
         let userinfo = new.userinfo.clone();
-        let file = job.add_file(new, clock::now())?;
+        let file = job.add_file(new, self.now())?;
         let mut changes = vec![Change::Job(job), Change::File(id, file)];
         changes.extend(userinfo.map(|user| Change::Credentials(id, user)));
         Ok(self.store.commit(changes).await?)
@@ -181,24 +191,21 @@ impl Core {
         by: &Caller,
         id: JobId,
         kind: &'static str,
-        change: impl FnOnce(&mut Job, Timestamp) -> Result<(Effect, Option<Change>), Refused>,
+        change: impl FnOnce(&mut Job, Now) -> Result<(Effect, Option<Change>), Refused>,
     ) -> Result<(), Error> {
         let _hold = self.desk.hold(id).await;
         let mut job = self.visible(by, id)?;
-        let now = clock::now();
+        let now = self.now();
         let (effect, beside) = change(&mut job, now)?;
         if effect == Effect::Unchanged {
             return Ok(());
         }
-        let priority = job.priority;
-        let modified = events::event(&job, kind, Some(&by.owner), String::new(), now);
-        let mut changes = vec![Change::Job(job), modified];
+        let modified = events::event(&job, kind, Some(&by.owner), String::new(), now.date);
+        let mut changes = vec![Change::Job(job.clone()), modified];
         changes.extend(beside);
         self.store.commit(changes).await?;
+        self.note_in_slot(&job);
         if effect == Effect::Schedule {
-            if let Some(slot) = self.runs().get_mut(&id) {
-                slot.priority = priority;
-            }
             self.look();
         }
         Ok(())
@@ -213,6 +220,24 @@ impl Core {
         }
     }
 
+    /// The same for several, which share commits.
+    pub(super) async fn advance_all(
+        self: &Arc<Self>,
+        jobs: Vec<JobId>,
+        input: &Input,
+    ) -> Result<(), Error> {
+        let mut steps = JoinSet::new();
+        for id in jobs {
+            let (core, input) = (Arc::clone(self), input.clone());
+            steps.spawn(async move { core.advance(id, input).await.map(drop) });
+        }
+        let mut result = Ok(());
+        while let Some(step) = steps.join_next().await {
+            result = result.and(step.unwrap_or_else(|error| Err(Error::internal(&error))));
+        }
+        result
+    }
+
     pub(super) async fn apply(
         &self,
         id: JobId,
@@ -222,18 +247,22 @@ impl Core {
     ) -> Result<Effect, Error> {
         let _hold = self.desk.hold(id).await;
         let mut job = read(self)?;
-        let now = clock::now();
+        let now = self.now();
         let before = job.state;
         let effect = job.apply(input, now)?;
         if effect == Effect::Unchanged {
             return Ok(effect);
         }
+        if job.state == State::Queued {
+            self.find_host(&mut job)?;
+        }
         let mut changes = vec![Change::Job(job.clone())];
         let has_moved = job.state != before;
         if has_moved {
-            changes.push(events::entered(&job, by, now));
+            changes.push(events::entered(&job, by, now.date));
         }
         self.store.commit(changes).await?;
+        self.note_in_slot(&job);
         if has_moved {
             events::log_entered(&job);
         }
@@ -248,6 +277,33 @@ impl Core {
             Effect::Unchanged | Effect::Changed | Effect::Settle(_) | Effect::Remove => {}
         }
         Ok(effect)
+    }
+
+    /// From which host it fetches next.
+    fn find_host(&self, job: &mut Job) -> Result<(), Error> {
+        if let Some(file) = self.store.missing_files(job.id, 0, 1)?.first() {
+            job.set_host(file.host());
+        }
+        Ok(())
+    }
+
+    /// Lets the slot of the job, if it has one, know what has changed.
+    pub(super) fn note_in_slot(&self, job: &Job) {
+        if let Some(slot) = self.runs().get_mut(&job.id) {
+            slot.job.priority = job.priority;
+            slot.job.owner.clone_from(&job.owner);
+            slot.time_over_at = job.time_over_at(self.usual_time());
+        }
+    }
+
+    /// `MaximumDownloadTime` of a job that sets none; zero: no limit.
+    pub(super) fn usual_time(&self) -> Duration {
+        Duration::from_secs(self.settings.max_download_time_s)
+    }
+
+    /// This moment.
+    pub(super) fn now(&self) -> Now {
+        self.clock.now()
     }
 
     /// Ends the job's transfers, if there are any, and waits for it.

@@ -16,7 +16,12 @@ mod clock;
 mod core;
 mod desk;
 mod events;
+mod jumps;
+mod network;
 mod options;
+mod pace;
+mod readable;
+mod routes;
 mod runner;
 mod scheduler;
 mod settle;
@@ -34,9 +39,11 @@ use tokio_util::task::TaskTracker;
 use tracing::error;
 use tracing::warn;
 
+use self::clock::Clock;
 use self::core::Core;
 use self::core::refused_by_transfer;
 use self::desk::Desk;
+use self::network::Network;
 pub(crate) use self::options::WishedOptions;
 use self::runner::Run;
 pub(crate) use self::standing::Standing;
@@ -53,12 +60,12 @@ use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::JobOptions;
 use crate::bits::JobType;
+use crate::bits::Now;
 use crate::bits::Owner;
 use crate::bits::Proxy;
 use crate::bits::Refused;
 use crate::bits::Secret;
 use crate::bits::Span;
-use crate::bits::Timestamp;
 use crate::config::Bounds;
 use crate::config::EngineSettings;
 use crate::store::Change;
@@ -190,11 +197,14 @@ impl Engine {
         mover: Mover,
         bounds: BoundsOf,
     ) -> Result<Self, Error> {
+        let clock = Clock::resume(store.clock()?.as_ref());
         let core = Arc::new(Core {
             settings,
             store,
             mover,
             bounds,
+            clock,
+            network: Network::new(),
             desk: Desk::default(),
             settling: Desk::default(),
             runs: Mutex::default(),
@@ -202,8 +212,11 @@ impl Engine {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
+        slots::keep_clock(&core).await;
         settle::recover(&core).await?;
         let scheduler = tokio::spawn(slots::schedule(Arc::clone(&core)));
+        core.tasks.spawn(network::watch(Arc::clone(&core)));
+        core.tasks.spawn(jumps::watch(Arc::clone(&core)));
         core.look();
         Ok(Self {
             core,
@@ -408,9 +421,7 @@ impl Engine {
         by: &Caller,
         id: JobId,
         kind: &'static str,
-        change: impl FnOnce(&mut Job, Timestamp) -> Result<(Effect, Option<Change>), Refused>
-        + Send
-        + 'static,
+        change: impl FnOnce(&mut Job, Now) -> Result<(Effect, Option<Change>), Refused> + Send + 'static,
     ) -> Result<(), Error> {
         let by = by.clone();
         self.to_its_end(|core| async move { core.change(&by, id, kind, change).await })

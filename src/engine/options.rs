@@ -11,7 +11,6 @@ use super::Engine;
 use super::Error;
 use super::Wish;
 use super::WishedFile;
-use super::clock;
 use super::core::folded;
 use super::core::lands_twice;
 use super::core::refused_by_transfer;
@@ -162,10 +161,9 @@ impl Core {
                 _ => {}
             }
         }
-        let now = clock::now();
+        let now = self.now();
         let names: Vec<&str> = options.changes.iter().map(OptionChange::name).collect();
         let names = names.join(", ");
-        let priority = job.priority;
         let effects = [
             job.set(changes, now)?,
             job.set_options(options.changes, now)?,
@@ -173,16 +171,11 @@ impl Core {
         if beside.is_empty() && effects == [Effect::Unchanged; 2] {
             return Ok(());
         }
-        let job = job;
-        let has_moved = job.priority != priority || effects.contains(&Effect::Schedule);
-        let priority = job.priority;
-        let event = events::event(&job, "modified", Some(&by.owner), names, now);
-        beside.extend([Change::Job(job), event]);
+        let event = events::event(&job, "modified", Some(&by.owner), names, now.date);
+        beside.extend([Change::Job(job.clone()), event]);
         self.store.commit(beside).await?;
-        if has_moved {
-            if let Some(slot) = self.runs().get_mut(&id) {
-                slot.priority = priority;
-            }
+        if effects.contains(&Effect::Schedule) {
+            self.note_in_slot(&job);
             self.look();
         }
         Ok(())
@@ -212,7 +205,7 @@ impl Core {
         } else {
             HashSet::new()
         };
-        let now = clock::now();
+        let now = self.now();
         let mut changes = Vec::with_capacity(wished.len() + 2);
         for (at, file) in wished.iter().enumerate() {
             if at % PAGE == PAGE - 1 {
@@ -230,7 +223,7 @@ impl Core {
             changes.extend(userinfo.map(|user| Change::Credentials(id, user)));
         }
         let detail = format!("{} files", wished.len());
-        let event = events::event(&job, "files_added", Some(&by.owner), detail, now);
+        let event = events::event(&job, "files_added", Some(&by.owner), detail, now.date);
         changes.extend([Change::Job(job), event]);
         Ok(self.store.commit(changes).await?)
     }
@@ -254,7 +247,7 @@ impl Core {
                     return Err(refused(Hresult::E_INVALIDARG, name));
                 }
             }
-            let now = clock::now();
+            let now = self.now();
             let effect = job.touch(now)?;
             debug_assert_eq!(effect, Effect::Changed);
             let mut count = 0;
@@ -269,8 +262,14 @@ impl Core {
             if count == 0 {
                 return Ok(0);
             }
+            if let Some(mut next) = self.store.missing_files(id, 0, 1)?.pop()
+                && let Some(rest) = next.remote_url.strip_prefix(&old)
+            {
+                next.remote_url = [&new, rest].concat();
+                job.set_host(next.host());
+            }
             let detail = format!("{count} files");
-            let event = events::event(&job, "addresses_changed", Some(&by.owner), detail, now);
+            let event = events::event(&job, "addresses_changed", Some(&by.owner), detail, now.date);
             let changed = Change::RemotePrefix(id, old, new);
             let changes = vec![Change::Job(job), changed, event];
             self.store.commit(changes).await?;
@@ -296,10 +295,14 @@ impl Core {
             };
             let remote = self.mover.remote(url).map_err(refused_by_transfer)?;
             file.remote_url = remote.url;
-            let now = clock::now();
+            let next = self.store.missing_files(id, 0, 1)?.pop();
+            if next.is_some_and(|next| next.index == index) {
+                job.set_host(file.host());
+            }
+            let now = self.now();
             job.touch(now)?;
             let detail = format!("file {index}");
-            let event = events::event(&job, "addresses_changed", Some(&by.owner), detail, now);
+            let event = events::event(&job, "addresses_changed", Some(&by.owner), detail, now.date);
             let mut changes = vec![Change::Job(job), Change::File(id, file), event];
             changes.extend(remote.userinfo.map(|user| Change::Credentials(id, user)));
             self.store.commit(changes).await?;
@@ -314,7 +317,7 @@ impl Core {
             if !by.is_administrator {
                 return Err(Error::Denied);
             }
-            let now = clock::now();
+            let now = self.now();
             let last = job.owner.clone();
             if job.take_over(by.owner.clone(), now)? == Effect::Unchanged {
                 return Ok(());
@@ -325,7 +328,7 @@ impl Core {
                 "taken_over",
                 Some(&by.owner),
                 format!("from {last}"),
-                now,
+                now.date,
             );
             let mut changes = vec![Change::Job(job), Change::Headers(id, None), event];
             let credentials = self.store.credentials(id)?;

@@ -20,9 +20,9 @@ use tracing::debug;
 use tracing::warn;
 
 use super::Error;
-use super::clock;
 use super::core::Core;
 use super::events;
+use super::pace::Pace;
 use crate::bits::Circumstances;
 use crate::bits::Effect;
 use crate::bits::ErrorContext;
@@ -34,6 +34,7 @@ use crate::bits::Job;
 use crate::bits::JobError;
 use crate::bits::JobId;
 use crate::bits::State;
+use crate::bits::Timestamp;
 use crate::store::Change;
 use crate::transfer::Access;
 use crate::transfer::Failure;
@@ -50,6 +51,7 @@ pub(super) struct Run {
     /// Ends every transfer of the job.
     pub(super) stop: CancellationToken,
     ahead: Mutex<Ahead>,
+    pace: Mutex<Pace>,
 }
 
 /// How far the files are ahead of the store.
@@ -97,6 +99,19 @@ impl Run {
         Some(file.written.load(Ordering::Relaxed))
     }
 
+    /// Octets a second over the last seconds; `job` is as the store has it.
+    pub(super) fn pace(&self, job: &Job, now: Timestamp) -> u64 {
+        let octets = self.overlay(job);
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.note(octets, now);
+        pace.octets_per_s(octets, now)
+    }
+
+    fn note_pace(&self, octets: u64, now: Timestamp) {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.note(octets, now);
+    }
+
     fn ahead(&self) -> std::sync::MutexGuard<'_, Ahead> {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,6 +134,7 @@ pub(super) async fn run(core: Arc<Core>, id: JobId, run: Arc<Run>) {
             (Err(failed), Ok(())) => failed.into_input(),
             (_, Err(error)) => Failed::from(error).into_input(),
         };
+        let input = judged(&core, id, input);
         let is_done = matches!(input, Input::Transferred);
         match keep_outcome(&core, id, input).await {
             // A file was added after the last one was seen.
@@ -126,6 +142,12 @@ pub(super) async fn run(core: Arc<Core>, id: JobId, run: Arc<Run>) {
             Some(_) | None => return,
         }
     }
+}
+
+/// The outcome, in the light of whether there is a network.
+fn judged(core: &Core, id: JobId, outcome: Input) -> Input {
+    let host = core.runs().get(&id).map(|slot| slot.job.host.clone());
+    core.network.judge(outcome, &host.unwrap_or_default())
 }
 
 /// Keeps how a run ended, as soon as the store can; a start after a stop finds
@@ -443,14 +465,14 @@ async fn record_batch(
     batch: &mut Vec<Report>,
 ) -> Result<(), Error> {
     let hold = core.desk.hold(id).await;
-    let now = clock::now();
+    let now = core.now();
     let mut job = core.stored(id)?;
     let mut changes = Vec::with_capacity(batch.len() + 2);
     let mut touched: Vec<u32> = Vec::with_capacity(batch.len());
     let mut waiting = Vec::new();
     let mut has_restarted = false;
     if job.state == State::Connecting && job.apply(Input::Connected, now)? == Effect::Changed {
-        changes.push(events::entered(&job, None, now));
+        changes.push(events::entered(&job, None, now.date));
     }
     for report in batch.drain(..) {
         if let Some(file) = report.file {
@@ -482,6 +504,7 @@ async fn record_batch(
     changes.push(Change::Job(job));
     core.store.commit(changes).await?;
     drop(hold);
+    run.note_pace(octets, now.steady);
     let mut ahead = run.ahead();
     ahead.kept = Some(octets);
     if has_restarted {
@@ -522,7 +545,6 @@ mod tests {
     use crate::bits::NewFile;
     use crate::bits::NewJob;
     use crate::bits::Owner;
-    use crate::bits::Timestamp;
     use crate::bits::Validator;
 
     fn job_of_one_file() -> (Job, File) {

@@ -7,7 +7,6 @@ use tracing::info;
 use tracing::warn;
 
 use super::Error;
-use super::clock;
 use super::core::Core;
 use super::events;
 use crate::bits::Effect;
@@ -43,7 +42,7 @@ pub(super) async fn settle(core: &Arc<Core>, id: JobId, by: Option<&Owner>) -> R
     };
     let _hold = core.desk.hold(id).await;
     let mut job = core.stored(id)?;
-    let now = clock::now();
+    let now = core.now();
     let (input, result) = match done {
         Ok(()) => (Input::Settled, Ok(())),
         Err(Broken::Store(error)) => return Err(error),
@@ -53,7 +52,7 @@ pub(super) async fn settle(core: &Arc<Core>, id: JobId, by: Option<&Owner>) -> R
         }
     };
     let effect = job.apply(input, now)?;
-    let entered = events::entered(&job, by, now);
+    let entered = events::entered(&job, by, now.date);
     let changes = if effect == Effect::Remove {
         vec![Change::Remove(id), entered]
     } else {
@@ -183,7 +182,7 @@ pub(super) async fn recover(core: &Arc<Core>) -> Result<(), Error> {
                     Err(Error::Unavailable) => return Err(Error::Unavailable),
                 }
             } else {
-                core.advance(job.id, Input::Preempt).await?;
+                core.advance(job.id, Input::Interrupted).await?;
             }
         }
     }

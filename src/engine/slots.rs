@@ -1,105 +1,181 @@
-//! Gives and takes slots, as [`super::scheduler`] decides, and wakes jobs whose
-//! delay is over.
+//! Gives and takes slots, as [`super::scheduler`] decides, wakes jobs whose time
+//! has come, and ends those whose time is over.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::error;
+use tracing::warn;
 
 use super::Error;
-use super::clock;
 use super::core::Core;
 use super::core::Slot;
 use super::runner;
 use super::runner::Run;
+use super::scheduler;
+use super::scheduler::Line;
 use super::scheduler::Running;
 use super::scheduler::Slots;
-use super::scheduler::Waiting;
+use super::scheduler::Turns;
 use super::scheduler::decide;
+use crate::bits::Circumstances;
 use crate::bits::Effect;
+use crate::bits::ErrorContext;
+use crate::bits::Hresult;
 use crate::bits::Input;
+use crate::bits::Job;
+use crate::bits::JobError;
 use crate::bits::JobId;
-use crate::bits::Timestamp;
+use crate::bits::Now;
+use crate::bits::Owner;
+use crate::bits::Priority;
+use crate::store;
+use crate::store::Change;
+use crate::store::Queued;
+use crate::store::Store;
 
-/// Gives and takes slots, and wakes jobs whose delay is over, until the
-/// service stops.
+/// Gives and takes slots, and wakes jobs, until the service stops.
 pub(super) async fn schedule(core: Arc<Core>) {
+    let mut turns = Turns::default();
+    let mut marked_at = core.now().steady;
     loop {
-        let wait = match schedule_once(&core).await {
-            Ok(look_at) => look_at.map(|at| at.since(clock::now())),
+        let now = core.now();
+        let wait = match look(&core, &mut turns, now).await {
+            Ok(wait) => wait.unwrap_or(LONGEST_SLEEP),
             Err(error) => {
                 error!(%error, "Scheduler could not read or write the store");
-                Some(STORE_PAUSE)
+                STORE_PAUSE
             }
         };
-        let timer = async {
-            match wait {
-                Some(span) => tokio::time::sleep(span.min(LONGEST_SLEEP)).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = core.stop.cancelled() => return,
-            () = core.look.notified() => {}
-            () = timer => {}
+        if now.steady.since(marked_at) >= MARK_EVERY {
+            marked_at = now.steady;
+            keep_clock(&core).await;
         }
+        tokio::select! {
+            () = core.stop.cancelled() => break,
+            () = core.look.notified() => {}
+            () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
+        }
+    }
+    keep_clock(&core).await;
+}
+
+/// Keeps what the clocks show, for the next start.
+pub(super) async fn keep_clock(core: &Core) {
+    let mark = Change::Clock(core.clock.mark());
+    if let Err(error) = core.store.commit(vec![mark]).await {
+        warn!(%error, "What the clocks show could not be kept");
     }
 }
 
-/// Looks once; says when to look again though nothing happens.
-async fn schedule_once(core: &Arc<Core>) -> Result<Option<Timestamp>, Error> {
-    let now = clock::now();
-    let mut wake_at = None;
-    for job in core.store.waiting(WAITING_PAGE)? {
-        match job.wake_at {
-            Some(at) if at > now => {
-                wake_at = Some(at);
-                break;
+/// Looks once, at this moment; says how long nothing is to do unless something
+/// happens.
+pub(super) async fn look(
+    core: &Arc<Core>,
+    turns: &mut Turns,
+    now: Now,
+) -> Result<Option<Duration>, Error> {
+    let waits = [
+        wake(core, now).await?,
+        end_overdue(core, now).await?,
+        serve(core, turns, scheduler::FOREGROUND, core.foreground(), now).await?,
+        serve(core, turns, scheduler::BACKGROUND, core.background(), now).await?,
+    ];
+    Ok(waits.into_iter().flatten().min())
+}
+
+/// Wakes the jobs whose time has come, a page of them.
+async fn wake(core: &Arc<Core>, now: Now) -> Result<Option<Duration>, Error> {
+    let mut next = None;
+    for (page, today) in [
+        (core.store.retrying(None, WAITING_PAGE)?, now.steady),
+        (core.store.put_off(WAITING_PAGE)?, now.date),
+    ] {
+        let is_due = |job: &Job| job.wake_at.is_none_or(|at| at <= today);
+        let due: Vec<JobId> = page
+            .iter()
+            .filter(|job| is_due(job))
+            .map(|job| job.id)
+            .collect();
+        let is_full = due.len() == WAITING_PAGE;
+        core.advance_all(due, &Input::Retry).await?;
+        let wait = match page.iter().find(|job| !is_due(job)) {
+            Some(job) => job.wake_at.map(|at| at.since(today)),
+            None => is_full.then_some(Duration::ZERO),
+        };
+        next = [next, wait].into_iter().flatten().min();
+    }
+    Ok(next)
+}
+
+/// Ends the jobs that have been in CONNECTING and TRANSFERRING for as long as
+/// they may.
+async fn end_overdue(core: &Arc<Core>, now: Now) -> Result<Option<Duration>, Error> {
+    let (mut overdue, mut next) = (Vec::new(), None);
+    for (id, slot) in core.runs().iter() {
+        match slot.time_over_at {
+            Some(at) if at <= now.steady => overdue.push(*id),
+            Some(at) => {
+                next = [next, Some(at.since(now.steady))]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
-            Some(_) | None => {
-                core.advance(job.id, Input::Retry).await?;
-                // There may be more than a page of them.
-                wake_at = Some(now);
-            }
+            None => {}
         }
     }
+    let error = JobError {
+        context: ErrorContext::GeneralQueueManager,
+        code: Hresult::BG_E_MAXDOWNLOAD_TIMEOUT,
+        file: None,
+        detail: String::new(),
+        circumstances: Circumstances::default(),
+    };
+    core.advance_all(overdue, &Input::Failed(error)).await?;
+    Ok(next)
+}
+
+/// Decides for the jobs of these priorities, and does it.
+async fn serve(
+    core: &Arc<Core>,
+    turns: &mut Turns,
+    levels: &[Priority],
+    slots: Slots,
+    now: Now,
+) -> Result<Option<Duration>, Error> {
     let running: Vec<Running> = core
         .runs()
-        .iter()
-        .map(|(id, slot)| Running {
-            id: *id,
-            priority: slot.priority,
+        .values()
+        .map(|slot| Running {
+            job: slot.job.clone(),
             started_at: slot.started_at,
             is_ending: slot.run.stop.is_cancelled(),
         })
         .collect();
-    let slots = Slots {
-        count: core.settings.running_jobs,
-        time_slice: Duration::from_secs(core.settings.time_slice_s),
-    };
-    // Those that are ending may stand in line again already.
-    let line = core.store.queued(slots.count + running.len())?;
-    let waiting: Vec<Waiting> = line
-        .iter()
-        .filter(|job| running.iter().all(|other| other.id != job.id))
-        .map(|job| Waiting {
-            id: job.id,
-            priority: job.priority,
-        })
-        .collect();
-    let decision = decide(&running, &waiting, slots, now);
-    for id in decision.preempt {
-        core.advance(id, Input::Preempt).await?;
+    let line = &*core.store;
+    let decision = decide(&line, levels, &running, slots, turns, now.steady)?;
+    core.advance_all(decision.preempt, &Input::Preempt).await?;
+    start(core, decision.start, now).await?;
+    Ok(decision.look_at.map(|at| at.since(now.steady)))
+}
+
+/// Gives slots to these; they share commits.
+async fn start(core: &Arc<Core>, jobs: Vec<JobId>, now: Now) -> Result<(), Error> {
+    let mut starts = tokio::task::JoinSet::new();
+    for id in jobs {
+        let core = Arc::clone(core);
+        starts.spawn(async move { start_run(&core, id, now).await });
     }
-    for id in decision.start {
-        start_run(core, id).await?;
+    let mut result = Ok(());
+    while let Some(started) = starts.join_next().await {
+        result = result.and(started.unwrap_or_else(|error| Err(Error::internal(&error))));
     }
-    Ok([wake_at, decision.look_at].into_iter().flatten().min())
+    result
 }
 
 /// Gives the job a slot.
-async fn start_run(core: &Arc<Core>, id: JobId) -> Result<(), Error> {
+async fn start_run(core: &Arc<Core>, id: JobId, now: Now) -> Result<(), Error> {
     let run = Arc::new(Run::default());
     let ended = CancellationToken::new();
     {
@@ -108,8 +184,14 @@ async fn start_run(core: &Arc<Core>, id: JobId) -> Result<(), Error> {
         };
         let slot = Slot {
             run: Arc::clone(&run),
-            priority: job.priority,
-            started_at: clock::now(),
+            job: Queued {
+                id,
+                owner: job.owner.clone(),
+                host: job.host.clone(),
+                priority: job.priority,
+            },
+            started_at: now.steady,
+            time_over_at: None,
             ended: ended.clone(),
         };
         core.runs().insert(id, slot);
@@ -129,6 +211,64 @@ async fn start_run(core: &Arc<Core>, id: JobId) -> Result<(), Error> {
         });
     }
     Ok(())
+}
+
+impl Core {
+    /// The slots of foreground jobs.
+    pub(super) fn foreground(&self) -> Slots {
+        Slots {
+            count: self.settings.foreground_jobs,
+            per_user: None,
+            per_host: None,
+            time_slice: Duration::from_secs(self.settings.time_slice_s),
+        }
+    }
+
+    /// The slots of background jobs.
+    pub(super) fn background(&self) -> Slots {
+        let limit = |count: usize| (count > 0).then_some(count);
+        Slots {
+            count: self.settings.running_jobs,
+            per_user: limit(self.settings.running_jobs_per_user),
+            per_host: limit(self.settings.running_jobs_per_host),
+            time_slice: Duration::from_secs(self.settings.time_slice_s),
+        }
+    }
+}
+
+impl Line for &dyn Store {
+    type Error = store::Error;
+
+    fn owners(
+        &self,
+        level: Priority,
+        after: Option<&Owner>,
+        limit: usize,
+    ) -> Result<Vec<Owner>, store::Error> {
+        self.line_owners(level, after, limit)
+    }
+
+    fn of(
+        &self,
+        level: Priority,
+        owner: &Owner,
+        limit: usize,
+    ) -> Result<Vec<Queued>, store::Error> {
+        self.line_of(level, owner, limit)
+    }
+
+    fn hosts(
+        &self,
+        level: Priority,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, store::Error> {
+        self.line_hosts(level, after, limit)
+    }
+
+    fn to(&self, level: Priority, host: &str, limit: usize) -> Result<Vec<Queued>, store::Error> {
+        self.line_to(level, host, limit)
+    }
 }
 
 /// Frees the slot, however the run ends.
@@ -152,5 +292,9 @@ pub(super) const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// Jobs to wake that are looked at together.
 const WAITING_PAGE: usize = 64;
 
-/// The clock of the day may be set; sleep no longer than this on its word.
+/// The calendar may be set, and the timer stands still while the host sleeps:
+/// no longer than this on their word.
 const LONGEST_SLEEP: Duration = Duration::from_mins(1);
+
+/// How much of a wait a host may lose that starts with a calendar of long ago.
+const MARK_EVERY: Duration = Duration::from_mins(30);

@@ -13,14 +13,18 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::*;
+use crate::bits::Priority;
 use crate::bits::State;
+use crate::bits::Timestamp;
 use crate::config::FilesSettings;
 use crate::config::Network;
 use crate::config::TransferSettings;
 use crate::store;
+use crate::store::ClockMark;
 use crate::store::Committed;
 use crate::store::Listing;
 use crate::store::Place;
+use crate::store::Queued;
 use crate::store::Selection;
 use crate::store::Sqlite;
 use crate::store::StoredEvent;
@@ -75,12 +79,64 @@ impl Store for Moody {
         self.inner.count(owner)
     }
 
-    fn queued(&self, limit: usize) -> Result<Vec<Job>, store::Error> {
-        self.inner.queued(limit)
+    fn line_owners(
+        &self,
+        level: Priority,
+        after: Option<&Owner>,
+        limit: usize,
+    ) -> Result<Vec<Owner>, store::Error> {
+        self.inner.line_owners(level, after, limit)
     }
 
-    fn waiting(&self, limit: usize) -> Result<Vec<Job>, store::Error> {
-        self.inner.waiting(limit)
+    fn line_of(
+        &self,
+        level: Priority,
+        owner: &Owner,
+        limit: usize,
+    ) -> Result<Vec<Queued>, store::Error> {
+        self.inner.line_of(level, owner, limit)
+    }
+
+    fn line_hosts(
+        &self,
+        level: Priority,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, store::Error> {
+        self.inner.line_hosts(level, after, limit)
+    }
+
+    fn line_to(
+        &self,
+        level: Priority,
+        host: &str,
+        limit: usize,
+    ) -> Result<Vec<Queued>, store::Error> {
+        self.inner.line_to(level, host, limit)
+    }
+
+    fn count_ahead(&self, job: &Job, limit: usize) -> Result<u64, store::Error> {
+        self.inner.count_ahead(job, limit)
+    }
+
+    fn retrying(
+        &self,
+        after: Option<(Timestamp, JobId)>,
+        limit: usize,
+    ) -> Result<Vec<Job>, store::Error> {
+        self.inner.retrying(after, limit)
+    }
+
+    fn put_off(&self, limit: usize) -> Result<Vec<Job>, store::Error> {
+        self.inner.put_off(limit)
+    }
+
+    fn disconnected(&self, after: Option<JobId>, limit: usize) -> Result<Vec<JobId>, store::Error> {
+        self.inner.disconnected(after, limit)
+    }
+
+    fn clock(&self) -> Result<Option<ClockMark>, store::Error> {
+        self.inner.clock()
     }
 
     fn interrupted(&self, after: Option<JobId>, limit: usize) -> Result<Vec<Job>, store::Error> {

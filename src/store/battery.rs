@@ -10,6 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::Change;
+use super::ClockMark;
 use super::Error;
 use super::Event;
 use super::Selection;
@@ -64,8 +65,11 @@ macro_rules! battery {
             a_place_from_elsewhere_does_no_harm
             owners_are_those_who_have_jobs
             counts_follow_the_jobs
-            queued_jobs_come_by_urgency_then_age
+            the_line_is_by_priority_owner_and_age
+            the_line_is_by_host_too
             waiting_jobs_come_by_the_time_they_wake
+            jobs_without_a_network_are_found
+            the_clock_is_kept
             interrupted_jobs_are_those_that_ran_or_have_an_intent
             missing_files_are_those_not_yet_here
             a_file_is_found_by_its_path_in_any_case
@@ -217,10 +221,11 @@ pub(crate) fn counts_follow_the_jobs(place: &impl Place) {
     assert_eq!((count("owner 0"), count("owner 1")), (1, 2));
 }
 
-pub(crate) fn queued_jobs_come_by_urgency_then_age(place: &impl Place) {
+pub(crate) fn the_line_is_by_priority_owner_and_age(place: &impl Place) {
     let store = place.open();
     let queued = |number, priority, queued_at, state, intent| {
         altered(&plain_job(number), |parts| {
+            parts.owner = Owner::new(if number == 7 { "berta" } else { "anna" });
             parts.priority = priority;
             parts.queued_at = Timestamp::from_ticks(queued_at);
             parts.state = state;
@@ -234,15 +239,112 @@ pub(crate) fn queued_jobs_come_by_urgency_then_age(place: &impl Place) {
         queued(4, Priority::High, 1, State::Suspended, None),
         queued(5, Priority::High, 1, State::Queued, Some(Intent::Cancel)),
         queued(6, Priority::Normal, 4, State::Queued, None),
+        queued(7, Priority::Normal, 1, State::Queued, None),
     ];
     commit(&*store, jobs.iter().cloned().map(Change::Job).collect()).expect("kept");
-    let order = |limit| ids(&store.queued(limit).expect("read"));
-    let expected = [jobs[2].id, jobs[1].id, jobs[5].id, jobs[0].id];
-    assert_eq!(order(10), expected);
-    assert_eq!(order(2), expected[..2]);
-    let started = altered(&jobs[2], |parts| parts.state = State::Connecting);
+    let (anna, berta) = (Owner::new("anna"), Owner::new("berta"));
+    let owners =
+        |level, after: Option<&Owner>, limit| store.line_owners(level, after, limit).expect("read");
+    assert_eq!(
+        owners(Priority::Normal, None, 9),
+        [anna.clone(), berta.clone()]
+    );
+    assert_eq!(owners(Priority::Normal, None, 1), [anna.clone()]);
+    assert_eq!(owners(Priority::Normal, Some(&anna), 9), [berta.clone()]);
+    assert_eq!(owners(Priority::High, None, 9), []);
+    let order = |owner, limit| -> Vec<JobId> {
+        let line = store.line_of(Priority::Normal, owner, limit).expect("read");
+        line.into_iter().map(|job| job.id).collect()
+    };
+    assert_eq!(order(&anna, 9), [jobs[1].id, jobs[5].id, jobs[0].id]);
+    assert_eq!(order(&anna, 2), [jobs[1].id, jobs[5].id]);
+    assert_eq!(order(&berta, 9), [jobs[6].id]);
+    let ahead = |at: usize, limit| store.count_ahead(&jobs[at], limit).expect("read");
+    assert_eq!(
+        [ahead(1, 9), ahead(5, 9), ahead(0, 9), ahead(0, 1)],
+        [0, 1, 2, 1]
+    );
+    let started = altered(&jobs[1], |parts| parts.state = State::Connecting);
     commit(&*store, vec![Change::Job(started)]).expect("kept");
-    assert_eq!(order(10), expected[1..]);
+    assert_eq!(order(&anna, 9), [jobs[5].id, jobs[0].id]);
+}
+
+pub(crate) fn the_line_is_by_host_too(place: &impl Place) {
+    let store = place.open();
+    let queued = |number: u32, host: &str| {
+        altered(&plain_job(number), |parts| {
+            parts.state = State::Queued;
+            host.clone_into(&mut parts.host);
+        })
+    };
+    let jobs = [
+        queued(1, "b"),
+        queued(2, ""),
+        queued(4, "b"),
+        queued(5, "c"),
+    ];
+    commit(&*store, jobs.iter().cloned().map(Change::Job).collect()).expect("kept");
+    let hosts = |after, limit| {
+        store
+            .line_hosts(Priority::Normal, after, limit)
+            .expect("read")
+    };
+    assert_eq!(hosts(None, 9), ["", "b", "c"]);
+    assert_eq!(hosts(Some(""), 1), ["b"]);
+    assert_eq!(hosts(Some("c"), 1), [""; 0]);
+    let to = |host| -> Vec<JobId> {
+        let line = store.line_to(Priority::Normal, host, 9).expect("read");
+        line.into_iter().map(|job| job.id).collect()
+    };
+    assert_eq!(to("b"), [jobs[0].id, jobs[2].id]);
+    let moved = altered(&jobs[0], |parts| "c".clone_into(&mut parts.host));
+    commit(&*store, vec![Change::Job(moved)]).expect("kept");
+    assert_eq!(to("b"), [jobs[2].id]);
+}
+
+pub(crate) fn jobs_without_a_network_are_found(place: &impl Place) {
+    let store = place.open();
+    let failed = |number, code, state| {
+        altered(&plain_job(number), |parts| {
+            parts.state = state;
+            parts.wake_at = Some(Timestamp::from_ticks(1));
+            parts.error = Some(JobError {
+                context: ErrorContext::GeneralTransport,
+                code,
+                file: None,
+                detail: String::new(),
+                circumstances: Circumstances::default(),
+            });
+        })
+    };
+    let lost = Hresult::BG_E_NETWORK_DISCONNECTED;
+    let jobs = [
+        failed(1, lost, State::TransientError),
+        failed(2, Hresult::E_FAIL, State::TransientError),
+        failed(3, lost, State::Error),
+        failed(4, lost, State::TransientError),
+    ];
+    commit(&*store, jobs.iter().cloned().map(Change::Job).collect()).expect("kept");
+    let found = |after, limit| store.disconnected(after, limit).expect("read");
+    assert_eq!(found(None, 9), [jobs[0].id, jobs[3].id]);
+    assert_eq!(found(None, 1), [jobs[0].id]);
+    assert_eq!(found(Some(jobs[0].id), 9), [jobs[3].id]);
+}
+
+pub(crate) fn the_clock_is_kept(place: &impl Place) {
+    let mark = |steady| ClockMark {
+        date: Timestamp::from_ticks(9),
+        steady: Timestamp::from_ticks(steady),
+        boot: "b".to_owned(),
+        since_boot_ms: 7,
+    };
+    let store = place.open();
+    assert_eq!(store.clock().expect("read"), None);
+    for steady in [4, 5] {
+        commit(&*store, vec![Change::Clock(mark(steady))]).expect("kept");
+    }
+    drop(store);
+    assert_eq!(place.open().clock().expect("read"), Some(mark(5)));
 }
 
 pub(crate) fn waiting_jobs_come_by_the_time_they_wake(place: &impl Place) {
@@ -260,13 +362,21 @@ pub(crate) fn waiting_jobs_come_by_the_time_they_wake(place: &impl Place) {
         waiting(3, i64::MAX.cast_unsigned(), State::TransientError, None),
         waiting(4, 1, State::Error, None),
         waiting(5, 1, State::TransientError, Some(Intent::Complete)),
+        waiting(6, 8, State::Queued, None),
+        waiting(7, 7, State::Queued, None),
     ];
     commit(&*store, jobs.iter().cloned().map(Change::Job).collect()).expect("kept");
     assert_eq!(
-        ids(&store.waiting(10).expect("read")),
+        ids(&store.retrying(None, 10).expect("read")),
         [jobs[1].id, jobs[0].id, jobs[2].id]
     );
-    assert_eq!(ids(&store.waiting(1).expect("read")), [jobs[1].id]);
+    assert_eq!(ids(&store.retrying(None, 1).expect("read")), [jobs[1].id]);
+    let after = Some((Timestamp::from_ticks(30), jobs[0].id));
+    assert_eq!(ids(&store.retrying(after, 9).expect("read")), [jobs[2].id]);
+    assert_eq!(
+        ids(&store.put_off(9).expect("read")),
+        [jobs[6].id, jobs[5].id]
+    );
 }
 
 pub(crate) fn interrupted_jobs_are_those_that_ran_or_have_an_intent(place: &impl Place) {
@@ -640,7 +750,28 @@ impl Model {
                     }
                 }
             }
-            Change::RemoveCredentials(..) | Change::Event(_) => {}
+            Change::RemoveCredentials(..) | Change::Clock(_) | Change::Event(_) => {}
+        }
+    }
+
+    fn check_line(&self, store: &dyn Store) {
+        for level in (0..4).filter_map(Priority::from_number) {
+            let mut line: Vec<&Job> = self
+                .jobs
+                .values()
+                .filter(|job| {
+                    job.state == State::Queued && job.intent.is_none() && job.wake_at.is_none()
+                })
+                .filter(|job| job.priority == level)
+                .collect();
+            line.sort_by_key(|job| (job.owner.clone(), job.queued_at, job.id));
+            let mut seen = Vec::new();
+            for owner in store.line_owners(level, None, 100).expect("read") {
+                let of_him = store.line_of(level, &owner, 100).expect("read");
+                assert!(!of_him.is_empty() && of_him.iter().all(|job| job.owner == owner));
+                seen.extend(of_him.into_iter().map(|job| job.id));
+            }
+            assert_eq!(seen, line.iter().map(|job| job.id).collect::<Vec<_>>());
         }
     }
 
@@ -656,26 +787,19 @@ impl Model {
             sorted(&|_| true, &by_id)
         );
         assert_eq!(store.count(None).expect("read"), self.jobs.len() as u64);
-        assert_eq!(
-            store.queued(100).expect("read"),
-            sorted(
-                &|job| {
-                    job.state == State::Queued && job.intent.is_none() && job.wake_at.is_none()
-                },
-                &|job| (job.priority as u8, job.queued_at.ticks())
-            )
-        );
-        assert_eq!(
-            store.waiting(100).expect("read"),
-            sorted(
-                &|job| {
-                    matches!(job.state, State::TransientError | State::Queued)
-                        && job.intent.is_none()
-                        && job.wake_at.is_some()
-                },
-                &|job| (0, job.wake_at.unwrap_or_default().ticks())
-            )
-        );
+        self.check_line(store);
+        for (state, found) in [
+            (State::TransientError, store.retrying(None, 100)),
+            (State::Queued, store.put_off(100)),
+        ] {
+            assert_eq!(
+                found.expect("read"),
+                sorted(
+                    &|job| job.state == state && job.intent.is_none() && job.wake_at.is_some(),
+                    &|job| (0, job.wake_at.unwrap_or_default().ticks())
+                )
+            );
+        }
         assert_eq!(
             store.interrupted(None, 100).expect("read"),
             sorted(
@@ -769,6 +893,7 @@ pub(crate) fn plain_job(number: u32) -> Job {
         stalled_at: None,
         wake_at: None,
         queued_at: Timestamp::from_ticks(1),
+        host: String::new(),
         created_at: Timestamp::from_ticks(2),
         modified_at: Timestamp::from_ticks(3),
         transferred_at: None,

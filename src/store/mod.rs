@@ -6,6 +6,9 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use crate::bits::AuthScheme;
 use crate::bits::AuthTarget;
 use crate::bits::Credentials;
@@ -13,6 +16,7 @@ use crate::bits::File;
 use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::Owner;
+use crate::bits::Priority;
 use crate::bits::Secret;
 use crate::bits::Timestamp;
 
@@ -58,13 +62,52 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// How many jobs there are, those of `owner` only if there is one.
     fn count(&self, owner: Option<&Owner>) -> Result<u64, Error>;
 
-    /// QUEUED jobs without an intent and a time to wake, most urgent first (priority, then
-    /// `queued_at`, then key); at most `limit`.
-    fn queued(&self, limit: usize) -> Result<Vec<Job>, Error>;
+    /// Owners who have jobs of this priority in the line (QUEUED, without an
+    /// intent and a time to wake), in the order of their names: at most `limit`
+    /// that come after `after`. The line is read by index: no answer costs more
+    /// than what it gives.
+    fn line_owners(
+        &self,
+        level: Priority,
+        after: Option<&Owner>,
+        limit: usize,
+    ) -> Result<Vec<Owner>, Error>;
 
-    /// Jobs that have a time to wake, without an intent, next to wake first; at
-    /// most `limit`.
-    fn waiting(&self, limit: usize) -> Result<Vec<Job>, Error>;
+    /// Jobs of `owner` and this priority in the line, first come first
+    /// (`queued_at`, then key); at most `limit`.
+    fn line_of(&self, level: Priority, owner: &Owner, limit: usize) -> Result<Vec<Queued>, Error>;
+
+    /// Hosts to which jobs of this priority in the line want, in the order of
+    /// their names: at most `limit` that come after `after`.
+    fn line_hosts(
+        &self,
+        level: Priority,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, Error>;
+
+    /// Jobs of this priority in the line that want to `host`, by owner, then
+    /// first come first; at most `limit`.
+    fn line_to(&self, level: Priority, host: &str, limit: usize) -> Result<Vec<Queued>, Error>;
+
+    /// How many jobs of its owner and priority stand in the line before `job`;
+    /// counts to `limit` only.
+    fn count_ahead(&self, job: &Job, limit: usize) -> Result<u64, Error>;
+
+    /// Jobs in `TRANSIENT_ERROR` without an intent, next to wake first: at most
+    /// `limit` that come after `after`.
+    fn retrying(&self, after: Option<(Timestamp, JobId)>, limit: usize) -> Result<Vec<Job>, Error>;
+
+    /// QUEUED jobs that have a time to wake, without an intent, next to wake
+    /// first; at most `limit`.
+    fn put_off(&self, limit: usize) -> Result<Vec<Job>, Error>;
+
+    /// Jobs in `TRANSIENT_ERROR` that wait for the network, without an intent: at
+    /// most `limit` that come after `after`.
+    fn disconnected(&self, after: Option<JobId>, limit: usize) -> Result<Vec<JobId>, Error>;
+
+    /// What was last kept of the clocks.
+    fn clock(&self) -> Result<Option<ClockMark>, Error>;
 
     /// Jobs that a stop found in CONNECTING or TRANSFERRING, or with an
     /// intent: at most `limit` that come after `after`.
@@ -126,8 +169,37 @@ pub(crate) enum Change {
     /// Put the second text in the place of the first, at the beginning of all
     /// remote addresses of a job that begin with it. Neither has a query.
     RemotePrefix(JobId, String, String),
+    /// Keep what the clocks show.
+    Clock(ClockMark),
     /// Append an event.
     Event(Event),
+}
+
+/// A job in the line: as much of it as the scheduler needs.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Queued {
+    /// Which.
+    pub(crate) id: JobId,
+    /// Whose.
+    pub(crate) owner: Owner,
+    /// From which host it fetches next.
+    pub(crate) host: String,
+    /// How urgent.
+    pub(crate) priority: Priority,
+}
+
+/// What the clocks showed at one moment: from it the steady clock goes on after
+/// a start.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct ClockMark {
+    /// The calendar.
+    pub(crate) date: Timestamp,
+    /// The one that never jumps.
+    pub(crate) steady: Timestamp,
+    /// Which boot of the host.
+    pub(crate) boot: String,
+    /// Time since that boot, sleep included, in milliseconds.
+    pub(crate) since_boot_ms: u64,
 }
 
 /// Something that happened to a job, kept after the job has gone.

@@ -52,7 +52,7 @@ def fill(database: Path, files: Path, jobs: int) -> None:
 
 def job_id(number: int) -> str:
     """The key of a job as it is shown."""
-    digits = _key(number).hex().upper()
+    digits = key(number).hex().upper()
     parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
     return "{" + "-".join(parts) + "}"
 
@@ -71,7 +71,8 @@ def owner_and_state(number: int) -> tuple[str, int]:
     return owner, TRANSFERRED if owner == OWNERS[0] and state == ERROR else state
 
 
-def _key(number: int) -> bytes:
+def key(number: int) -> bytes:
+    """The key of a job as it is stored."""
     # In the order of creation, as the service makes them (UUID version 7).
     milliseconds = 1_735_689_600_000 + number * 1_000
     tail = hashlib.sha256(number.to_bytes(8, "big")).digest()
@@ -84,7 +85,7 @@ def _job(number: int) -> dict[str, object]:
     failed = state in (ERROR, TRANSIENT_ERROR)
     arrived = state == TRANSFERRED
     return {
-        "id": _key(number),
+        "id": key(number),
         "owner": owner,
         "display_name": f"nightly needle {number}" if number % RARE == NEEDLE else f"nightly backup {number}",
         "description": "the files of one night",
@@ -114,7 +115,7 @@ def _job(number: int) -> dict[str, object]:
 def _file(number: int, files: Path) -> dict[str, object]:
     path = str(files / f"night-{number}")
     return {
-        "job": _key(number),
+        "job": key(number),
         "place": 0,
         "remote_url": f"http://127.0.0.1:9/nights/{number}",
         "local_file": path,
@@ -126,7 +127,7 @@ def _file(number: int, files: Path) -> dict[str, object]:
 def _progress(number: int) -> dict[str, object]:
     arrived = owner_and_state(number)[1] == TRANSFERRED
     return {
-        "job": _key(number),
+        "job": key(number),
         "place": 0,
         "size": 65_536,
         "durable": 65_536 if arrived else 0,

@@ -3,14 +3,13 @@
 use super::Job;
 use crate::bits::Effect;
 use crate::bits::Hresult;
+use crate::bits::Now;
 use crate::bits::OptionChange;
 use crate::bits::OptionRefused;
 use crate::bits::Owner;
 use crate::bits::Priority;
 use crate::bits::Refused;
 use crate::bits::Stage;
-use crate::bits::State;
-use crate::bits::Timestamp;
 
 impl Job {
     /// What the rules of options look at.
@@ -30,31 +29,38 @@ impl Job {
     pub(crate) fn set_options(
         &mut self,
         changes: impl IntoIterator<Item = OptionChange>,
-        now: Timestamp,
+        now: impl Into<Now>,
     ) -> Result<Effect, OptionRefused> {
-        let mut next = self.0.clone();
+        let now = now.into();
+        let mut next = self.clone();
         for change in changes {
             let option = change.name();
             self.check_open()
                 .map_err(|Refused(code)| OptionRefused { option, code })?;
-            next.options.set(change, self.stage())?;
+            next.0.options.set(change, self.stage())?;
         }
         if next.options == self.options {
             return Ok(Effect::Unchanged);
         }
-        if next.options.is_foreground_only(next.kind) {
-            next.priority = Priority::Foreground;
-        }
         let mut effect = Effect::Changed;
-        if next.priority != self.priority {
+        if next.options.is_foreground_only(next.kind) && next.priority != Priority::Foreground {
+            next.0.priority = Priority::Foreground;
             effect = Effect::Schedule;
         }
-        if next.options.start_after != self.options.start_after && next.state == State::Queued {
-            next.wake_at = next.options.start_after.filter(|at| *at > now);
+        let (old, new) = (&self.options, next.options.clone());
+        if new.maximum_download_time_s != old.maximum_download_time_s {
             effect = Effect::Schedule;
         }
-        next.modified_at = now;
-        self.0 = next;
+        if new.start_after != old.start_after {
+            let set = next.set_start_after(new.start_after, now);
+            let option = "StartAfter";
+            let set = set.map_err(|Refused(code)| OptionRefused { option, code })?;
+            if set == Effect::Schedule {
+                effect = set;
+            }
+        }
+        next.0.modified_at = now.date;
+        *self = next;
         Ok(effect)
     }
 
@@ -65,7 +71,11 @@ impl Job {
     ///
     /// [`Refused`] with `BG_E_INVALID_STATE` when the job is final or on its way
     /// there.
-    pub(crate) fn take_over(&mut self, owner: Owner, now: Timestamp) -> Result<Effect, Refused> {
+    pub(crate) fn take_over(
+        &mut self,
+        owner: Owner,
+        now: impl Into<Now>,
+    ) -> Result<Effect, Refused> {
         self.check_open()?;
         if self.owner == owner {
             return Ok(Effect::Unchanged);
@@ -74,7 +84,7 @@ impl Job {
         self.0.client_certificate = None;
         self.0.options.has_custom_headers = false;
         self.0.options.headers_are_write_only = false;
-        self.0.modified_at = now;
+        self.0.modified_at = now.into().date;
         Ok(Effect::Schedule)
     }
 
@@ -103,6 +113,7 @@ mod tests {
     use crate::bits::JobOptions;
     use crate::bits::NewFile;
     use crate::bits::NewJob;
+    use crate::bits::Timestamp;
 
     const NOW: Timestamp = Timestamp::from_ticks(1_000_000_000);
 

@@ -233,6 +233,7 @@ fn input() -> impl Strategy<Value = Input> {
         Just(Input::Start),
         Just(Input::Connected),
         Just(Input::Preempt),
+        Just(Input::Interrupted),
         Just(Input::Transferred),
         Just(interrupted()),
         Just(Input::Failed(error())),
@@ -320,16 +321,204 @@ proptest! {
     #[test]
     fn the_table_has_an_answer_for_every_state_and_input(
         number in 0_u16..9, intent in prop::option::of(prop_oneof![Just(Intent::Complete), Just(Intent::Cancel)]),
-        has_files: bool, has_work: bool, is_upload: bool, input in input(),
+        has_files: bool, has_work: bool, is_upload: bool, has_alarm: bool, input in input(),
     ) {
         let state = State::from_number(number).expect("in range");
-        let at = Situation { state, intent, has_files, has_work: has_files && has_work, is_upload };
+        let at = Situation { state, intent, has_files, has_work: has_files && has_work, is_upload, has_alarm };
         let by_client = matches!(input, Input::Resume | Input::Suspend | Input::Complete | Input::Cancel);
         match step(at, &input) {
             super::Step::Refuse(_) => prop_assert!(by_client, "only a client is refused"),
             super::Step::To(to) => prop_assert!(!state.is_final() && (to == state || intent.is_none() || matches!(input, Input::Settled | Input::Unsettled(_)))),
             super::Step::Late => prop_assert!(!by_client, "a client gets an answer"),
             super::Step::Stay | super::Step::Intend(_) => {}
+        }
+    }
+}
+
+fn with_start_after(start_after: Timestamp) -> Job {
+    let (mut job, _) = suspended(1);
+    job.set_start_after(Some(start_after), NOW).expect("open");
+    job
+}
+
+/// A moment at which the two clocks show different times.
+fn apart(date: Timestamp, steady: Timestamp) -> Now {
+    Now { date, steady }
+}
+
+const HOUR: Duration = Duration::from_hours(1);
+
+#[test]
+fn a_job_that_is_to_start_later_stands_in_no_line_until_then() {
+    let due = NOW + HOUR;
+    let mut job = with_start_after(due);
+    assert_eq!(job.apply(Input::Resume, NOW), Ok(Effect::WakeAt(due)));
+    assert_eq!((job.state, job.wake_at), (State::Queued, Some(due)));
+    assert_eq!(job.apply(Input::Start, NOW), Ok(Effect::Unchanged));
+    // Woken too early it waits on.
+    assert_eq!(job.apply(Input::Retry, NOW), Ok(Effect::WakeAt(due)));
+    assert_eq!(job.apply(Input::Retry, due), Ok(Effect::Schedule));
+    assert_eq!((job.wake_at, job.queued_at), (None, due));
+    assert_eq!(job.apply(Input::Start, due), Ok(Effect::Changed));
+}
+
+#[test]
+fn a_time_to_start_that_has_gone_holds_nobody() {
+    let mut job = with_start_after(NOW);
+    assert_eq!(job.apply(Input::Resume, NOW), Ok(Effect::Schedule));
+    assert_eq!(job.wake_at, None);
+}
+
+#[test]
+fn the_time_to_start_can_be_changed_while_a_job_waits_for_it() {
+    let mut job = with_start_after(NOW + HOUR);
+    job.apply(Input::Resume, NOW).expect("fits");
+    let later = NOW + HOUR + HOUR;
+    assert_eq!(job.set_start_after(Some(later), NOW), Ok(Effect::Schedule));
+    assert_eq!(job.wake_at, Some(later));
+    assert_eq!(job.set_start_after(None, NOW), Ok(Effect::Schedule));
+    assert_eq!((job.state, job.wake_at), (State::Queued, None));
+    assert_eq!(job.set_start_after(Some(later), NOW), Ok(Effect::Schedule));
+    assert_eq!(job.wake_at, Some(later));
+    assert_eq!(job.apply(Input::Suspend, NOW), Ok(Effect::Changed));
+    assert_eq!((job.state, job.wake_at), (State::Suspended, None));
+}
+
+#[test]
+fn a_date_to_start_follows_the_calendar_and_a_delay_does_not() {
+    let due = NOW + HOUR;
+    let mut job = with_start_after(due);
+    job.apply(Input::Resume, NOW).expect("fits");
+    // The calendar was set forward: nearly no time has passed.
+    let jumped = apart(due, NOW + Duration::from_secs(1));
+    assert_eq!(job.apply(Input::Retry, jumped), Ok(Effect::Schedule));
+
+    let (mut job, _) = running(1);
+    let failed = apart(NOW + HOUR * 1_000, NOW);
+    let effect = job.apply(interrupted(), failed).expect("fits");
+    assert_eq!(effect, Effect::WakeAt(NOW + DEFAULT_MINIMUM_RETRY_DELAY));
+    assert_eq!(job.modified_at, NOW + HOUR * 1_000);
+}
+
+#[test]
+fn no_jump_of_the_calendar_ends_a_job() {
+    let (mut job, _) = running(1);
+    job.apply(interrupted(), NOW).expect("fits");
+    let years = Duration::from_hours(24 * 365 * 30);
+    let jumped = apart(NOW + years, NOW + DEFAULT_MINIMUM_RETRY_DELAY);
+    assert_eq!(job.apply(Input::Retry, jumped), Ok(Effect::Schedule));
+    assert_eq!(job.queued_at, jumped.steady);
+}
+
+#[test]
+fn time_counts_while_a_job_runs_and_until_it_is_resumed() {
+    let minute = Duration::from_mins(1);
+    let (mut job, mut files) = running(1);
+    job.set_maximum_download_time(Some(600), NOW).expect("open");
+    assert_eq!(job.time_over_at(HOUR), Some(NOW + Duration::from_mins(10)));
+    job.apply(Input::Preempt, NOW + minute).expect("fits");
+    assert_eq!((job.active_for, job.time_over_at(HOUR)), (minute, None));
+    // Waiting does not count.
+    job.apply(Input::Start, NOW + HOUR).expect("fits");
+    assert_eq!(job.time_over_at(HOUR), Some(NOW + HOUR + minute * 9));
+    job.report(&mut files[0], FileReport::Durable(1), NOW + HOUR + minute);
+    assert_eq!(job.time_over_at(HOUR), Some(NOW + HOUR + minute * 9));
+    // The service was killed, and down for long.
+    let start = NOW + HOUR * 9;
+    assert_eq!(job.apply(Input::Interrupted, start), Ok(Effect::Stop));
+    assert_eq!((job.state, job.active_for), (State::Queued, minute * 2));
+    job.apply(Input::Suspend, start).expect("fits");
+    job.apply(Input::Resume, start).expect("fits");
+    assert_eq!(job.active_for, Duration::ZERO);
+}
+
+#[test]
+fn the_usual_time_counts_for_a_job_that_sets_none_and_zero_is_none() {
+    let (mut job, _) = running(1);
+    assert_eq!(job.time_over_at(HOUR), Some(NOW + HOUR));
+    assert_eq!(job.time_over_at(Duration::ZERO), None);
+    job.set_maximum_download_time(Some(0), NOW).expect("open");
+    assert_eq!(job.time_over_at(HOUR), None);
+}
+
+#[test]
+fn an_interrupted_job_keeps_its_place_in_the_line() {
+    let (mut job, _) = running(1);
+    job.apply(Input::Interrupted, NOW + HOUR).expect("fits");
+    assert_eq!(job.queued_at, NOW);
+    let (mut job, _) = running(1);
+    job.apply(Input::Preempt, NOW + HOUR).expect("fits");
+    assert_eq!(job.queued_at, NOW + HOUR);
+}
+
+fn disconnected() -> Input {
+    Input::FailedForNow {
+        error: JobError {
+            code: Hresult::BG_E_NETWORK_DISCONNECTED,
+            ..error()
+        },
+        retry_after: None,
+    }
+}
+
+#[test]
+fn a_lost_network_is_not_counted_and_has_no_timer_but_the_last() {
+    let (mut job, _) = running(1);
+    let last = NOW + DEFAULT_NO_PROGRESS_TIMEOUT;
+    assert_eq!(job.apply(disconnected(), NOW), Ok(Effect::WakeAt(last)));
+    assert_eq!(
+        (job.state, job.transient_error_count),
+        (State::TransientError, 0)
+    );
+    // The network is back.
+    let mut back = job.clone();
+    assert_eq!(back.apply(Input::Retry, NOW + HOUR), Ok(Effect::Schedule));
+    // It never comes back.
+    job.apply(Input::Retry, last).expect("fits");
+    assert_eq!(job.state, State::Error);
+}
+
+#[test]
+fn the_host_is_that_of_the_first_missing_file() {
+    let (mut job, mut files) = suspended(1);
+    assert_eq!(job.host, "server");
+    let more = |host: &str| NewFile {
+        remote_url: format!("http://{host}:80/a"),
+        ..new_file("a")
+    };
+    files.push(job.add_file(more("second"), NOW).expect("open"));
+    assert_eq!(job.host, "server");
+    for file in &mut files {
+        job.report(file, FileReport::Done(1), NOW);
+    }
+    job.add_file(more("third"), NOW).expect("open");
+    assert_eq!(job.host, "third");
+}
+
+proptest! {
+    #[test]
+    fn who_waits_for_a_date_starts_not_before_it(
+        walk in prop::collection::vec((input(), 0_u64..4_000, prop::option::of(0_u64..40_000)), 0..60),
+    ) {
+        let (mut job, _) = suspended(1);
+        let mut now = NOW;
+        for (input, pause_s, start_after_s) in walk {
+            now = now + Duration::from_secs(pause_s);
+            if let Some(seconds) = start_after_s {
+                let start_after = NOW + Duration::from_secs(seconds);
+                if job.set_start_after(Some(start_after), now) == Ok(Effect::Schedule) {
+                    prop_assert_eq!(job.wake_at.is_some(), start_after > now);
+                }
+            }
+            let before = job.clone();
+            let _ = job.apply(input, now);
+            if before.state == State::Queued && job.state == State::Connecting {
+                prop_assert!(before.wake_at.is_none());
+            }
+            if job.state == State::Queued && before.state != State::Queued {
+                let due = job.options.start_after;
+                prop_assert_eq!(job.wake_at, due.filter(|due| *due > now));
+            }
         }
     }
 }

@@ -19,13 +19,22 @@ CREATE TABLE headers (
     sealed BLOB NOT NULL
 ) WITHOUT ROWID;
 
--- A queued job that is not to start yet stands in no line, but wakes.
+-- The line: owners take turns at each priority, an owner's jobs are first come,
+-- first served; and the same by host, for when some hosts have had enough. A
+-- queued job that is not to start yet stands in no line, but wakes.
+ALTER TABLE job ADD COLUMN host TEXT NOT NULL DEFAULT '';
+
 DROP INDEX job_queued;
 
-CREATE INDEX job_queued ON job (priority, queued_at, id)
+CREATE INDEX job_queued ON job (priority, owner, queued_at, id, host)
     WHERE state = 0 AND intent IS NULL AND wake_at IS NULL;
 
-DROP INDEX job_waiting;
+CREATE INDEX job_queued_by_host ON job (priority, host, owner, queued_at, id)
+    WHERE state = 0 AND intent IS NULL AND wake_at IS NULL;
 
-CREATE INDEX job_waiting ON job (wake_at, id)
-    WHERE (state = 0 OR state = 5) AND wake_at IS NOT NULL AND intent IS NULL;
+CREATE INDEX job_put_off ON job (wake_at, id)
+    WHERE state = 0 AND wake_at IS NOT NULL AND intent IS NULL;
+
+-- Jobs that wait for the network (BG_E_NETWORK_DISCONNECTED).
+CREATE INDEX job_disconnected ON job (id)
+    WHERE state = 5 AND error_code = 2149580816 AND intent IS NULL;

@@ -14,6 +14,7 @@
 
 mod doomed;
 mod folder;
+mod line;
 mod read;
 mod row;
 mod select;
@@ -33,10 +34,12 @@ use tokio::sync::oneshot;
 use self::read::Readers;
 use self::write::Request;
 use super::Change;
+use super::ClockMark;
 use super::Committed;
 use super::Error;
 use super::Listing;
 use super::Place;
+use super::Queued;
 use super::Selection;
 use super::Store;
 use super::StoredEvent;
@@ -46,7 +49,9 @@ use crate::bits::File;
 use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::Owner;
+use crate::bits::Priority;
 use crate::bits::Secret;
+use crate::bits::Timestamp;
 use crate::vault::Vault;
 
 /// Jobs, files, credentials and events in the `SQLite` database of one folder.
@@ -148,12 +153,50 @@ impl Store for Sqlite {
         self.readers.count(owner)
     }
 
-    fn queued(&self, limit: usize) -> Result<Vec<Job>, Error> {
-        self.readers.queued(limit)
+    fn line_owners(
+        &self,
+        level: Priority,
+        after: Option<&Owner>,
+        limit: usize,
+    ) -> Result<Vec<Owner>, Error> {
+        self.readers.line_owners(level, after, limit)
     }
 
-    fn waiting(&self, limit: usize) -> Result<Vec<Job>, Error> {
-        self.readers.waiting(limit)
+    fn line_of(&self, level: Priority, owner: &Owner, limit: usize) -> Result<Vec<Queued>, Error> {
+        self.readers.line_of(level, owner, limit)
+    }
+
+    fn line_hosts(
+        &self,
+        level: Priority,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        self.readers.line_hosts(level, after, limit)
+    }
+
+    fn line_to(&self, level: Priority, host: &str, limit: usize) -> Result<Vec<Queued>, Error> {
+        self.readers.line_to(level, host, limit)
+    }
+
+    fn count_ahead(&self, job: &Job, limit: usize) -> Result<u64, Error> {
+        self.readers.count_ahead(job, limit)
+    }
+
+    fn retrying(&self, after: Option<(Timestamp, JobId)>, limit: usize) -> Result<Vec<Job>, Error> {
+        self.readers.retrying(after, limit)
+    }
+
+    fn put_off(&self, limit: usize) -> Result<Vec<Job>, Error> {
+        self.readers.put_off(limit)
+    }
+
+    fn disconnected(&self, after: Option<JobId>, limit: usize) -> Result<Vec<JobId>, Error> {
+        self.readers.disconnected(after, limit)
+    }
+
+    fn clock(&self) -> Result<Option<ClockMark>, Error> {
+        self.readers.clock()
     }
 
     fn interrupted(&self, after: Option<JobId>, limit: usize) -> Result<Vec<Job>, Error> {
@@ -336,6 +379,9 @@ const APPLICATION_ID: i64 = 0x4249_5453;
 
 /// The row of `meta` that is there while a process has the store open.
 const OPEN_MARK: &str = "open";
+
+/// The row of `meta` that has the last [`ClockMark`].
+const CLOCK: &str = "clock";
 
 /// Commits that may wait for the writer. Each belongs to a request or to a
 /// running job, and those are bounded; a group takes them all at once.

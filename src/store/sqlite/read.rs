@@ -24,6 +24,8 @@ use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::Owner;
 use crate::bits::Secret;
+use crate::bits::Timestamp;
+use crate::store::ClockMark;
 use crate::store::Error;
 use crate::store::Listing;
 use crate::store::Place;
@@ -71,12 +73,35 @@ impl Readers {
         Ok(count.unwrap_or(0))
     }
 
-    pub(super) fn queued(&self, limit: usize) -> Result<Vec<Job>, Error> {
-        self.all(QUEUED, [bounded(limit)], row::job)
+    pub(super) fn retrying(
+        &self,
+        after: Option<(Timestamp, JobId)>,
+        limit: usize,
+    ) -> Result<Vec<Job>, Error> {
+        let (wake_at, id) = match after {
+            Some((wake_at, id)) => (row::ticks(wake_at), Some(id.to_octets())),
+            None => (0, None),
+        };
+        let id = id.as_ref().map_or(BEFORE_ALL, |octets| octets.as_slice());
+        self.all(RETRYING, params![wake_at, id, bounded(limit)], row::job)
     }
 
-    pub(super) fn waiting(&self, limit: usize) -> Result<Vec<Job>, Error> {
-        self.all(WAITING, [bounded(limit)], row::job)
+    pub(super) fn put_off(&self, limit: usize) -> Result<Vec<Job>, Error> {
+        self.all(PUT_OFF, [bounded(limit)], row::job)
+    }
+
+    pub(super) fn disconnected(
+        &self,
+        after: Option<JobId>,
+        limit: usize,
+    ) -> Result<Vec<JobId>, Error> {
+        let after = after.map(JobId::to_octets);
+        let after = after
+            .as_ref()
+            .map_or(BEFORE_ALL, |octets| octets.as_slice());
+        self.all(DISCONNECTED, params![after, bounded(limit)], |row| {
+            Ok(JobId::from_octets(row.get(0)?))
+        })
     }
 
     pub(super) fn interrupted(
@@ -137,8 +162,14 @@ impl Readers {
         self.all(EVENTS, [after, bounded(limit)], row::event)
     }
 
+    pub(super) fn clock(&self) -> Result<Option<ClockMark>, Error> {
+        let mark = super::meta(&self.connection(), super::CLOCK)?;
+        mark.map(|mark| serde_json::from_slice(&mark).map_err(row::damaged))
+            .transpose()
+    }
+
     /// The first row of a statement, if there is one.
-    fn first<T>(
+    pub(super) fn first<T>(
         &self,
         statement: &str,
         values: impl Params,
@@ -151,7 +182,7 @@ impl Readers {
     }
 
     /// Every row of a statement, which bounds them itself.
-    fn all<T>(
+    pub(super) fn all<T>(
         &self,
         statement: &str,
         values: impl Params,
@@ -218,20 +249,24 @@ const OWNERS: &str = "SELECT owner FROM tally WHERE kind = 1 ORDER BY owner LIMI
 
 const COUNT: &str = "SELECT jobs FROM tally WHERE kind = ?1 AND owner = ?2";
 
-const QUEUED: &str = concat!(
+const RETRYING: &str = concat!(
     "SELECT ",
     row::job_columns!(),
-    " FROM job INDEXED BY job_queued WHERE state = 0 AND intent IS NULL AND wake_at IS NULL \
-     ORDER BY priority, queued_at, id LIMIT ?1"
+    " FROM job INDEXED BY job_waiting WHERE state = 5 AND intent IS NULL \
+     AND (wake_at, id) > (?1, ?2) ORDER BY wake_at, id LIMIT ?3"
 );
 
-const WAITING: &str = concat!(
+const PUT_OFF: &str = concat!(
     "SELECT ",
     row::job_columns!(),
-    " FROM job INDEXED BY job_waiting \
-     WHERE (state = 0 OR state = 5) AND wake_at IS NOT NULL AND intent IS NULL \
-     ORDER BY wake_at, id LIMIT ?1"
+    " FROM job INDEXED BY job_put_off WHERE state = 0 AND wake_at IS NOT NULL \
+     AND intent IS NULL ORDER BY wake_at, id LIMIT ?1"
 );
+
+/// The code as the index has it.
+const DISCONNECTED: &str = "SELECT id FROM job INDEXED BY job_disconnected \
+     WHERE state = 5 AND error_code = 2149580816 AND intent IS NULL AND id > ?1 \
+     ORDER BY id LIMIT ?2";
 
 const INTERRUPTED: &str = concat!(
     "SELECT ",
@@ -277,8 +312,9 @@ pub(super) const STATEMENTS: &[(&str, usize)] = &[
     (JOB, 1),
     (OWNERS, 1),
     (COUNT, 2),
-    (QUEUED, 1),
-    (WAITING, 1),
+    (RETRYING, 3),
+    (PUT_OFF, 1),
+    (DISCONNECTED, 2),
     (INTERRUPTED, 2),
     (FILES, 3),
     (MISSING_FILES, 3),

@@ -39,6 +39,7 @@ use crate::bits::State;
 use crate::bits::Timestamp;
 use crate::bits::Validator;
 use crate::store::Error;
+use crate::store::Queued;
 use crate::store::StoredEvent;
 use crate::store::purpose::JobSecret;
 use crate::vault::Vault;
@@ -52,7 +53,7 @@ macro_rules! job_columns {
          files_sized, bytes_known, bytes_transferred, proxy_usage, proxy_list, proxy_bypass, \
          certificate_store, certificate_hash, certificate_subject, error_context, error_code, \
          error_file, error_detail, kind, options, was_resumed, active_for_ms, active_since, \
-         error_circumstances"
+         error_circumstances, host"
     };
 }
 
@@ -84,7 +85,7 @@ macro_rules! job_assignments {
     () => {
         concat!(
             "priority = ?5, state = ?8, intent = ?9, wake_at = ?12, queued_at = ?13, \
-             created_at = ?14, transferred_at = ?16, ",
+             created_at = ?14, transferred_at = ?16, host = ?38, ",
             plain_assignments!()
         )
     };
@@ -100,7 +101,8 @@ pub(super) const UPDATE_PROGRESS_OF_JOB: &str = concat!(
     "UPDATE job SET ",
     plain_assignments!(),
     " WHERE id = ?1 AND owner = ?2 AND priority = ?5 AND state = ?8 AND intent IS ?9 \
-     AND wake_at IS ?12 AND queued_at = ?13 AND created_at = ?14 AND transferred_at IS ?16"
+     AND wake_at IS ?12 AND queued_at = ?13 AND created_at = ?14 AND transferred_at IS ?16 \
+     AND host = ?38"
 );
 
 /// Changes a job that is there and keeps its owner.
@@ -115,7 +117,8 @@ pub(super) const UPSERT_JOB: &str = concat!(
     "INSERT INTO job (",
     job_columns!(),
     ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
-     ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37) \
+     ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37, \
+     ?38) \
      ON CONFLICT DO UPDATE SET owner = ?2, ",
     job_assignments!()
 );
@@ -195,6 +198,7 @@ pub(super) fn write_job(
             .map(|error| unless_default(&error.circumstances))
             .transpose()?
             .flatten(),
+        job.host,
     ])?)
 }
 
@@ -241,6 +245,7 @@ pub(super) fn job(row: &Row<'_>) -> Result<Job, Error> {
         stalled_at: optional_instant(row, 10)?,
         wake_at: optional_instant(row, 11)?,
         queued_at: instant(row, 12)?,
+        host: row.get(37)?,
         created_at: instant(row, 13)?,
         modified_at: instant(row, 14)?,
         transferred_at: optional_instant(row, 15)?,
@@ -284,6 +289,16 @@ pub(super) fn job(row: &Row<'_>) -> Result<Job, Error> {
             }),
         },
     }))
+}
+
+/// The job in a row of (id, owner, host, priority).
+pub(super) fn queued(row: &Row<'_>) -> Result<Queued, Error> {
+    Ok(Queued {
+        id: JobId::from_octets(row.get(0)?),
+        owner: Owner::new(row.get_ref(1)?.as_str().map_err(damaged)?),
+        host: row.get(2)?,
+        priority: Priority::from_number(row.get(3)?).ok_or_else(|| damaged("priority"))?,
+    })
 }
 
 /// The file of `job` in a row of [`file_columns`].

@@ -191,6 +191,11 @@ fn apply(connection: &Connection, vault: &Vault, changes: &[Change]) -> Result<(
                     )?
                     .execute(params![job.to_octets(), old, new])?;
             }
+            Change::Clock(mark) => {
+                let mark = serde_json::to_vec(mark)
+                    .map_err(|error| Error::Unavailable(error.to_string()))?;
+                super::set_meta(connection, super::CLOCK, &mark)?;
+            }
             Change::Event(event) => {
                 append(connection, event)?;
                 events += 1;

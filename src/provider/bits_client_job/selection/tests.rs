@@ -260,6 +260,7 @@ fn job(number: u32) -> JobParts {
         stalled_at: None,
         wake_at: None,
         queued_at: Timestamp::from_ticks(1),
+        host: String::new(),
         created_at: Timestamp::from_ticks(u64::from(number % 17)),
         modified_at: Timestamp::from_ticks(u64::from(number % 23)),
         transferred_at: number
