@@ -60,6 +60,8 @@ use crate::net::Sockets;
 use crate::net::Tls;
 use crate::net::Why;
 use crate::provider::BitsClientJob;
+use crate::provider::BitsdFile;
+use crate::provider::BitsdJob;
 use crate::provider::Prepare;
 use crate::provider::Rebind;
 use crate::provider::Unready;
@@ -140,6 +142,8 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     }));
     let catalog = Catalog::bundled()?;
     let jobs = BitsClientJob::new(engine.clone(), &catalog)?;
+    let own_jobs = BitsdJob::new(engine.clone(), &catalog)?;
+    let files = BitsdFile::new(engine.clone(), &catalog)?;
     let identity = tls.clone();
     let thumbprint = Box::new(move || identity.thumbprint());
     let winrm_config = WinrmConfig::new(
@@ -154,10 +158,14 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
         let door = Arc::clone(&door);
         move || door.negotiates()
     };
-    let endpoint = Endpoint::new(&current, catalog, vec![Arc::new(jobs)])
-        .map_err(Refusal)?
-        .with_config(winrm_config.map_err(Refusal)?)
-        .with_negotiation(negotiates);
+    let endpoint = Endpoint::new(
+        &current,
+        catalog,
+        vec![Arc::new(jobs), Arc::new(own_jobs), Arc::new(files)],
+    )
+    .map_err(Refusal)?
+    .with_config(winrm_config.map_err(Refusal)?)
+    .with_negotiation(negotiates);
     let stop_timeout = Duration::from_secs(settings.service.stop_timeout_s);
     let jobs = move || store.count(None).ok();
     let router = http::router(Arc::new(endpoint), door, &current, jobs);

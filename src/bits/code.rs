@@ -153,6 +153,9 @@ impl Hresult {
     /// The server does not support the necessary HTTP protocol; ranges are required.
     pub(crate) const BG_E_INSUFFICIENT_RANGE_SUPPORT: Self = Self(0x8020_0013);
 
+    /// The new owner may not have the files of the job.
+    pub(crate) const BG_E_NEW_OWNER_NO_FILE_ACCESS: Self = Self(0x8020_0016);
+
     /// The proxy list is longer than 32 KB.
     pub(crate) const BG_E_PROXY_LIST_TOO_LARGE: Self = Self(0x8020_0018);
 
@@ -162,8 +165,8 @@ impl Hresult {
     /// The server's response was not valid.
     pub(crate) const BG_E_INVALID_SERVER_RESPONSE: Self = Self(0x8020_001B);
 
-    /// The file is larger than the server's limit.
-    pub(crate) const BG_E_TOO_LARGE: Self = Self(0x8020_0020);
+    /// A job of this type has one file only.
+    pub(crate) const BG_E_TOO_MANY_FILES: Self = Self(0x8020_001C);
 
     /// The source of an upload has changed since it began.
     pub(crate) const BG_E_LOCAL_FILE_CHANGED: Self = Self(0x8020_001D);
@@ -171,11 +174,11 @@ impl Hresult {
     /// The server does not know the upload session.
     pub(crate) const BG_E_SESSION_NOT_FOUND: Self = Self(0x8020_001F);
 
+    /// The file is larger than the server's limit.
+    pub(crate) const BG_E_TOO_LARGE: Self = Self(0x8020_0020);
+
     /// The server speaks another upload protocol.
     pub(crate) const BG_E_CLIENT_SERVER_PROTOCOL_MISMATCH: Self = Self(0x8020_0022);
-
-    /// An upload has one file.
-    pub(crate) const BG_E_TOO_MANY_FILES: Self = Self(0x8020_001C);
 
     /// The text is too long.
     pub(crate) const BG_E_STRING_TOO_LONG: Self = Self(0x8020_0021);
@@ -224,6 +227,30 @@ impl Hresult {
 
     /// The remote file changed while it was transferred.
     pub(crate) const BG_E_REMOTE_FILE_CHANGED: Self = Self(0x8020_0073);
+
+    /// There is no property of that number.
+    pub(crate) const BG_E_UNKNOWN_PROPERTY_ID: Self = Self(0x8020_0057);
+
+    /// The property cannot be changed.
+    pub(crate) const BG_E_READ_ONLY_PROPERTY: Self = Self(0x8020_0058);
+
+    /// Only downloads have the property.
+    pub(crate) const BG_E_PROPERTY_SUPPORTED_FOR_DOWNLOAD_JOBS_ONLY: Self = Self(0x8020_0060);
+
+    /// The property cannot be changed once the job was resumed.
+    pub(crate) const BG_E_READ_ONLY_PROPERTY_AFTER_RESUME: Self = Self(0x8020_0062);
+
+    /// The most that a job may fetch is less than one octet.
+    pub(crate) const BG_E_MAX_DOWNLOAD_SIZE_INVALID_VALUE: Self = Self(0x8020_0063);
+
+    /// There are no stored credentials.
+    pub(crate) const BG_E_USE_STORED_CREDENTIALS_NOT_SUPPORTED: Self = Self(0x8020_0066);
+
+    /// Files come from their beginning to their end.
+    pub(crate) const BG_E_RANDOM_ACCESS_NOT_SUPPORTED: Self = Self(0x8020_006D);
+
+    /// It does not go with an HTTP method other than GET.
+    pub(crate) const BG_E_NOT_SUPPORTED_WITH_CUSTOM_HTTP_METHOD: Self = Self(0x8020_0071);
 }
 
 impl fmt::Debug for Hresult {

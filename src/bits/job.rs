@@ -1,5 +1,7 @@
 //! A job, and the only functions that change it.
 
+mod options;
+
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -245,7 +247,11 @@ impl Job {
             owner,
             display_name: new.display_name,
             description: new.description,
-            priority: Priority::default(),
+            priority: if new.options.is_foreground_only(new.kind) {
+                Priority::Foreground
+            } else {
+                Priority::default()
+            },
             minimum_retry_delay: DEFAULT_MINIMUM_RETRY_DELAY,
             no_progress_timeout: DEFAULT_NO_PROGRESS_TIMEOUT,
             proxy: Proxy::default(),
@@ -438,7 +444,9 @@ impl Job {
             next.description = description;
         }
         if let Some(number) = changes.priority {
-            next.priority = Priority::from_number(number).ok_or(Refused(Hresult::E_NOTIMPL))?;
+            let priority = Priority::from_number(number).ok_or(Refused(Hresult::E_NOTIMPL))?;
+            self.check_priority(priority)?;
+            next.priority = priority;
         }
         if let Some(seconds) = changes.minimum_retry_delay_s {
             // "IBackgroundCopyJob::SetMinimumRetryDelay": smaller values
@@ -537,23 +545,6 @@ impl Job {
         if was_put_off && self.wake_at.is_none() {
             self.0.queued_at = now.steady;
         }
-        Ok(Effect::Schedule)
-    }
-
-    /// Sets `MaximumDownloadTime`; none: as the settings say.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`] with `BG_E_INVALID_STATE` when the job is final or on its
-    /// way there.
-    pub(crate) fn set_maximum_download_time(
-        &mut self,
-        seconds: Option<u64>,
-        now: impl Into<Now>,
-    ) -> Result<Effect, Refused> {
-        self.check_open()?;
-        self.0.options.maximum_download_time_s = seconds;
-        self.0.modified_at = now.into().date;
         Ok(Effect::Schedule)
     }
 

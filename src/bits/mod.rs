@@ -6,6 +6,7 @@
 //! reference pages ("`IBackgroundCopyJob`", "`BG_JOB_STATE`").
 
 mod code;
+mod declined;
 mod detail;
 mod file;
 mod headers;
@@ -22,6 +23,8 @@ mod upload;
 
 pub(crate) use code::ErrorContext;
 pub(crate) use code::Hresult;
+pub(crate) use declined::Declined;
+pub(crate) use declined::NumberedProperty;
 pub(crate) use detail::names;
 pub(crate) use file::File;
 pub(crate) use file::NewFile;
@@ -42,7 +45,15 @@ pub(crate) use job::Phase;
 pub(crate) use language::Language;
 pub(crate) use options::JobOptions;
 pub(crate) use options::JobType;
+pub(crate) use options::OptionChange;
+pub(crate) use options::OptionRefused;
 pub(crate) use options::ReplyFile;
+pub(crate) use options::Stage;
+pub(crate) use options::check_headers;
+pub(crate) use options::read_ranges;
+pub(crate) use options::read_sha256;
+pub(crate) use options::write_ranges;
+pub(crate) use options::write_sha256;
 pub(crate) use policy::AuthScheme;
 pub(crate) use policy::AuthTarget;
 pub(crate) use policy::CertificateChoice;

@@ -1,12 +1,23 @@
 //! What a job can do beside what Microsoft's class of jobs shows: the properties
 //! of the native interfaces (`IBackgroundCopyJob5`, `…HttpOptions`), and ours.
 
+mod change;
+mod text;
+
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::Serialize;
 
 use super::Timestamp;
+pub(crate) use change::OptionChange;
+pub(crate) use change::OptionRefused;
+pub(crate) use change::Stage;
+pub(crate) use text::check_headers;
+pub(crate) use text::read_ranges;
+pub(crate) use text::read_sha256;
+pub(crate) use text::write_ranges;
+pub(crate) use text::write_sha256;
 
 /// Which way the octets of a job go (`BG_JOB_TYPE`).
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::Class;
+use super::Qualifier;
 use super::Type;
+use super::Value;
 use super::inherit;
 use super::inherit::Mismatch;
 use super::mof;
@@ -59,11 +61,18 @@ impl Catalog {
         Self::from_mof(&FILES)
     }
 
-    fn from_mof(files: &[(&'static str, &str)]) -> Result<Self, CatalogError> {
+    /// The classes of Microsoft's namespace alone.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of_bits() -> Result<Self, CatalogError> {
+        Self::from_mof(&FILES[..1])
+    }
+
+    fn from_mof(files: &[Schema<'_>]) -> Result<Self, CatalogError> {
         let mut declared: Vec<Class> = Vec::new();
-        for (file, text) in files {
+        for Schema { file, text, base } in files {
             let classes = mof::parse(text).map_err(|source| CatalogError::Mof { file, source })?;
-            for class in classes {
+            let known = base.map(|base| shared(&declared, base, &classes));
+            for class in known.into_iter().flatten().chain(classes) {
                 if declared
                     .iter()
                     .any(|other| is_called(other, &class.namespace, &class.name))
@@ -94,12 +103,16 @@ impl Catalog {
     /// The classes of a MOF that a test made up.
     #[cfg(test)]
     pub(crate) fn of_mof(text: &str) -> Result<Self, CatalogError> {
-        Self::from_mof(&[("test.mof", text)])
+        Self::from_mof(&[Schema {
+            file: "test.mof",
+            text,
+            base: None,
+        }])
     }
 
     fn check(&self) -> Result<(), CatalogError> {
         for class in &self.classes {
-            for name in embedded(class) {
+            for name in embedded(class).chain(taken(class)) {
                 let Some(inner) = self.class(&class.namespace, name) else {
                     return Err(CatalogError::Missing {
                         class: class.name.clone(),
@@ -131,12 +144,50 @@ impl Catalog {
         class.keys().next().is_some() && !class.is_abstract()
     }
 
-    /// The classes whose instances stand inside those of `class`.
+    /// The classes whose instances stand inside those of `class`, or that its
+    /// methods take.
     pub(crate) fn parts(&self, class: &Class) -> Vec<Arc<Class>> {
-        embedded(class)
+        let mut names: Vec<&str> = embedded(class).chain(taken(class)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+            .into_iter()
             .filter_map(|name| self.class(&class.namespace, name).cloned())
             .collect()
     }
+}
+
+/// The classes of the namespace `base` that those of `classes` need, as they
+/// are known in their namespace: under it, and without instances of their own.
+/// So a namespace is whole for clients that read its classes, and what is of
+/// the classes of `base` stays theirs.
+fn shared(declared: &[Class], base: &str, classes: &[Class]) -> Vec<Class> {
+    let Some(namespace) = classes.first().map(|class| class.namespace.clone()) else {
+        return Vec::new();
+    };
+    let of_base = declared.iter().filter(|class| class.namespace == base);
+    of_base
+        .map(|class| {
+            let mut known = Class {
+                namespace: namespace.clone(),
+                ..class.clone()
+            };
+            if known.keys().next().is_some() && !known.is_abstract() {
+                known.qualifiers.retain(|qualifier| {
+                    !["dynamic", "provider"]
+                        .iter()
+                        .any(|name| qualifier.name.eq_ignore_ascii_case(name))
+                });
+                known.qualifiers.push(Qualifier {
+                    name: "abstract".to_owned(),
+                    values: vec![Value::Boolean(true)],
+                    is_array: false,
+                    is_propagated: false,
+                });
+            }
+            known
+        })
+        .collect()
 }
 
 /// Names and namespaces are compared in any case.
@@ -155,12 +206,72 @@ pub(crate) fn embedded(class: &Class) -> impl Iterator<Item = &str> {
         })
 }
 
+/// The names of the classes whose instances the methods of `class` take.
+fn taken(class: &Class) -> impl Iterator<Item = &str> {
+    let parameters = class.methods.iter().flat_map(|method| &method.parameters);
+    parameters.filter_map(|parameter| match &parameter.kind {
+        Type::Instance(name) => Some(name.as_str()),
+        _ => None,
+    })
+}
+
+/// A file of `schemas/`.
+struct Schema<'t> {
+    /// Its name there.
+    file: &'static str,
+    /// What stands in it.
+    text: &'t str,
+    /// The namespace whose classes its own may build on; an earlier file
+    /// defines them.
+    base: Option<&'t str>,
+}
+
 /// The files of `schemas/`, built in.
-const FILES: [(&str, &str); 1] = [("bits.mof", include_str!("../../schemas/bits.mof"))];
+const FILES: [Schema<'static>; 2] = [
+    Schema {
+        file: "bits.mof",
+        text: include_str!("../../schemas/bits.mof"),
+        base: None,
+    },
+    Schema {
+        file: "bitsd.mof",
+        text: include_str!("../../schemas/bitsd.mof"),
+        base: Some("root/microsoft/bits"),
+    },
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn our_namespace_is_whole_and_leaves_microsofts_as_it_is() {
+        let catalog = Catalog::bundled().expect("schemas are correct");
+        let alone = Catalog::of_bits().expect("schemas are correct");
+        let of_bits = |class: &&Arc<Class>| class.namespace == "root/microsoft/bits";
+        let bits: Vec<_> = catalog.classes().iter().filter(of_bits).collect();
+        assert_eq!(bits, alone.classes().iter().collect::<Vec<_>>());
+        let ours = |name| catalog.class("root/bitsd", name).expect("defined");
+        for name in ["BitsClientJob", "BitsClientFile", "BitsdFileSpec"] {
+            assert!(!Catalog::is_addressable(ours(name)), "{name}");
+        }
+        let job = ours("BitsdJob");
+        assert!(Catalog::is_addressable(job) && job.is_a("BitsClientJob"));
+        let base = alone
+            .classes()
+            .iter()
+            .find(|class| class.name == "BitsClientJob");
+        for property in &base.expect("defined").properties {
+            let (_, own) = job.property(&property.name).expect("inherited");
+            assert_eq!(
+                (&own.kind, own.is_writable),
+                (&property.kind, property.is_writable)
+            );
+        }
+        let parts = catalog.parts(job);
+        let parts: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+        assert_eq!(parts, ["BitsClientFile", "BitsdFileSpec"]);
+    }
 
     #[test]
     fn the_job_class_is_what_managers_of_bits_expect() {
@@ -240,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_file_is_embedded_and_has_no_address() {
-        let catalog = Catalog::bundled().expect("schemas are correct");
+        let catalog = Catalog::of_bits().expect("schemas are correct");
         let file = catalog
             .class("root/microsoft/bits", "BitsClientFile")
             .expect("defined");
@@ -271,7 +382,12 @@ mod tests {
         ] {
             let text = format!("{head}{text}");
             assert_eq!(
-                Catalog::from_mof(&[("x.mof", &text)]).expect_err("refused"),
+                Catalog::from_mof(&[Schema {
+                    file: "x.mof",
+                    text: &text,
+                    base: None,
+                }])
+                .expect_err("refused"),
                 wanted
             );
         }

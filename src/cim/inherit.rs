@@ -136,20 +136,26 @@ fn overridden_property(inherited: &Property, own: &Property) -> Result<Property,
     Ok(property)
 }
 
+/// What calls the inherited method calls its own too: the parameters are the
+/// same, and more are optional; fewer may have to be given.
 fn overridden_method(inherited: &Method, own: &Method) -> Result<Method, Mismatch> {
-    let is_same = inherited.returns == own.returns
+    let (same, more) = own
+        .parameters
+        .split_at(inherited.parameters.len().min(own.parameters.len()));
+    let fits = inherited.returns == own.returns
         && inherited.is_static == own.is_static
-        && inherited.parameters.len() == own.parameters.len()
-        && inherited
-            .parameters
+        && inherited.parameters.len() == same.len()
+        && inherited.parameters.iter().zip(same).all(|(one, other)| {
+            one.name.eq_ignore_ascii_case(&other.name)
+                && one.kind == other.kind
+                && one.is_array == other.is_array
+                && (one.is_in, one.is_out) == (other.is_in, other.is_out)
+                && (other.is_optional || !one.is_optional)
+        })
+        && more
             .iter()
-            .zip(&own.parameters)
-            .all(|(one, other)| {
-                one.name.eq_ignore_ascii_case(&other.name)
-                    && one.kind == other.kind
-                    && one.is_array == other.is_array
-            });
-    if !is_same {
+            .all(|parameter| parameter.is_optional || !parameter.is_in);
+    if !fits {
         return Err(Mismatch::Feature(inherited.name.clone()));
     }
     Ok(Method {
@@ -305,6 +311,11 @@ mod tests {
                 "M is inherited as something else",
             ),
             (
+                "class A { uint32 M([in, optional] uint8 N); };\
+                 class B : A { uint32 M([in] uint8 N); };",
+                "M is inherited as something else",
+            ),
+            (
                 "class A { [key] string X; }; class B : A { [key(false)] string X; };",
                 "X cannot change the qualifier key",
             ),
@@ -316,6 +327,19 @@ mod tests {
             let error = catalog(text).expect_err(text);
             assert!(error.contains(wanted), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_method_may_ask_for_less_and_take_more() {
+        let catalog = catalog(
+            "class A { uint32 M([in] uint8 N); };\
+             class B : A { uint32 M([in, optional] uint8 N, [in, optional] string S); };",
+        );
+        let catalog = catalog.expect("it can be called as before");
+        let method = catalog
+            .class("root/x", "B")
+            .and_then(|class| class.method("M"));
+        assert_eq!(method.map(|method| method.parameters.len()), Some(2));
     }
 
     #[test]

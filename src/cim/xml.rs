@@ -11,6 +11,8 @@
 
 mod creation;
 
+use std::sync::Arc;
+
 pub(crate) use creation::read_creation;
 
 use super::Class;
@@ -451,7 +453,8 @@ pub(crate) fn read_property(
     read_value(element, &property.name, &property.kind)
 }
 
-/// Reads the arguments of a method; no root means no arguments.
+/// Reads the arguments of a method; no root means no arguments. `parts` are the
+/// classes that it takes instances of.
 ///
 /// # Errors
 ///
@@ -459,6 +462,7 @@ pub(crate) fn read_property(
 /// null.
 pub(crate) fn read_arguments(
     method: &Method,
+    parts: &[Arc<Class>],
     root: Option<&Element<'_>>,
 ) -> Result<Values, ReadError> {
     let mut values = Values::new();
@@ -471,7 +475,13 @@ pub(crate) fn read_arguments(
             kind: &parameter.kind,
             is_array: parameter.is_array,
         };
-        slot.take(element, &mut values)?;
+        match &parameter.kind {
+            Type::Instance(class) if !is_nil(element) => {
+                let value = creation::read_argument(class, parts, &parameter.name, element)?;
+                slot.put(Some(value), &mut values)?;
+            }
+            _ => slot.take(element, &mut values)?,
+        }
     }
     for parameter in &method.parameters {
         if parameter.is_in && !parameter.is_optional && !values.contains(&parameter.name) {
@@ -491,6 +501,10 @@ struct Slot<'c> {
 impl Slot<'_> {
     fn take(&self, element: &Element<'_>, values: &mut Values) -> Result<(), ReadError> {
         let value = read_value(element, self.name, self.kind)?;
+        self.put(value, values)
+    }
+
+    fn put(&self, value: Option<Value>, values: &mut Values) -> Result<(), ReadError> {
         if self.is_array {
             values.push(self.name, value);
             return Ok(());
@@ -555,8 +569,6 @@ const MAX_NAME: usize = 128;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::*;
 
     use crate::cim::Catalog;
@@ -582,7 +594,7 @@ mod tests {
         let class = job();
         let text = format!("<i xmlns:xsi='{}'>{inner}</i>", ns::XSI);
         let root = parse(&text, &LIMITS).expect("correct XML");
-        read_arguments(class.method(method).expect("defined"), Some(&root))
+        read_arguments(class.method(method).expect("defined"), &[], Some(&root))
     }
 
     #[test]
@@ -703,7 +715,7 @@ mod tests {
                 };
                 let _ = read_changes(&class, &root, None);
                 for method in &class.methods {
-                    let _ = read_arguments(method, Some(&root));
+                    let _ = read_arguments(method, &[], Some(&root));
                 }
             }
         }

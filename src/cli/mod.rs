@@ -12,6 +12,7 @@ pub(crate) mod demo;
 pub(crate) mod job;
 
 mod bits_client_job;
+mod bitsd_job;
 mod failure;
 mod output;
 mod progress;
@@ -152,6 +153,14 @@ mod tests {
             "job --host h:1 --user u list --json",
             "job list --host h --user u --pin 00",
             "job create n http://h/f C:\\f --user u --suspended --priority high",
+            "job create n http://h/f C:\\f --user u --sha256 00 --header X:1 --label a=b --max-size 9",
+            "job create n http://h/f C:\\f --user u --type upload --method PUT --start-after 2h",
+            "job create n --from list --user u --thumbprint 00 --range 0:9 --dynamic",
+            "job add n --from list --user u",
+            "job take n --user u",
+            "job reply n --user u",
+            "job replace-prefix n http://h/ http://i/ --user u",
+            "job set n --label a --label b --headers-write-only --user u",
             "job add n http://h/f C:\\f http://h/g C:\\g --user u",
             "job set n --priority foreground --retry-delay 60 --user u",
             "job credentials n server basic --account a --account-password-file f --user u",
@@ -176,7 +185,9 @@ mod tests {
             "user unlock --address host",
             "job list --ca f --pin 00",
             "job certificate n --user u",
-            "job create n http://h/f --user u",
+            "job create n --user u",
+            "job create n http://h/f C:\\f --user u --type sideways",
+            "job create n http://h/f C:\\f --user u --start-after never",
             "job credentials n server basic --user u",
             "job set n --user u",
             "job proxy n no_proxy --list h --user u",

@@ -44,7 +44,15 @@ impl Resource {
 #[derive(Clone)]
 pub(crate) struct Argument<'a> {
     name: &'a str,
-    values: Vec<String>,
+    values: Vec<Given>,
+}
+
+/// A value as it is sent.
+#[derive(Clone)]
+enum Given {
+    Text(String),
+    /// An embedded instance: its properties.
+    Instance(Vec<(&'static str, String)>),
 }
 
 impl<'a> Argument<'a> {
@@ -52,7 +60,7 @@ impl<'a> Argument<'a> {
     pub(crate) fn new(name: &'a str, value: impl Display) -> Self {
         Self {
             name,
-            values: vec![value.to_string()],
+            values: vec![Given::Text(value.to_string())],
         }
     }
 
@@ -60,7 +68,21 @@ impl<'a> Argument<'a> {
     pub(crate) fn array(name: &'a str, values: impl IntoIterator<Item = impl Display>) -> Self {
         Self {
             name,
-            values: values.into_iter().map(|v| v.to_string()).collect(),
+            values: values
+                .into_iter()
+                .map(|value| Given::Text(value.to_string()))
+                .collect(),
+        }
+    }
+
+    /// An array of instances, each given by its properties.
+    pub(crate) fn instances(
+        name: &'a str,
+        instances: impl IntoIterator<Item = Vec<(&'static str, String)>>,
+    ) -> Self {
+        Self {
+            name,
+            values: instances.into_iter().map(Given::Instance).collect(),
         }
     }
 }
@@ -158,8 +180,18 @@ pub(super) fn invoke(
     w.start(&format!("p:{method}_INPUT"));
     w.attribute("xmlns:p", &resource.uri);
     for argument in arguments {
+        let name = format!("p:{}", argument.name);
         for value in &argument.values {
-            w.leaf(&format!("p:{}", argument.name), value);
+            match value {
+                Given::Text(text) => w.leaf(&name, text),
+                Given::Instance(properties) => {
+                    w.start(&name);
+                    for (name, text) in properties {
+                        w.leaf(&format!("p:{name}"), text);
+                    }
+                    w.end();
+                }
+            }
         }
     }
     w.finish()

@@ -25,6 +25,7 @@ use super::desk::Desk;
 use super::events;
 use super::farewell;
 use super::network::Network;
+use super::options;
 use super::runner::Run;
 use super::settle;
 use crate::bits::Credentials;
@@ -96,6 +97,7 @@ impl Core {
         if limit > 0 && self.store.count(Some(&by.owner))? >= limit {
             return Err(Error::refused(Hresult::BG_E_TOO_MANY_JOBS_PER_USER));
         }
+        let wish = self.checked(by, wish)?;
         if wish.kind.is_upload() && wish.files.len() > 1 {
             return Err(Error::refused(Hresult::BG_E_TOO_MANY_FILES));
         }
@@ -168,6 +170,7 @@ impl Core {
         if job.kind.is_upload() && job.files_total > 0 {
             return Err(Error::refused(Hresult::BG_E_TOO_MANY_FILES));
         }
+        options::check_file(&job.options, job.kind, wished)?;
         let new = self.check_file(by, &job.owner, job.kind, wished)?;
         self.check_file_count(by, job.files_total as usize + 1)?;
         if self.store.file_at(id, &new.path)?.is_some() {
@@ -309,7 +312,7 @@ impl Core {
     }
 
     /// Lets the slot of the job, if it has one, know what has changed.
-    fn note_in_slot(&self, job: &Job) {
+    pub(super) fn note_in_slot(&self, job: &Job) {
         if let Some(slot) = self.runs().get_mut(&job.id) {
             slot.job.priority = job.priority;
             slot.job.owner.clone_from(&job.owner);
@@ -340,7 +343,7 @@ impl Core {
 
     /// A new file of a job of `owner`: it must land (an upload: lie) where he
     /// may, and where whoever adds it may.
-    fn check_file(
+    pub(super) fn check_file(
         &self,
         by: &Caller,
         owner: &Owner,
@@ -486,7 +489,7 @@ pub(super) fn refused_by_transfer(failure: Failure) -> Error {
     }
 }
 
-fn lands_twice(local_file: &str) -> Error {
+pub(super) fn lands_twice(local_file: &str) -> Error {
     Error::Refused {
         code: Hresult::ERROR_FILE_EXISTS,
         detail: format!("{local_file}: another file of the job lands there"),
@@ -494,6 +497,6 @@ fn lands_twice(local_file: &str) -> Error {
 }
 
 /// The path as names are compared without regard to case.
-fn folded(path: &std::path::Path) -> PathBuf {
+pub(super) fn folded(path: &std::path::Path) -> PathBuf {
     PathBuf::from(path.to_string_lossy().to_lowercase())
 }

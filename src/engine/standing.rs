@@ -76,11 +76,6 @@ impl LinePlace {
 }
 
 impl WaitsFor {
-    /// Its number, which never changes.
-    pub(crate) const fn number(self) -> u16 {
-        self as u16
-    }
-
     /// In a word or two.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {

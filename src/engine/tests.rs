@@ -1,6 +1,7 @@
 //! The engine with a store that fails or waits when it is told to.
 
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
 use std::time::Duration;
@@ -174,16 +175,18 @@ impl Store for Moody {
 
 /// An engine, its store, and a server that sends `head` to everybody and then
 /// nothing more.
-struct Bench {
+pub(super) struct Bench {
     folder: tempfile::TempDir,
     store: Arc<Moody>,
-    engine: Engine,
-    url: String,
-    anna: Caller,
+    pub(super) engine: Engine,
+    pub(super) url: String,
+    pub(super) anna: Caller,
+    /// How many connections the server has had.
+    pub(super) asked: Arc<AtomicUsize>,
 }
 
 impl Bench {
-    async fn new(head: &'static str) -> Self {
+    pub(super) async fn new(head: &'static str) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let at = |name: &str| folder.path().join(name);
         for name in ["root", "state"] {
@@ -210,9 +213,12 @@ impl Bench {
             .expect("started");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let url = format!("http://{}/f", listener.local_addr().expect("bound"));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
         tokio::spawn(async move {
             let mut open = Vec::new();
             while let Ok((mut socket, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
                 let mut request = [0; 4_096];
                 let _ = socket.read(&mut request).await;
                 let _ = socket.write_all(head.as_bytes()).await;
@@ -226,10 +232,11 @@ impl Bench {
             engine,
             url,
             anna,
+            asked,
         }
     }
 
-    async fn job(&self) -> JobId {
+    pub(super) async fn job(&self) -> JobId {
         let path = self.folder.path().join("root/f").display().to_string();
         let wish = Wish {
             display_name: "a".to_owned(),
@@ -243,7 +250,7 @@ impl Bench {
         self.engine.create(&self.anna, wish).await.expect("made")
     }
 
-    async fn reaches(&self, id: JobId, state: State) {
+    pub(super) async fn reaches(&self, id: JobId, state: State) {
         for _ in 0..1_000 {
             if self.engine.job(&self.anna, id).expect("there").state == state {
                 return;

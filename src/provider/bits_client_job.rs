@@ -6,8 +6,8 @@
 //! shown in braces and upper case, and `Files` is null where it cannot fit
 //! (`FilesTotal` still says how many there are).
 
-mod arguments;
-mod selection;
+pub(super) mod arguments;
+pub(super) mod selection;
 
 use std::sync::Arc;
 
@@ -51,10 +51,22 @@ use crate::store::Place;
 
 /// The provider of jobs.
 pub(crate) struct BitsClientJob {
-    engine: Engine,
+    pub(super) engine: Engine,
     job_class: Arc<Class>,
     file_class: Arc<Class>,
+    /// What fills in the properties that a derived class adds.
+    more: Option<More>,
 }
+
+/// Sets those properties of a derived class that are wanted; gives about how
+/// many octets they take.
+pub(super) type More = fn(
+    engine: &Engine,
+    by: &Caller,
+    job: &Job,
+    instance: &mut Instance,
+    is_wanted: &dyn Fn(&str) -> bool,
+) -> Result<usize, Error>;
 
 impl BitsClientJob {
     /// Shows the jobs of `engine` as instances of the class that `catalog`
@@ -64,18 +76,48 @@ impl BitsClientJob {
     ///
     /// [`NotInSchema`] when the catalog lacks the class, or that of the files.
     pub(crate) fn new(engine: Engine, catalog: &Catalog) -> Result<Self, NotInSchema> {
-        let class = |name: &str| {
-            let class = catalog.class(NAMESPACE, name).cloned();
-            class.ok_or_else(|| NotInSchema {
-                class: name.to_owned(),
-                property: String::new(),
-            })
-        };
         Ok(Self {
             engine,
-            job_class: class(CLASS)?,
-            file_class: class(bits_client_file::CLASS)?,
+            job_class: class(catalog, NAMESPACE, CLASS)?,
+            file_class: class(catalog, NAMESPACE, bits_client_file::CLASS)?,
+            more: None,
         })
+    }
+
+    /// The same jobs as instances of a derived class, whose own properties `more`
+    /// fills in.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub(super) fn derived(
+        engine: Engine,
+        catalog: &Catalog,
+        (namespace, name): (&str, &str),
+        more: More,
+    ) -> Result<Self, NotInSchema> {
+        Ok(Self {
+            engine,
+            job_class: class(catalog, namespace, name)?,
+            file_class: class(catalog, namespace, bits_client_file::CLASS)?,
+            more: Some(more),
+        })
+    }
+
+    /// Those properties of `job` that are wanted, without its files, and about
+    /// how many octets they take.
+    fn properties(
+        &self,
+        by: &Caller,
+        job: &Job,
+        is_wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<(Instance, usize), Error> {
+        let mut instance = some_properties(&self.job_class, job, is_wanted)?;
+        let more = match self.more {
+            Some(more) => more(&self.engine, by, job, &mut instance, is_wanted)?,
+            None => 0,
+        };
+        Ok((instance, LEAST_SIZE + more))
     }
 
     /// What finds the jobs that `condition` holds for.
@@ -97,11 +139,12 @@ impl BitsClientJob {
         job: &Job,
         view: View<'_>,
     ) -> Result<(Instance, usize), Error> {
-        let mut instance = without_files(&self.job_class, job)?;
-        let mut size = LEAST_SIZE;
-        if view
-            .only
-            .is_none_or(|only| only.iter().any(|name| name == FILES))
+        let is_wanted = |name: &str| {
+            view.only
+                .is_none_or(|only| only.iter().any(|wanted| wanted == name))
+        };
+        let (mut instance, mut size) = self.properties(by, job, &is_wanted)?;
+        if is_wanted(FILES)
             && let Some((files, files_size)) = self.files(by, job, view.room).await?
         {
             instance.set(FILES, Value::Array(files))?;
@@ -292,7 +335,11 @@ impl Provider for BitsClientJob {
                 let most = slice.min(most_looked_at - looked_at);
                 let listing = self.engine.jobs(&by, &sieve.selection, place, most)?;
                 for (job, behind) in &listing.jobs {
-                    if sieve.passes(&self.job_class, job)? {
+                    let passes = sieve.passes(|is_wanted| {
+                        let (instance, _) = self.properties(&by, job, is_wanted)?;
+                        Ok(instance)
+                    })?;
+                    if passes {
                         // What does not fit into this answer is the next one's.
                         if items.len() == limit || used > room {
                             break 'page false;
@@ -366,7 +413,21 @@ impl From<NotInSchema> for Error {
     }
 }
 
+/// The class with this name.
+pub(super) fn class(
+    catalog: &Catalog,
+    namespace: &str,
+    name: &str,
+) -> Result<Arc<Class>, NotInSchema> {
+    let class = catalog.class(namespace, name).cloned();
+    class.ok_or_else(|| NotInSchema {
+        class: name.to_owned(),
+        property: String::new(),
+    })
+}
+
 /// Every property of a job but its files.
+#[cfg(test)]
 fn without_files(class: &Arc<Class>, job: &Job) -> Result<Instance, NotInSchema> {
     some_properties(class, job, |_| true)
 }
@@ -444,14 +505,14 @@ fn error_of(job: &Job, language: Language) -> Result<Values, Error> {
 }
 
 /// A lower-case fragment as a sentence.
-fn sentence(fragment: &str) -> String {
+pub(super) fn sentence(fragment: &str) -> String {
     let mut rest = fragment.chars();
     let first = rest.next().into_iter().flat_map(char::to_uppercase);
     first.chain(rest).chain(['.']).collect()
 }
 
 /// On whose behalf something is asked for which `right` is needed.
-fn caller(by: &Principal, right: Right) -> Caller {
+pub(super) fn caller(by: &Principal, right: Right) -> Caller {
     Caller {
         owner: Owner::new(by.name()),
         may: whose(by.scope(right)),
@@ -470,7 +531,8 @@ fn whose(scope: Scope) -> Whose {
     }
 }
 
-fn job_id(keys: &Keys) -> Result<JobId, Error> {
+/// The job that the keys name.
+pub(super) fn job_id(keys: &Keys) -> Result<JobId, Error> {
     let bad = |value: &str| Error::BadKey {
         name: KEY.to_owned(),
         value: value.to_owned(),
@@ -492,7 +554,7 @@ fn write_cursor(place: Place) -> Cursor {
 
 /// A span as the properties have it; longer than 2^32 seconds it is no
 /// different from for ever.
-fn seconds(span: std::time::Duration) -> Value {
+pub(super) fn seconds(span: std::time::Duration) -> Value {
     Value::Uint32(u32::try_from(span.as_secs()).unwrap_or(u32::MAX))
 }
 

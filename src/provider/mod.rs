@@ -15,10 +15,14 @@ use crate::cim::Values;
 
 mod bits_client_file;
 mod bits_client_job;
+mod bitsd_file;
+mod bitsd_job;
 mod winrm_config;
 mod wrong;
 
 pub(crate) use bits_client_job::BitsClientJob;
+pub(crate) use bitsd_file::BitsdFile;
+pub(crate) use bitsd_job::BitsdJob;
 pub(crate) use winrm_config::ConfigError;
 pub(crate) use winrm_config::Part;
 pub(crate) use winrm_config::Prepare;

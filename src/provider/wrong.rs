@@ -44,6 +44,12 @@ pub(crate) enum Wrong {
     NotHash,
     /// It does not name a certificate store.
     NotStore,
+    /// It is no SHA-256 hash in hexadecimal digits.
+    NotSha256,
+    /// It does not name parts of a file.
+    NotRanges,
+    /// It has a line that is no header, or one that the service sets itself.
+    NotHeaders,
     /// It cannot be set to this.
     NotSettable,
 }
@@ -65,6 +71,9 @@ impl fmt::Display for BadValue {
             Wrong::Character => write!(f, "{name} has a character that cannot be sent"),
             Wrong::NotHash => write!(f, "{name} must be the 20 octets of a SHA-1 hash"),
             Wrong::NotStore => write!(f, "{name} is not the name of a certificate store"),
+            Wrong::NotSha256 => write!(f, "{name} must be 64 hexadecimal digits"),
+            Wrong::NotRanges => write!(f, "{name} must be offset:length, separated by commas"),
+            Wrong::NotHeaders => write!(f, "{name} has a line that cannot be sent as a header"),
             Wrong::NotSettable => write!(f, "{name} cannot be set to this"),
         }
     }

@@ -608,6 +608,7 @@ enum Step {
     Remove(u32),
     Credentials(u32, u16),
     Headers(u32, bool),
+    RemotePrefix(u32, usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -630,6 +631,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..JOBS).prop_map(Step::Remove),
         1 => (0..JOBS, 0..2_u16).prop_map(|(job, target)| Step::Credentials(job, target)),
         1 => (0..JOBS, any::<bool>()).prop_map(|(job, some)| Step::Headers(job, some)),
+        1 => (0..JOBS, 0..PREFIXES.len()).prop_map(|(job, at)| Step::RemotePrefix(job, at)),
     ]
 }
 
@@ -684,9 +686,21 @@ impl Step {
                 let headers = some.then(|| Secret::new(format!("X: {job}")));
                 Change::Headers(plain_job(job).id, headers)
             }
+            Self::RemotePrefix(job, at) => {
+                let (old, new) = PREFIXES[at];
+                Change::RemotePrefix(plain_job(job).id, old.to_owned(), new.to_owned())
+            }
         }
     }
 }
+
+/// Beginnings of addresses, and what comes in their place.
+const PREFIXES: [(&str, &str); 4] = [
+    ("http://", "https://é/%/_"),
+    ("https://é/%/_", "http://"),
+    ("https://É", "http://other"),
+    ("h", "hh"),
+];
 
 /// The store as it should be, in memory.
 #[derive(Default)]
@@ -727,6 +741,14 @@ impl Model {
             }
             Change::Headers(job, None) => {
                 self.headers.remove(job);
+            }
+            Change::RemotePrefix(job, old, new) => {
+                let files = self.files.iter_mut().filter(|((of, _), _)| of == job);
+                for (_, file) in files {
+                    if let Some(rest) = file.remote_url.strip_prefix(old) {
+                        file.remote_url = [new.as_str(), rest].concat();
+                    }
+                }
             }
             Change::RemoveCredentials(..) | Change::Clock(_) | Change::Event(_) => {}
         }

@@ -166,6 +166,9 @@ pub(crate) enum Change {
     RemoveCredentials(JobId, AuthTarget, AuthScheme),
     /// Keep the custom headers, encrypted, or forget them.
     Headers(JobId, Option<Secret>),
+    /// Put the second text in the place of the first, at the beginning of all
+    /// remote addresses of a job that begin with it. Neither has a query.
+    RemotePrefix(JobId, String, String),
     /// Keep what the clocks show.
     Clock(ClockMark),
     /// Append an event.

@@ -84,10 +84,16 @@ impl Service {
     }
 
     /// The place of `class`, which is one of the catalog's, among those that
-    /// have instances of their own.
+    /// have instances of their own; of one that is abstract, the place of the
+    /// class of its namespace that is derived from it.
     pub(super) fn place(&self, class: &Arc<Class>) -> Option<usize> {
         let mut served = self.served.iter();
-        served.position(|served| Arc::ptr_eq(&served.class, class))
+        served.position(|served| {
+            Arc::ptr_eq(&served.class, class)
+                || (class.is_abstract()
+                    && served.class.namespace == class.namespace
+                    && served.class.is_a(&class.name))
+        })
     }
 
     /// Does what `request` asks for.

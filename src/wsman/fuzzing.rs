@@ -76,7 +76,7 @@ fn operate(request: &Request<'_>) -> Result<(), Error> {
         let names = request.modified();
         xml::read_changes(class, body, names.as_deref()).map_err(Error::Representation)?;
         for method in &class.methods {
-            xml::read_arguments(method, Some(body)).map_err(Error::Arguments)?;
+            xml::read_arguments(method, parts(), Some(body)).map_err(Error::Arguments)?;
         }
         for part in body.children() {
             // Whatever it is: each must stand any element.
@@ -219,7 +219,7 @@ fn job() -> &'static Class {
 /// The classes that are embedded in it.
 fn parts() -> &'static [Arc<Class>] {
     static PARTS: LazyLock<Vec<Arc<Class>>> = LazyLock::new(|| {
-        let catalog = Catalog::bundled().expect("a test holds that schemas/ is right");
+        let catalog = Catalog::of_bits().expect("a test holds that schemas/ is right");
         catalog.classes().to_vec()
     });
     &PARTS
@@ -228,7 +228,7 @@ fn parts() -> &'static [Arc<Class>] {
 /// A job with two files.
 fn instance() -> &'static Instance {
     static INSTANCE: LazyLock<Instance> = LazyLock::new(|| {
-        let catalog = Catalog::bundled().expect("a test holds that schemas/ is right");
+        let catalog = Catalog::of_bits().expect("a test holds that schemas/ is right");
         let new = |name| {
             let class = catalog.class("root/microsoft/bits", name);
             Instance::new(class.expect("it is in schemas/"))

@@ -51,7 +51,8 @@ pub(super) async fn answer(
     } else {
         target.keys(request)?
     };
-    let arguments = xml::read_arguments(method, request.body).map_err(Error::Arguments)?;
+    let parts = &target.served.parts;
+    let arguments = xml::read_arguments(method, parts, request.body).map_err(Error::Arguments)?;
     let work = {
         let provider = Arc::clone(&target.served.provider);
         let by = by.clone();

@@ -244,6 +244,12 @@ pub(super) const TABLE: &[Row] = &[
         "o servidor não oferece suporte ao protocolo HTTP necessário; são exigidos intervalos",
     ),
     row(
+        0x8020_0016,
+        "BG_E_NEW_OWNER_NO_FILE_ACCESS",
+        "the new owner may not have the files of the job",
+        "o novo proprietário não tem acesso aos arquivos do trabalho",
+    ),
+    row(
         0x8020_0018,
         "BG_E_PROXY_LIST_TOO_LARGE",
         "the proxy list is longer than 32 KB",
@@ -334,6 +340,12 @@ pub(super) const TABLE: &[Row] = &[
         "o esquema de autenticação não é válido",
     ),
     row(
+        0x8020_0029,
+        "BG_E_FILE_NOT_FOUND",
+        "the file is not in the job",
+        "o arquivo não está no trabalho",
+    ),
+    row(
         0x8020_002B,
         "BG_E_INVALID_RANGE",
         "a range is empty or not inside the remote file",
@@ -406,16 +418,70 @@ pub(super) const TABLE: &[Row] = &[
         "o conteúdo do arquivo não é o esperado",
     ),
     row(
+        0x8020_0057,
+        "BG_E_UNKNOWN_PROPERTY_ID",
+        "there is no property with this number",
+        "não há propriedade com este número",
+    ),
+    row(
+        0x8020_0058,
+        "BG_E_READ_ONLY_PROPERTY",
+        "the property cannot be changed",
+        "a propriedade não pode ser alterada",
+    ),
+    row(
+        0x8020_0060,
+        "BG_E_PROPERTY_SUPPORTED_FOR_DOWNLOAD_JOBS_ONLY",
+        "only downloads have this property",
+        "só downloads têm esta propriedade",
+    ),
+    row(
+        0x8020_0061,
+        "BG_E_READ_ONLY_PROPERTY_AFTER_ADDFILE",
+        "the property cannot be changed once the job has a file",
+        "a propriedade não pode ser alterada depois que o trabalho tem um arquivo",
+    ),
+    row(
+        0x8020_0062,
+        "BG_E_READ_ONLY_PROPERTY_AFTER_RESUME",
+        "the property cannot be changed once the job was resumed",
+        "a propriedade não pode ser alterada depois que o trabalho foi retomado",
+    ),
+    row(
+        0x8020_0063,
+        "BG_E_MAX_DOWNLOAD_SIZE_INVALID_VALUE",
+        "the most that a job may fetch is at least one octet",
+        "o máximo que um trabalho pode baixar é de pelo menos um octeto",
+    ),
+    row(
         0x8020_0064,
         "BG_E_MAX_DOWNLOAD_SIZE_LIMIT_REACHED",
         "the files of the job are larger than it may download",
         "os arquivos do trabalho são maiores do que ele pode baixar",
     ),
     row(
+        0x8020_0066,
+        "BG_E_USE_STORED_CREDENTIALS_NOT_SUPPORTED",
+        "there are no stored credentials",
+        "não há credenciais armazenadas",
+    ),
+    row(
         0x8020_006C,
         "BG_E_DATABASE_CORRUPT",
         "the job store is damaged",
         "o banco de dados dos trabalhos está danificado",
+    ),
+    row(
+        0x8020_006D,
+        "BG_E_RANDOM_ACCESS_NOT_SUPPORTED",
+        "files come from their beginning to their end",
+        "os arquivos vêm do início ao fim",
+    ),
+    row(
+        0x8020_0071,
+        "BG_E_NOT_SUPPORTED_WITH_CUSTOM_HTTP_METHOD",
+        "this does not go with an HTTP method other than GET",
+        "isto não é possível com um método HTTP diferente de GET",
     ),
     row(
         0x8020_0073,

@@ -73,19 +73,7 @@ fn read(
             return Err(ReadError::Fixed(property.name.clone()));
         }
         let value = match &property.kind {
-            Type::Instance(name) => {
-                let part = parts.iter().find(|part| part.name == *name);
-                let part = part.ok_or_else(|| ReadError::Unknown(shorten(name)))?;
-                if element.children().is_empty() {
-                    return Err(ReadError::Type {
-                        name: property.name.clone(),
-                        expected: Expected::Instance,
-                    });
-                }
-                // Parts have no parts: the catalog sees to that.
-                let values = read(part, &[], element, may_give)?;
-                Some(Value::Instance(Box::new(instance(part, values))))
-            }
+            Type::Instance(class) => Some(part(class, parts, &property.name, element, may_give)?),
             kind => read_value(element, &property.name, kind)?,
         };
         if property.is_array {
@@ -103,6 +91,43 @@ fn read(
         Some(property) => Err(ReadError::Missing(property.name.clone())),
         None => Ok(values),
     }
+}
+
+/// Reads an embedded instance of `class`, the value of what is called `name`.
+fn part(
+    class: &str,
+    parts: &[Arc<Class>],
+    name: &str,
+    element: &Element<'_>,
+    may_give: fn(&Property) -> bool,
+) -> Result<Value, ReadError> {
+    let part = parts.iter().find(|part| part.name == class);
+    let part = part.ok_or_else(|| ReadError::Unknown(shorten(class)))?;
+    if element.children().is_empty() {
+        return Err(ReadError::Type {
+            name: name.to_owned(),
+            expected: Expected::Instance,
+        });
+    }
+    // Parts have no parts: the catalog sees to that.
+    let values = read(part, &[], element, may_give)?;
+    Ok(Value::Instance(Box::new(instance(part, values))))
+}
+
+/// Reads an instance of `class` that a method is given as `name`.
+///
+/// # Errors
+///
+/// As [`read_creation`].
+pub(super) fn read_argument(
+    class: &str,
+    parts: &[Arc<Class>],
+    name: &str,
+    element: &Element<'_>,
+) -> Result<Value, ReadError> {
+    part(class, parts, name, element, |property| {
+        property.is_writable || property.is_initial
+    })
 }
 
 /// The instance with these values, which were read by its class.

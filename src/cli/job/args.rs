@@ -5,12 +5,15 @@
 )]
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use clap::ArgGroup;
 use clap::Subcommand;
 use clap::ValueEnum;
 
 use super::connection::ConnectionArgs;
+use super::moment;
+use crate::bits::Timestamp;
 
 /// Arguments of `bitsd job`.
 #[derive(Debug, clap::Args)]
@@ -40,6 +43,13 @@ pub(super) enum Verb {
     List(ListArgs),
     /// List the files of a job.
     Files(FilesArgs),
+    /// Become the owner of a job, as an administrator. What it was trusted
+    /// with (credentials, certificate, headers) is forgotten.
+    Take(JobArgs),
+    /// Replace the beginning of the URLs of a job.
+    ReplacePrefix(ReplacePrefixArgs),
+    /// Print the answer to an upload-reply job, as it came.
+    Reply(JobArgs),
     /// Show everything about a job.
     Show(JobArgs),
     /// Change properties of a job.
@@ -82,12 +92,12 @@ pub(super) struct ListArgs {
 
 /// Arguments of `create`.
 #[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("property").multiple(true))]
 pub(super) struct CreateArgs {
     /// Display name of the job.
     pub(super) name: String,
-    /// URL and destination, as often as there are files.
-    #[arg(required = true, num_args = 2.., value_names = ["URL", "LOCAL_FILE"])]
-    pub(super) files: Vec<String>,
+    #[command(flatten)]
+    pub(super) files: FileArgs,
     /// Leave the job suspended.
     #[arg(long)]
     pub(super) suspended: bool,
@@ -97,6 +107,88 @@ pub(super) struct CreateArgs {
     /// Priority of the job.
     #[arg(long)]
     pub(super) priority: Option<Priority>,
+    /// Which way the files go. An upload has one file: the URL it goes to, and
+    /// the file it comes from.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(super) kind: Option<Kind>,
+    #[command(flatten)]
+    pub(super) options: OptionArgs,
+}
+
+/// Which files.
+#[derive(Debug, clap::Args)]
+pub(super) struct FileArgs {
+    /// URL and destination, as often as there are files.
+    #[arg(required_unless_present = "from", num_args = 2.., value_names = ["URL", "LOCAL_FILE"])]
+    pub(super) files: Vec<String>,
+    /// Read files from this list: a line has URL, destination and, if there is
+    /// one, SHA-256, separated by blanks or tabs; # begins a comment.
+    #[arg(long, value_name = "FILE")]
+    pub(super) from: Option<PathBuf>,
+    /// SHA-256 that the file must have; of several files, once for each, in
+    /// their order.
+    #[arg(long, value_name = "HEX")]
+    pub(super) sha256: Vec<String>,
+    /// Parts of the file, OFFSET:LENGTH,OFFSET:eof; of several files, once for
+    /// each, in their order.
+    #[arg(long, value_name = "RANGES")]
+    pub(super) range: Vec<String>,
+}
+
+/// What can be set of a job beside the properties of BitsClientJob. Such a job
+/// needs a host with BitsdJob.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Options of jobs on bitsd hosts")]
+pub(super) struct OptionArgs {
+    /// HttpMethod.
+    #[arg(long, value_name = "METHOD", group = "property")]
+    pub(super) method: Option<String>,
+    /// A header line for every request; as often as there are lines.
+    #[arg(long, value_name = "NAME: VALUE", group = "property")]
+    pub(super) header: Vec<String>,
+    /// Show nobody the headers again.
+    #[arg(long, group = "property")]
+    pub(super) headers_write_only: bool,
+    /// SecurityFlags, a number.
+    #[arg(long, value_name = "FLAGS", group = "property")]
+    pub(super) security_flags: Option<u32>,
+    /// SHA-256 or SHA-1 of a server certificate to trust; as often as there
+    /// are.
+    #[arg(long, value_name = "HEX", group = "property")]
+    pub(super) thumbprint: Vec<String>,
+    /// MaximumDownloadTime.
+    #[arg(long, value_name = "SECONDS", group = "property")]
+    pub(super) max_time: Option<u32>,
+    /// MaxDownloadSize.
+    #[arg(long, value_name = "OCTETS", group = "property")]
+    pub(super) max_size: Option<u64>,
+    /// DynamicContent.
+    #[arg(long, group = "property")]
+    pub(super) dynamic: bool,
+    /// RequireRanges.
+    #[arg(long, group = "property")]
+    pub(super) require_ranges: bool,
+    /// ReplyFileName, of an upload-reply job.
+    #[arg(long, value_name = "FILE", group = "property")]
+    pub(super) reply_file: Option<String>,
+    /// A label; as often as there are.
+    #[arg(long, value_name = "LABEL", group = "property")]
+    pub(super) label: Vec<String>,
+    /// Not before this: 2026-01-31T23:30:00Z, or a span from now such as 90s,
+    /// 10m, 2h, 1d.
+    #[arg(long, value_name = "TIME", group = "property", value_parser = moment)]
+    pub(super) start_after: Option<Timestamp>,
+}
+
+/// Arguments of `replace-prefix`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ReplacePrefixArgs {
+    /// JobId or display name.
+    pub(super) job: String,
+    /// How the URLs begin.
+    pub(super) old: String,
+    /// How they shall begin.
+    pub(super) new: String,
 }
 
 /// Arguments of `add`.
@@ -104,9 +196,8 @@ pub(super) struct CreateArgs {
 pub(super) struct AddArgs {
     /// JobId or display name.
     pub(super) job: String,
-    /// URL and destination, as often as there are files.
-    #[arg(required = true, num_args = 2.., value_names = ["URL", "LOCAL_FILE"])]
-    pub(super) files: Vec<String>,
+    #[command(flatten)]
+    pub(super) files: FileArgs,
 }
 
 /// Arguments of `files`.
@@ -144,6 +235,8 @@ pub(super) struct SetArgs {
     /// NoProgressTimeout.
     #[arg(long, group = "property", value_name = "SECONDS")]
     pub(super) no_progress_timeout: Option<u32>,
+    #[command(flatten)]
+    pub(super) options: OptionArgs,
 }
 
 /// Arguments of `credentials`.
@@ -238,6 +331,17 @@ pub(super) struct WatchArgs {
     pub(super) interval: u64,
 }
 
+/// A type's word and number (`BG_JOB_TYPE`).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(super) enum Kind {
+    /// From a server.
+    Download = 0,
+    /// To a server.
+    Upload = 1,
+    /// To a server, and its answer back.
+    UploadReply = 2,
+}
+
 /// A priority's word and number (`BG_JOB_PRIORITY`).
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Priority {
@@ -282,6 +386,11 @@ pub(super) enum StoreLocation {
     Services = 3,
     /// 4.
     Users = 4,
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    moment::read(text, SystemTime::now())
+        .ok_or_else(|| "takes a time such as 2026-01-31T23:30:00Z, or 90s, 10m, 2h, 1d".to_owned())
 }
 
 /// The pairs in a list of URLs and destinations.

@@ -14,8 +14,8 @@ pub(super) fn json(item: &Item) -> Value {
     let mut object = Map::new();
     for property in &item.children {
         let value = value(property);
-        // Files, and nothing else, is an array, however many there are.
-        if property.name == "Files" {
+        // These are arrays, however many there are.
+        if ARRAYS.contains(&property.name.as_str()) {
             let files = object
                 .entry(property.name.clone())
                 .or_insert_with(|| Value::Array(Vec::new()));
@@ -28,7 +28,7 @@ pub(super) fn json(item: &Item) -> Value {
         }
         object.insert(property.name.clone(), value);
     }
-    // A list that was left out is not an empty one.
+    // A list that was left out is not an empty one; these are never left out.
     if item.all("Files").any(|f| f.text.is_none()) {
         object.insert("Files".to_owned(), Value::Null);
     }
@@ -45,7 +45,7 @@ fn value(property: &Item) -> Value {
     let number = NUMBERS.contains(&property.name.as_str());
     match text.trim().parse::<u64>() {
         Ok(value) if number => value.into(),
-        _ if property.name == "Completed" => {
+        _ if BOOLEANS.contains(&property.name.as_str()) => {
             matches!(text.trim(), "1" | "true" | "TRUE" | "True").into()
         }
         _ => text.into(),
@@ -96,9 +96,37 @@ fn utc(at: Timestamp) -> String {
     )
 }
 
-/// The properties of either class, and the outputs of `GetError`, that are
+/// Properties that have several values.
+const ARRAYS: [&str; 3] = ["Files", "Labels", "ServerThumbprints"];
+
+/// Properties that are true or false.
+const BOOLEANS: [&str; 4] = [
+    "Completed",
+    "DynamicContent",
+    "HeadersWriteOnly",
+    "RequireRanges",
+];
+
+/// The properties of every class, and the outputs of `GetError`, that are
 /// numbers.
-const NUMBERS: [&str; 15] = [
+const NUMBERS: [&str; 32] = [
+    "Type",
+    "Index",
+    "SecurityFlags",
+    "MaximumDownloadTime",
+    "MaxDownloadSize",
+    "ReplyBytesTotal",
+    "ReplyBytesTransferred",
+    "StartAfter",
+    "ProxyUsage",
+    "ErrorHttpStatus",
+    "ErrorFileIndex",
+    "QueuePosition",
+    "QueueAccounts",
+    "RetryAt",
+    "ServerRetryAt",
+    "EndsAt",
+    "BytesPerSecond",
     "Priority",
     "MinimumRetryDelay",
     "NoProgressTimeout",

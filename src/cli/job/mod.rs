@@ -6,6 +6,9 @@
 mod args;
 mod connection;
 mod fields;
+mod lists;
+mod moment;
+mod options;
 mod show;
 mod verbs;
 mod watch;
@@ -37,6 +40,9 @@ async fn attempt(args: Args) -> Result<ExitCode, Failure> {
         Verb::Add(add) => verbs::add(&client, add, form).await?,
         Verb::List(args) => show::list(&client, form, args.filter.as_deref()).await?,
         Verb::Files(files) => show::files(&client, files, form).await?,
+        Verb::Take(job) => options::take(&client, &job.job, form).await?,
+        Verb::ReplacePrefix(args) => options::replace_prefix(&client, args, form).await?,
+        Verb::Reply(job) => options::reply(&client, &job.job, form).await?,
         Verb::Show(job) => show::show(&client, &job.job, form).await?,
         Verb::Set(set) => verbs::set(&client, set, form).await?,
         Verb::Resume(job) => verbs::resume(&client, &job.job, form).await?,

@@ -1,12 +1,16 @@
 //! The verbs that show a job.
 
+use std::time::SystemTime;
+
 use serde_json::Value;
 
 use crate::cli::Failure;
 use crate::cli::bits_client_job as class;
+use crate::cli::bitsd_job;
 use crate::cli::output;
 use crate::client::Argument;
 use crate::client::Client;
+use crate::client::Error;
 use crate::client::Item;
 use crate::client::Resource;
 
@@ -46,7 +50,7 @@ fn summary(job: &Item) -> String {
 pub(super) async fn show(client: &Client, name: &str, form: Form) -> Result<(), Failure> {
     let id = class::find(client, name).await?;
     let job = class::instance(&id);
-    let item = class::get(client, &job).await?;
+    let item = bitsd_job::get(client, &id).await?;
     let state = item.number("State").unwrap_or(u16::MAX);
     let error = match state {
         class::ERROR | class::TRANSIENT_ERROR => Some(ask_error(client, &job).await?),
@@ -101,6 +105,9 @@ pub(super) async fn show(client: &Client, name: &str, form: Form) -> Result<(), 
     for (label, value) in lines {
         output::line(&format!("{label}: {value}"));
     }
+    for (label, value) in more(&item) {
+        output::line(&format!("{label}: {}", printable(&value)));
+    }
     if let Some(error) = error {
         print_error(&error);
     }
@@ -114,8 +121,61 @@ pub(super) async fn show(client: &Client, name: &str, form: Form) -> Result<(), 
     Ok(())
 }
 
-/// Lists the files of a job: from the instance where they fit one answer, and
-/// else one by one, by fragment Gets of `Files[n]`.
+/// What only `BitsdJob` tells.
+fn more(item: &Item) -> Vec<(&'static str, String)> {
+    let text = |name| item.text(name).map(str::to_owned);
+    let several = |name| {
+        let all: Vec<&str> = item
+            .all(name)
+            .filter_map(|one| one.text.as_deref())
+            .collect();
+        (!all.is_empty()).then(|| all.join(", "))
+    };
+    let is_set = |name| text(name).filter(|word| word == "true" || word == "1");
+    let kind = item.number::<usize>("Type");
+    let kind = kind.and_then(|kind| ["Download", "Upload", "UploadReply"].get(kind));
+    let flags = item
+        .number::<u32>("SecurityFlags")
+        .filter(|flags| *flags != 0);
+    let all = [
+        ("TYPE", kind.map(|kind| (*kind).to_owned())),
+        ("STANDING", bitsd_job::standing(item, SystemTime::now())),
+        ("LAST ERROR", bitsd_job::last_error(item)),
+        ("HTTP METHOD", text("HttpMethod")),
+        (
+            "CUSTOM HEADERS",
+            text("CustomHeaders").map(|lines| lines.trim_end().replace("\r\n", " | ")),
+        ),
+        ("HEADERS WRITE-ONLY", is_set("HeadersWriteOnly")),
+        ("SECURITY FLAGS", flags.map(|flags| format!("0x{flags:X}"))),
+        ("SERVER THUMBPRINTS", several("ServerThumbprints")),
+        (
+            "MAXIMUM DOWNLOAD TIME",
+            text("MaximumDownloadTime").map(|seconds| format!("{seconds} s")),
+        ),
+        ("MAXIMUM DOWNLOAD SIZE", text("MaxDownloadSize")),
+        ("DYNAMIC CONTENT", is_set("DynamicContent")),
+        ("REQUIRES RANGES", is_set("RequireRanges")),
+        ("REPLY FILE", text("ReplyFileName")),
+        (
+            "REPLY BYTES",
+            text("ReplyBytesTransferred")
+                .map(|octets| format!("{octets} / {}", fields::octets(item, "ReplyBytesTotal"))),
+        ),
+        ("LABELS", several("Labels")),
+        (
+            "START AFTER",
+            text("StartAfter").map(|_| fields::time(item, "StartAfter")),
+        ),
+        ("PROXY", text("ProxyList")),
+    ];
+    let told = all.into_iter();
+    told.filter_map(|(label, value)| Some((label, value?)))
+        .collect()
+}
+
+/// Lists the files of a job: from the instance where they fit one answer, else
+/// as `BitsdFile`, page by page, or one by one, by fragment Gets of `Files[n]`.
 pub(super) async fn files(client: &Client, args: &FilesArgs, form: Form) -> Result<(), Failure> {
     let id = class::find(client, &args.job).await?;
     let job = class::instance(&id);
@@ -125,11 +185,17 @@ pub(super) async fn files(client: &Client, args: &FilesArgs, form: Form) -> Resu
     let mut files: Vec<Item> = Vec::new();
     if left_out(&item) {
         let end = total.min(args.first.saturating_add(args.most).saturating_sub(1));
-        for number in args.first..=end {
-            let fragment = client
-                .get_fragment(&job, &format!("Files[{number}]"))
-                .await?;
-            files.extend(fragment.into_iter().filter(|f| f.text.is_some()));
+        match bitsd_job::files(client, &id, args.first - 1, args.most).await {
+            Ok(found) => files = found,
+            Err(Error::Fault(_)) => {
+                for number in args.first..=end {
+                    let fragment = client
+                        .get_fragment(&job, &format!("Files[{number}]"))
+                        .await?;
+                    files.extend(fragment.into_iter().filter(|f| f.text.is_some()));
+                }
+            }
+            Err(error) => return Err(error.into()),
         }
         if end < total {
             output::note(&format!(

@@ -37,6 +37,8 @@ fn seen(endpoint: &Endpoint) -> Vec<String> {
 const DONE: &str = "<p:X_OUTPUT xmlns:p='urn:x'><p:ReturnValue>0</p:ReturnValue></p:X_OUTPUT>";
 const LIMIT: &str = "<s:Fault><s:Code><s:Value>s:Sender</s:Value><s:Subcode><s:Value>\
     w:EncodingLimit</s:Value></s:Subcode></s:Code></s:Fault>";
+const ABSENT: &str = "<s:Fault><s:Code><s:Value>s:Sender</s:Value><s:Subcode><s:Value>\
+    a:DestinationUnreachable</s:Value></s:Subcode></s:Code></s:Fault>";
 const GUID: &str = "{00000000-0000-0000-0000-000000000001}";
 
 #[tokio::test]
@@ -116,13 +118,73 @@ async fn polling_falls_back_to_fragments_for_good() {
 async fn files_that_do_not_fit_are_asked_for_one_by_one() {
     let job = "<p:J xmlns:p='urn:x'><p:FilesTotal>3</p:FilesTotal><p:Files xsi:nil='true'/></p:J>";
     let file = "<w:XmlFragment><p:Files xmlns:p='urn:x'><p:RemoteUrl>u</p:RemoteUrl></p:Files></w:XmlFragment>";
-    let endpoint = answering(&[job, file]).await;
+    // The host is not ours: it does not know the class of files.
+    let endpoint = answering(&[job, ABSENT, file]).await;
     let Verb::Files(args) = verb(&format!("files {GUID} --first 2 --most 1")) else {
         panic!("another verb");
     };
     let listed = show::files(&pinned(&endpoint), &args, Form::Json).await;
     assert!(listed.is_ok(), "{listed:?}");
-    assert!(seen(&endpoint)[1].contains(">Files[2]<"));
+    let seen = seen(&endpoint);
+    assert!(seen[1].contains("BitsdFile WHERE JobId = ") && seen[1].contains("Index &gt;= 1<"));
+    assert!(seen[2].contains(">Files[2]<"));
+}
+
+#[tokio::test]
+async fn a_host_of_ours_pages_the_files_of_a_job() {
+    let job = "<p:J xmlns:p='urn:x'><p:FilesTotal>3</p:FilesTotal><p:Files xsi:nil='true'/></p:J>";
+    let file = "<p:F xmlns:p='urn:x'><p:RemoteUrl>u</p:RemoteUrl></p:F>";
+    let first = format!(
+        "<n:EnumerateResponse><n:EnumerationContext>c</n:EnumerationContext>\
+         <w:Items>{file}{file}</w:Items></n:EnumerateResponse>"
+    );
+    let last =
+        format!("<n:PullResponse><n:Items>{file}</n:Items><n:EndOfSequence/></n:PullResponse>");
+    let endpoint = answering(&[job, &first, &last]).await;
+    let Verb::Files(args) = verb(&format!("files {GUID}")) else {
+        panic!("another verb");
+    };
+    let listed = show::files(&pinned(&endpoint), &args, Form::Json).await;
+    assert!(listed.is_ok(), "{listed:?}");
+    assert_eq!(seen(&endpoint).len(), 3);
+}
+
+#[tokio::test]
+async fn a_job_of_a_host_that_is_not_ours_is_shown_all_the_same() {
+    let job = "<p:J xmlns:p='urn:x'><p:State>3</p:State><p:FilesTotal>0</p:FilesTotal></p:J>";
+    let endpoint = answering(&[ABSENT, job]).await;
+    let shown = show::show(&pinned(&endpoint), GUID, Form::Words).await;
+    assert!(shown.is_ok(), "{shown:?}");
+    let seen = seen(&endpoint);
+    assert!(seen[0].contains("/root/bitsd/BitsdJob<"));
+    assert!(seen[1].contains("/root/microsoft/bits/BitsClientJob<"));
+}
+
+#[tokio::test]
+async fn a_job_with_options_is_created_in_one_call() {
+    let created =
+        "<p:X xmlns:p='urn:x'><p:JobId>{1}</p:JobId><p:ReturnValue>0</p:ReturnValue></p:X>";
+    let endpoint = answering(&[created]).await;
+    let line = "create n http://h/a /a http://h/b /b --sha256 00 --sha256 11 --header X:1 \
+                --header Y:2 --label a --label b --max-size 9 --priority high --dynamic";
+    let Verb::Create(args) = verb(line) else {
+        panic!("another verb");
+    };
+    let made = verbs::create(&pinned(&endpoint), &args, Form::Words).await;
+    assert!(made.is_ok(), "{made:?}");
+    let seen = seen(&endpoint);
+    assert_eq!(seen.len(), 1);
+    for part in [
+        "/root/bitsd/BitsdJob/CreateJob<",
+        "<p:Files><p:RemoteUrl>http://h/a</p:RemoteUrl><p:LocalFile>/a</p:LocalFile>\
+         <p:ExpectedSha256>00</p:ExpectedSha256></p:Files>",
+        "<p:CustomHeaders>X:1&#13;\nY:2</p:CustomHeaders>",
+        "<p:Labels>a</p:Labels><p:Labels>b</p:Labels>",
+        "<p:Suspend>false</p:Suspend>",
+        "<p:Priority>1</p:Priority>",
+    ] {
+        assert!(seen[0].contains(part), "{part} in {}", seen[0]);
+    }
 }
 
 #[tokio::test]

@@ -5,13 +5,14 @@ use serde_json::json;
 use crate::cli::Failure;
 use crate::cli::bits_client_job as class;
 use crate::cli::bits_client_job::JobState;
+use crate::cli::bitsd_job;
+use crate::cli::bitsd_job::FileSpec;
 use crate::cli::output;
 use crate::client::Argument;
 use crate::client::Client;
 use crate::client::Resource;
 
 use super::Form;
-use super::args;
 use super::args::AddArgs;
 use super::args::CertificateArgs;
 use super::args::CreateArgs;
@@ -21,20 +22,28 @@ use super::args::SetArgs;
 use super::args::Usage;
 use super::connection;
 use super::fields;
+use super::lists;
+use super::options;
 
 /// Creates a job. With more than one file, or a priority, it is made suspended
-/// and started at the end, so that it does not run half made.
+/// and started at the end, so that it does not run half made; where something
+/// is asked for that `BitsClientJob` has not, it is made in one call.
 pub(super) async fn create(client: &Client, args: &CreateArgs, form: Form) -> Result<(), Failure> {
-    let files = args::pairs(&args.files)?;
-    let Some(((url, local), rest)) = files.split_first() else {
+    let files = lists::files(&args.files)?;
+    if !options::is_plain(args, &files) {
+        let id = options::create(client, args, &files).await?;
+        tell(form, &id, &format!("created job {id}"));
+        return Ok(());
+    }
+    let Some((first, rest)) = files.split_first() else {
         return Err(Failure::Usage("there is no file".to_owned()));
     };
     let in_steps = !rest.is_empty() || args.priority.is_some();
     let mut arguments = vec![
         Argument::new("DisplayName", &args.name),
-        Argument::new("RemoteUrl", url),
-        Argument::new("LocalFile", local),
-        Argument::new("Type", 0),
+        Argument::new("RemoteUrl", &first.url),
+        Argument::new("LocalFile", &first.local),
+        Argument::new("Type", args.kind.map_or(0, |kind| kind as u16)),
         Argument::new("Suspend", args.suspended || in_steps),
     ];
     if let Some(description) = &args.description {
@@ -65,14 +74,14 @@ async fn finish(
     client: &Client,
     job: &Resource,
     args: &CreateArgs,
-    rest: &[(&str, &str)],
+    rest: &[FileSpec],
 ) -> Result<(), Failure> {
     if let Some(priority) = args.priority {
         let value = (priority as u32).to_string();
         client.put(job, &[("Priority", value)]).await?;
     }
-    for (url, local) in rest {
-        class::add_file(client, job, url, local).await?;
+    for file in rest {
+        class::add_file(client, job, &file.url, &file.local).await?;
     }
     if (args.priority.is_some() || !rest.is_empty()) && !args.suspended {
         class::set_state(client, job, JobState::Resume).await?;
@@ -80,15 +89,34 @@ async fn finish(
     Ok(())
 }
 
-/// Adds files.
+/// Adds files: a list, and what only `AddFileSet` takes, in sets of which each
+/// comes whole or not at all; else one by one, which every host can do.
 pub(super) async fn add(client: &Client, args: &AddArgs, form: Form) -> Result<(), Failure> {
-    let files = args::pairs(&args.files)?;
+    let files = lists::files(&args.files)?;
     let id = class::find(client, &args.job).await?;
     let job = class::instance(&id);
-    for (url, local) in &files {
-        class::add_file(client, &job, url, local).await?;
-        if form == Form::Words {
-            output::line(&format!("added {url} -> {local} to job {id}"));
+    let is_plain = args.files.from.is_none()
+        && files
+            .iter()
+            .all(|file| file.ranges.is_none() && file.sha256.is_none());
+    if is_plain {
+        for FileSpec { url, local, .. } in &files {
+            class::add_file(client, &job, url, local).await?;
+            if form == Form::Words {
+                output::line(&format!("added {url} -> {local} to job {id}"));
+            }
+        }
+    } else {
+        let mut added = 0;
+        for set in bitsd_job::sets(&files) {
+            options::add(client, &id, set).await?;
+            added += set.len();
+            if form == Form::Words {
+                output::line(&format!(
+                    "added {added} / {} files to job {id}",
+                    files.len()
+                ));
+            }
         }
     }
     if form == Form::Json {
@@ -114,7 +142,21 @@ pub(super) async fn set(client: &Client, args: &SetArgs, form: Form) -> Result<(
         "NoProgressTimeout",
         args.no_progress_timeout.map(|s| s.to_string()),
     );
-    let set = client.put(&class::instance(&id), &properties).await?;
+    let own = options::properties(&args.options);
+    let job = if own.is_empty() {
+        class::instance(&id)
+    } else {
+        bitsd_job::instance(&id)
+    };
+    properties.extend(own);
+    let set = if properties.is_empty() {
+        None
+    } else {
+        client.put(&job, &properties).await?
+    };
+    if args.options.headers_write_only {
+        bitsd_job::call(client, &id, "MakeCustomHeadersWriteOnly", &[]).await?;
+    }
     match (form, set) {
         (Form::Json, Some(job)) => output::json(&fields::json(&job)),
         _ => tell(form, &id, &format!("{id} changed.")),
@@ -260,7 +302,7 @@ fn octets(hash: &str) -> Result<Vec<u8>, Failure> {
 }
 
 /// Says that it is done.
-fn tell(form: Form, id: &str, words: &str) {
+pub(super) fn tell(form: Form, id: &str, words: &str) {
     match form {
         Form::Words => output::line(words),
         Form::Json => output::json(&json!({ "JobId": id, "ReturnValue": 0 })),

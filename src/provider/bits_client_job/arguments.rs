@@ -28,7 +28,7 @@ use crate::provider::Error;
 use crate::provider::Wrong;
 
 /// `CreateJob`.
-pub(super) fn wish(arguments: &Values) -> Result<Wish, Error> {
+pub(in crate::provider) fn wish(arguments: &Values) -> Result<Wish, Error> {
     let display_name = text(arguments, "DisplayName")?;
     let remote_url = text(arguments, "RemoteUrl")?;
     let local_file = text(arguments, "LocalFile")?;
@@ -63,7 +63,7 @@ pub(super) fn wish(arguments: &Values) -> Result<Wish, Error> {
 
 /// Create: the writable properties, and files. The job waits for its Resume,
 /// as `IBackgroundCopyManager::CreateJob` leaves it.
-pub(super) fn creation(mut values: Values) -> Result<Wish, Error> {
+pub(in crate::provider) fn creation(mut values: Values) -> Result<Wish, Error> {
     let files = match values.take("Files") {
         None => Vec::new(),
         Some(Value::Array(files)) => files.iter().map(given_file).collect::<Result<_, _>>()?,
@@ -100,7 +100,7 @@ fn given_file(value: &Value) -> Result<WishedFile, Error> {
 }
 
 /// `AddFile`: remote address and destination.
-pub(super) fn file(arguments: &Values) -> Result<WishedFile, Error> {
+pub(in crate::provider) fn file(arguments: &Values) -> Result<WishedFile, Error> {
     Ok(WishedFile {
         remote_url: text(arguments, "remoteUrl")?,
         local_file: text(arguments, "localFile")?,
@@ -109,7 +109,7 @@ pub(super) fn file(arguments: &Values) -> Result<WishedFile, Error> {
 }
 
 /// `SetJobState`: its numbers are commands, not states.
-pub(super) fn command(arguments: &Values) -> Result<Command, Error> {
+pub(in crate::provider) fn command(arguments: &Values) -> Result<Command, Error> {
     match number(arguments, "JobState")? {
         0 => Ok(Command::Cancel),
         1 => Ok(Command::Complete),
@@ -125,7 +125,7 @@ pub(super) fn command(arguments: &Values) -> Result<Command, Error> {
 }
 
 /// `GetError`: the language of its sentences.
-pub(super) fn language(arguments: &Values) -> Result<Language, Error> {
+pub(in crate::provider) fn language(arguments: &Values) -> Result<Language, Error> {
     match arguments.value("LanguageId") {
         None => Ok(Language::default()),
         Some(Value::Uint32(langid)) => Ok(Language::from_langid(*langid)),
@@ -134,7 +134,9 @@ pub(super) fn language(arguments: &Values) -> Result<Language, Error> {
 }
 
 /// `RemoveCredentials`, and the first half of `SetCredentials`.
-pub(super) fn target_and_scheme(arguments: &Values) -> Result<(AuthTarget, AuthScheme), Error> {
+pub(in crate::provider) fn target_and_scheme(
+    arguments: &Values,
+) -> Result<(AuthTarget, AuthScheme), Error> {
     let target = number(arguments, "Target")?;
     let scheme = number(arguments, "Scheme")?;
     let target = AuthTarget::from_number(target).ok_or_else(|| {
@@ -149,7 +151,7 @@ pub(super) fn target_and_scheme(arguments: &Values) -> Result<(AuthTarget, AuthS
 }
 
 /// `SetCredentials`. No error repeats what was given.
-pub(super) fn credentials(arguments: &Values) -> Result<Credentials, Error> {
+pub(in crate::provider) fn credentials(arguments: &Values) -> Result<Credentials, Error> {
     let (target, scheme) = target_and_scheme(arguments)?;
     let not_in_force = |value| {
         let wrong = Wrong::NotInForce(value);
@@ -192,7 +194,9 @@ pub(super) fn credentials(arguments: &Values) -> Result<Credentials, Error> {
 }
 
 /// `SetClientCertificateById`.
-pub(super) fn certificate_by_hash(arguments: &Values) -> Result<ClientCertificate, Error> {
+pub(in crate::provider) fn certificate_by_hash(
+    arguments: &Values,
+) -> Result<ClientCertificate, Error> {
     let store_name = store_name(arguments)?;
     let octets: Option<Vec<u8>> = match arguments.value("CertHash") {
         Some(Value::Array(values)) => values
@@ -213,7 +217,9 @@ pub(super) fn certificate_by_hash(arguments: &Values) -> Result<ClientCertificat
 }
 
 /// `SetClientCertificateByName`.
-pub(super) fn certificate_by_name(arguments: &Values) -> Result<ClientCertificate, Error> {
+pub(in crate::provider) fn certificate_by_name(
+    arguments: &Values,
+) -> Result<ClientCertificate, Error> {
     let store_name = store_name(arguments)?;
     let subject = text(arguments, "SubjectName")?;
     if subject.is_empty() {
@@ -227,7 +233,7 @@ pub(super) fn certificate_by_name(arguments: &Values) -> Result<ClientCertificat
 
 /// `SetProxySettings`. An empty list is no list: a script has no other way to
 /// leave one out.
-pub(super) fn proxy(arguments: &Values) -> Result<Proxy, Error> {
+pub(in crate::provider) fn proxy(arguments: &Values) -> Result<Proxy, Error> {
     let usage = number(arguments, "ProxyUsage")?;
     let list = optional_text(arguments, "ProxyList")?.filter(|list| !list.trim().is_empty());
     let bypass =
@@ -269,7 +275,7 @@ pub(super) fn proxy(arguments: &Values) -> Result<Proxy, Error> {
 
 /// The writable properties, of a Put. What is absent stays as it is; null has
 /// no meaning for any of them.
-pub(super) fn changes(values: &Values) -> Result<Changes, Error> {
+pub(in crate::provider) fn changes(values: &Values) -> Result<Changes, Error> {
     let mut changes = Changes::default();
     for (name, value) in values.iter() {
         match (name, value) {
@@ -313,11 +319,16 @@ fn store_name(arguments: &Values) -> Result<String, Error> {
     Ok(name)
 }
 
-fn text(arguments: &Values, name: &str) -> Result<String, Error> {
+/// The text that must be given.
+pub(in crate::provider) fn text(arguments: &Values, name: &str) -> Result<String, Error> {
     optional_text(arguments, name)?.ok_or_else(|| bad(name, Wrong::Missing))
 }
 
-fn optional_text(arguments: &Values, name: &str) -> Result<Option<String>, Error> {
+/// The text, if there is one.
+pub(in crate::provider) fn optional_text(
+    arguments: &Values,
+    name: &str,
+) -> Result<Option<String>, Error> {
     match arguments.value(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -325,11 +336,16 @@ fn optional_text(arguments: &Values, name: &str) -> Result<Option<String>, Error
     }
 }
 
-fn number(arguments: &Values, name: &str) -> Result<u16, Error> {
+/// The number that must be given.
+pub(in crate::provider) fn number(arguments: &Values, name: &str) -> Result<u16, Error> {
     optional_number(arguments, name)?.ok_or_else(|| bad(name, Wrong::Missing))
 }
 
-fn optional_number(arguments: &Values, name: &str) -> Result<Option<u16>, Error> {
+/// The number, if there is one; one beyond every enumeration is the largest.
+pub(in crate::provider) fn optional_number(
+    arguments: &Values,
+    name: &str,
+) -> Result<Option<u16>, Error> {
     match arguments.value(name) {
         None => Ok(None),
         Some(Value::Uint16(number)) => Ok(Some(*number)),
@@ -339,14 +355,16 @@ fn optional_number(arguments: &Values, name: &str) -> Result<Option<u16>, Error>
     }
 }
 
-fn bad(name: &str, wrong: Wrong) -> Error {
+/// A value that the class does not allow.
+pub(in crate::provider) fn bad(name: &str, wrong: Wrong) -> Error {
     Error::BadValue(BadValue {
         name: name.to_owned(),
         wrong,
     })
 }
 
-fn failed(code: Hresult, name: &str, wrong: Wrong) -> Error {
+/// A value that BITS refuses with a code.
+pub(in crate::provider) fn failed(code: Hresult, name: &str, wrong: Wrong) -> Error {
     Error::Failed {
         code,
         about: About::Value(BadValue {
@@ -356,7 +374,13 @@ fn failed(code: Hresult, name: &str, wrong: Wrong) -> Error {
     }
 }
 
-fn not_among(code: Hresult, name: &str, value: u16, allowed: &'static str) -> Error {
+/// A number that has none of the meanings it may have.
+pub(in crate::provider) fn not_among(
+    code: Hresult,
+    name: &str,
+    value: u16,
+    allowed: &'static str,
+) -> Error {
     let value = u32::from(value);
     failed(code, name, Wrong::NotAmong { value, allowed })
 }

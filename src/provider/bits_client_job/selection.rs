@@ -7,8 +7,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::SLICE;
-use super::some_properties;
-use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::Owner;
 use crate::bits::Priority;
@@ -21,6 +19,7 @@ use crate::cim::Instance;
 use crate::cim::Literal;
 use crate::cim::NotInSchema;
 use crate::cim::Value;
+use crate::provider::Error;
 use crate::store::Among;
 use crate::store::Selection;
 use crate::store::Span;
@@ -64,18 +63,22 @@ impl<'c> Sieve<'c> {
         })
     }
 
-    /// The condition holds for `job`.
+    /// The condition holds for the instance that `make` makes of the properties
+    /// that are wanted.
     ///
     /// # Errors
     ///
-    /// [`NotInSchema`] when the class of jobs lacks a property.
-    pub(super) fn passes(&self, class: &Arc<Class>, job: &Job) -> Result<bool, NotInSchema> {
+    /// Those of `make`.
+    pub(super) fn passes(
+        &self,
+        make: impl FnOnce(&dyn Fn(&str) -> bool) -> Result<Instance, Error>,
+    ) -> Result<bool, Error> {
         let Some((condition, properties)) = &self.condition else {
             return Ok(true);
         };
         // Most of what is looked at here is not wanted: only as much of the
         // instance is made as the condition sees.
-        let instance = some_properties(class, job, |name| properties.contains(name))?;
+        let instance = make(&|name| properties.contains(name))?;
         Ok(condition.matches(&instance))
     }
 
@@ -103,7 +106,7 @@ impl<'c> Sieve<'c> {
 /// # Errors
 ///
 /// [`NotInSchema`] when the class of jobs lacks what is looked at.
-pub(super) fn of(
+pub(in crate::provider) fn of(
     condition: &Condition,
     class: &Arc<Class>,
     owners: Option<&[Owner]>,

@@ -182,6 +182,15 @@ fn apply(connection: &Connection, vault: &Vault, changes: &[Change]) -> Result<(
             Change::Headers(job, headers) => {
                 put_headers(connection, vault, *job, headers.as_ref())?;
             }
+            Change::RemotePrefix(job, old, new) => {
+                // The query, which is sealed, stands by itself.
+                connection
+                    .prepare_cached(
+                        "UPDATE file SET remote_url = ?3 || substr(remote_url, length(?2) + 1)
+                         WHERE job = ?1 AND substr(remote_url, 1, length(?2)) = ?2",
+                    )?
+                    .execute(params![job.to_octets(), old, new])?;
+            }
             Change::Clock(mark) => {
                 let mark = serde_json::to_vec(mark)
                     .map_err(|error| Error::Unavailable(error.to_string()))?;

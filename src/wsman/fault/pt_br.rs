@@ -266,6 +266,11 @@ fn bad_value(value: &BadValue) -> String {
         Wrong::Character => format!("{name} contém um caractere que não pode ser enviado"),
         Wrong::NotHash => format!("{name} deve conter os 20 octetos de um hash SHA-1"),
         Wrong::NotStore => format!("{name} não é o nome de um repositório de certificados"),
+        Wrong::NotSha256 => format!("{name} deve ter 64 dígitos hexadecimais"),
+        Wrong::NotRanges => format!("{name} deve ter a forma posição:tamanho, com vírgulas"),
+        Wrong::NotHeaders => {
+            format!("{name} tem uma linha que não pode ser enviada como cabeçalho")
+        }
         Wrong::NotSettable => format!("{name} não pode receber este valor"),
     }
 }

@@ -193,12 +193,10 @@ impl<'c> Binder<'c> {
         }
     }
 
-    /// No class here has another above it: what is of a class is of no other.
+    /// What is of a class is of those that it is derived from.
     fn isa(&self, path: &Path, class: &str) -> Result<Condition, Reason> {
         match self.subject(path)? {
-            Subject::Instance => Ok(Condition::Always(
-                self.class.name.eq_ignore_ascii_case(class),
-            )),
+            Subject::Instance => Ok(Condition::Always(self.class.is_a(class))),
             Subject::Property(property) => match &property.kind {
                 Type::Instance(embedded) if !property.is_array => {
                     Ok(if embedded.eq_ignore_ascii_case(class) {
@@ -245,8 +243,14 @@ impl<'c> Binder<'c> {
         let number = |number| Subject::System(Type::Sint32, Some(Value::Sint32(number)));
         match name.to_ascii_uppercase().as_str() {
             "__THIS" => Ok(Subject::Instance),
-            "__CLASS" | "__DYNASTY" => Ok(text(&self.class.name)),
-            "__SUPERCLASS" => Ok(Subject::System(Type::String, None)),
+            "__CLASS" => Ok(text(&self.class.name)),
+            "__DYNASTY" => Ok(text(
+                self.class.derivation.last().unwrap_or(&self.class.name),
+            )),
+            "__SUPERCLASS" => Ok(Subject::System(
+                Type::String,
+                self.class.derivation.first().cloned().map(Value::String),
+            )),
             "__NAMESPACE" => Ok(text(&self.class.namespace.replace('/', "\\"))),
             // 1 is a class, 2 an instance.
             "__GENUS" => Ok(number(2)),

@@ -79,7 +79,7 @@ proptest! {
         path in "(State|Files|LocalFile|DisplayName|text\\(\\)|p:|/|\\[|\\]|[0-9]{1,20}| |é|x){0,6}",
         any in ".{0,20}",
     ) {
-        let catalog = Catalog::bundled().expect("schemas are correct");
+        let catalog = Catalog::of_bits().expect("schemas are correct");
         let class = catalog.class("root/microsoft/bits", "BitsClientJob").expect("defined");
         let instance = Instance::new(class);
         for path in [&path, &any] {

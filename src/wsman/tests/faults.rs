@@ -554,7 +554,7 @@ async fn too_many_operations_of_one_user_are_refused() {
 #[test]
 fn a_class_without_provider_stops_the_start() {
     let settings = current(WsmanSettings::default());
-    let catalog = Catalog::bundled().expect("schemas are correct");
+    let catalog = Catalog::of_bits().expect("schemas are correct");
     let error = Endpoint::new(&settings, catalog.clone(), Vec::new()).err();
     assert_eq!(
         error.as_deref(),

@@ -75,7 +75,7 @@ struct Jobs {
 impl Jobs {
     fn new() -> Self {
         Self {
-            catalog: Catalog::bundled().expect("schemas are correct"),
+            catalog: Catalog::of_bits().expect("schemas are correct"),
             all: Mutex::default(),
             pause: Duration::ZERO,
             page_pause: Duration::ZERO,

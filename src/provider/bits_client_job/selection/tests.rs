@@ -8,6 +8,7 @@ use super::super::without_files;
 use super::*;
 use crate::auth::Principal;
 use crate::auth::Scope;
+use crate::bits::Job;
 use crate::bits::JobOptions;
 use crate::bits::JobParts;
 use crate::bits::JobType;

@@ -1,0 +1,181 @@
+//! Options as clients write them: ranges, hashes, header lines, labels.
+
+use crate::bits::Hresult;
+use crate::bits::Span;
+
+/// Reads `offset:length,offset:eof`, as `bitsadmin /ADDFILEWITHRANGES` has it.
+///
+/// # Errors
+///
+/// `E_INVALIDARG` when it is not of this form or names no range,
+/// `BG_E_INVALID_RANGE` for an empty range or one beyond the last octet there
+/// can be, `BG_E_TOO_MANY_RANGES_IN_FILE` for more than [`MAX_RANGES`].
+pub(crate) fn read_ranges(text: &str) -> Result<Vec<Span>, Hresult> {
+    let mut ranges = Vec::new();
+    for part in text.split(',') {
+        if ranges.len() == MAX_RANGES {
+            return Err(Hresult::BG_E_TOO_MANY_RANGES_IN_FILE);
+        }
+        let (offset, length) = part.trim().split_once(':').ok_or(Hresult::E_INVALIDARG)?;
+        let number = |text: &str| match text.trim().parse::<u64>() {
+            // `parse` takes a sign.
+            Ok(number) if !text.contains('+') => Ok(number),
+            Ok(_) | Err(_) => Err(Hresult::E_INVALIDARG),
+        };
+        let offset = number(offset)?;
+        let length = if length.trim().eq_ignore_ascii_case("eof") {
+            None
+        } else {
+            Some(number(length)?)
+        };
+        // `BG_LENGTH_TO_EOF` is the largest number.
+        let length = length.filter(|length| *length != u64::MAX);
+        let end = offset.checked_add(length.unwrap_or(1));
+        if length == Some(0) || end.is_none() {
+            return Err(Hresult::BG_E_INVALID_RANGE);
+        }
+        ranges.push(Span { offset, length });
+    }
+    check_apart(&ranges)?;
+    Ok(ranges)
+}
+
+/// The ranges as [`read_ranges`] reads them.
+pub(crate) fn write_ranges(ranges: &[Span]) -> String {
+    let parts: Vec<String> = ranges
+        .iter()
+        .map(|range| match range.length {
+            Some(length) => format!("{}:{length}", range.offset),
+            None => format!("{}:eof", range.offset),
+        })
+        .collect();
+    parts.join(",")
+}
+
+/// No two ranges have octets in common.
+fn check_apart(ranges: &[Span]) -> Result<(), Hresult> {
+    let mut sorted: Vec<&Span> = ranges.iter().collect();
+    sorted.sort_unstable_by_key(|range| range.offset);
+    let overlaps = sorted.windows(2).any(|pair| {
+        let end = pair[0]
+            .length
+            .map_or(u64::MAX, |length| pair[0].offset.saturating_add(length));
+        end > pair[1].offset
+    });
+    if overlaps {
+        return Err(Hresult::BG_E_OVERLAPPING_RANGES);
+    }
+    Ok(())
+}
+
+/// Reads a SHA-256 of 64 hexadecimal digits.
+pub(crate) fn read_sha256(text: &str) -> Option<[u8; 32]> {
+    let text = text.trim();
+    let mut hash = [0; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    for (octet, pair) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let digit = |at: usize| char::from(pair[at]).to_digit(16);
+        *octet = u8::try_from(digit(0)? * 16 + digit(1)?).ok()?;
+    }
+    Some(hash)
+}
+
+/// The hash as [`read_sha256`] reads it.
+pub(crate) fn write_sha256(hash: &[u8; 32]) -> String {
+    let digits = hash.iter().flat_map(|octet| [octet >> 4, octet & 15]);
+    digits
+        .filter_map(|digit| char::from_digit(u32::from(digit), 16))
+        .collect()
+}
+
+/// Custom headers as they are sent: each line ended by CR LF.
+///
+/// # Errors
+///
+/// `BG_E_STRING_TOO_LONG` for more than 16,383 characters, `E_INVALIDARG` for a
+/// line that is no header, and for a header that belongs to the transfer
+/// itself.
+pub(crate) fn check_headers(text: &str) -> Result<String, Hresult> {
+    if text.chars().count() > MAX_HEADERS {
+        return Err(Hresult::BG_E_STRING_TOO_LONG);
+    }
+    let mut checked = String::with_capacity(text.len() + 2);
+    for line in text.split('\n') {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if line.is_empty() {
+            continue;
+        }
+        let (name, value) = line.split_once(':').ok_or(Hresult::E_INVALIDARG)?;
+        let is_text = |c: char| c == '\t' || (!c.is_control() && c.is_ascii());
+        if !is_token(name) || !value.chars().all(is_text) || is_ours(name) {
+            return Err(Hresult::E_INVALIDARG);
+        }
+        checked.push_str(name);
+        checked.push_str(": ");
+        checked.push_str(value.trim());
+        checked.push_str("\r\n");
+    }
+    Ok(checked)
+}
+
+/// The header says how a message is cut up or where it goes: a client that
+/// could set it could smuggle another request in.
+fn is_ours(name: &str) -> bool {
+    OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name)) || {
+        let start = name.get(..5).unwrap_or_default();
+        start.eq_ignore_ascii_case("bits-")
+    }
+}
+
+/// RFC 9110 5.6.2.
+pub(super) fn is_token(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !text.is_empty() && text.chars().all(is_part)
+}
+
+/// Some text without control characters.
+pub(super) fn is_label(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= MAX_LABEL && !text.contains(char::is_control)
+}
+
+/// The thumbprint in capitals, without what stands between its digits.
+pub(super) fn thumbprint(text: &str) -> Option<String> {
+    let digits: String = text
+        .chars()
+        .filter(|c| !matches!(c, ':' | ' '))
+        .map(|c| c.to_ascii_uppercase())
+        .collect();
+    let is_whole = matches!(digits.len(), 40 | 64);
+    (is_whole && digits.chars().all(|c| c.is_ascii_hexdigit())).then_some(digits)
+}
+
+/// Ranges of one file. The policy `MaxRangesPerFile` has 500.
+const MAX_RANGES: usize = 500;
+
+/// "`IBackgroundCopyJobHttpOptions::SetCustomHeaders`": 16,384 with the NUL.
+const MAX_HEADERS: usize = 16_383;
+
+const MAX_LABEL: usize = 256;
+
+/// What the service itself sets of a request.
+const OURS: [&str; 14] = [
+    "Accept-Encoding",
+    "Connection",
+    "Content-Length",
+    "Content-Range",
+    "Expect",
+    "Host",
+    "If-Range",
+    "Keep-Alive",
+    "Proxy-Authorization",
+    "Proxy-Connection",
+    "Range",
+    "TE",
+    "Transfer-Encoding",
+    "Upgrade",
+];
+
+#[cfg(test)]
+mod tests;
