@@ -21,9 +21,9 @@ use super::message::MessageError;
 use super::message::Negotiate;
 use super::message::utf16;
 use super::seal::Context;
-use crate::auth::Seal as _;
-use crate::auth::SealError;
-use crate::auth::exchange::SecurityContext as _;
+use crate::mechanism::Seal as _;
+use crate::mechanism::SealError;
+use crate::mechanism::SecurityContext as _;
 
 /// 4.2.1.
 const NONCE: [u8; 8] = [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef];

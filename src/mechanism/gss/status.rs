@@ -2,7 +2,7 @@
 
 /// What a failure means for the log-on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::auth) enum Reason {
+pub(crate) enum Reason {
     /// What was sent is no token of Kerberos.
     Defective,
     /// It is bound to another channel.

@@ -13,21 +13,21 @@ mod message;
 mod seal;
 
 #[cfg(test)]
-pub(super) mod client;
+pub(crate) mod client;
 #[cfg(test)]
 mod oracle;
 
-pub(super) use acceptor::Acceptor;
-pub(super) use acceptor::Claim;
-pub(super) use acceptor::FileTime;
-pub(super) use acceptor::Host;
-pub(super) use acceptor::IntegrityCode;
-pub(super) use acceptor::Refusal;
+pub(crate) use acceptor::Acceptor;
+pub(crate) use acceptor::Claim;
+pub(crate) use acceptor::FileTime;
+pub(crate) use acceptor::Host;
+pub(crate) use acceptor::IntegrityCode;
+pub(crate) use acceptor::Refusal;
 #[cfg(fuzzing)]
 pub(crate) use acceptor::fuzz;
-pub(super) use keys::NtHash;
-pub(super) use keys::nt_hash;
-pub(super) use message::MessageError;
+pub(crate) use keys::NtHash;
+pub(crate) use keys::nt_hash;
+pub(crate) use message::MessageError;
 
 #[cfg(test)]
 mod tests;

@@ -16,26 +16,26 @@ use super::message::head;
 use super::message::push_field;
 use super::message::utf16;
 use super::seal::Context;
-use crate::auth::exchange::SecurityContext;
+use crate::mechanism::SecurityContext;
 
 /// Somebody who logs on.
 #[derive(Clone)]
-pub(in crate::auth) struct Client {
-    pub(in crate::auth) domain: String,
-    pub(in crate::auth) user: String,
-    pub(in crate::auth) password: String,
+pub(crate) struct Client {
+    pub(crate) domain: String,
+    pub(crate) user: String,
+    pub(crate) password: String,
     /// What it asks for.
-    pub(in crate::auth) flags: u32,
-    pub(in crate::auth) mic: Mic,
+    pub(crate) flags: u32,
+    pub(crate) mic: Mic,
     /// The hash of the channel that it names.
-    pub(in crate::auth) channel: Option<[u8; 16]>,
+    pub(crate) channel: Option<[u8; 16]>,
     /// Its own time, in place of the server's.
-    pub(in crate::auth) time: Option<u64>,
+    pub(crate) time: Option<u64>,
 }
 
 /// What it does about the message integrity code.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::auth) enum Mic {
+pub(crate) enum Mic {
     Sent,
     /// Announced, and zero.
     Zero,
@@ -46,7 +46,7 @@ pub(in crate::auth) enum Mic {
 }
 
 impl Client {
-    pub(in crate::auth) fn new(user: &str, password: &str) -> Self {
+    pub(crate) fn new(user: &str, password: &str) -> Self {
         Self {
             domain: "DOMAIN".to_owned(),
             user: user.to_owned(),
@@ -58,12 +58,12 @@ impl Client {
         }
     }
 
-    pub(in crate::auth) fn without_mic(mut self) -> Self {
+    pub(crate) fn without_mic(mut self) -> Self {
         self.mic = Mic::None;
         self
     }
 
-    pub(in crate::auth) fn negotiate(&self) -> Vec<u8> {
+    pub(crate) fn negotiate(&self) -> Vec<u8> {
         let mut octets = head(NEGOTIATE);
         octets.extend_from_slice(&self.flags.to_le_bytes());
         for _ in ["domain", "workstation"] {
@@ -74,10 +74,7 @@ impl Client {
     }
 
     /// The answer to a challenge, and the keys.
-    pub(in crate::auth) fn authenticate(
-        &self,
-        challenge: &[u8],
-    ) -> (Vec<u8>, Box<dyn SecurityContext>) {
+    pub(crate) fn authenticate(&self, challenge: &[u8]) -> (Vec<u8>, Box<dyn SecurityContext>) {
         let told = Challenge::decode(challenge);
         let name = |text: &str| {
             if told.flags.has(Flags::UNICODE) {
@@ -171,7 +168,7 @@ impl Challenge {
 }
 
 /// What a client asks for that seals, as pyspnego does.
-pub(in crate::auth) const SEALING: u32 = 0xe208_8237;
+pub(crate) const SEALING: u32 = 0xe208_8237;
 
 /// What curl asks for.
-pub(in crate::auth) const CURL: u32 = 0x0008_8206;
+pub(crate) const CURL: u32 = 0x0008_8206;

@@ -52,7 +52,7 @@ pub(super) struct Response {
 
 /// Why a token is no message that we take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(in crate::auth) enum MessageError {
+pub(crate) enum MessageError {
     /// It is something else.
     #[error("no NTLM message")]
     NotNtlm,
