@@ -1,5 +1,4 @@
-//! The tokens of SPNEGO (RFC 4178 4.2, [MS-SPNG] 2.2): what a client sends is
-//! read, our answers are written. Which mechanism is taken, and whether the
+//! The tokens of SPNEGO (RFC 4178 4.2, [MS-SPNG] 2.2), read and written. Which mechanism is taken, and whether the
 //! list of them was tampered with, is decided in `negotiate`.
 //!
 //! What comes in is DER, with lengths in their shortest form, as every client
@@ -152,6 +151,24 @@ impl MechType {
             Self::Ntlm => NTLM,
         }
     }
+}
+
+/// Writes the first token of a client who likes these mechanisms in this order:
+/// the list, which is signed later, and the token.
+pub(crate) fn first_token(mech_types: &[MechType], mech_token: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let types: Vec<u8> = mech_types
+        .iter()
+        .flat_map(|mech| encoded(Tag::ObjectIdentifier, mech.oid().as_bytes()))
+        .collect();
+    let list = encoded(Tag::Sequence, &types);
+    let elements = [
+        encoded(context(0), &list),
+        encoded(context(2), &encoded(Tag::OctetString, mech_token)),
+    ];
+    let init = encoded(context(0), &encoded(Tag::Sequence, &elements.concat()));
+    let mut framed = encoded(Tag::ObjectIdentifier, SPNEGO.as_bytes());
+    framed.extend(init);
+    (list, encoded(INITIAL_CONTEXT_TOKEN, &framed))
 }
 
 impl<'a> NegTokenInit<'a> {

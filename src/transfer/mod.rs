@@ -6,11 +6,14 @@
 //! true on disk.
 
 mod account;
+mod attempt;
+mod challenge;
 mod claim;
 mod client_certificate;
 mod clock;
 mod connection;
 mod credentials;
+mod digest;
 mod disk_writer;
 mod download;
 mod failure;
@@ -19,8 +22,10 @@ mod fault;
 mod faulty_origin;
 mod fence;
 mod http_origin;
+mod kerberos;
 mod landing;
 mod last_folder;
+mod log_on;
 mod outgoing;
 mod pool;
 mod proxy;
@@ -32,6 +37,7 @@ mod spot;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod tunnel;
 mod validator;
 mod windows_path;
 mod written;
@@ -46,6 +52,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::bits::AuthScheme;
 use crate::bits::Circumstances;
 use crate::bits::ClientCertificate;
 use crate::bits::Credentials;
@@ -67,6 +74,7 @@ use credentials::Wallet;
 use download::Download;
 use fence::Fence;
 use http_origin::HttpOrigin;
+use kerberos::Kerberos;
 use landing::Landing;
 use last_folder::LastFolder;
 use pool::Pool;
@@ -89,6 +97,7 @@ struct Parts {
     /// For jobs with proxy usage 0.
     proxies: Proxies,
     claims: Claims,
+    kerberos: Arc<Kerberos>,
 }
 
 /// A remote address that a client gave, checked and taken apart.
@@ -211,6 +220,7 @@ impl Mover {
             trust: Trust::new(transfer.ca_certificates.as_deref())?,
             proxies,
             claims: Claims::default(),
+            kerberos: Arc::new(Kerberos::new(transfer.keytab.as_deref())),
             settings: transfer.clone(),
         })))
     }
@@ -283,6 +293,31 @@ impl Mover {
         client_certificate::find(folder, certificate).map(|_| ())
     }
 
+    /// Can a job log on with these credentials?
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] with `SEC_E_NO_CREDENTIALS`: as the service itself only by
+    /// Kerberos, with the keytab of the settings.
+    pub(crate) fn check_credentials(&self, credentials: &Credentials) -> Result<(), Failure> {
+        if !credentials.is_implicit() {
+            return Ok(());
+        }
+        let why = match credentials.scheme {
+            AuthScheme::Negotiate if self.0.kerberos.has_keytab() => return Ok(()),
+            AuthScheme::Negotiate => {
+                "to log on as the service itself, transfer.keytab must name a keytab"
+            }
+            AuthScheme::Ntlm => "the service itself has no password for NTLM",
+            AuthScheme::Basic | AuthScheme::Digest | AuthScheme::Passport => return Ok(()),
+        };
+        Err(Failure::fatal(
+            ErrorContext::GeneralTransport,
+            Hresult::SEC_E_NO_CREDENTIALS,
+            why,
+        ))
+    }
+
     /// Opens the way for one job.
     ///
     /// # Errors
@@ -317,7 +352,7 @@ impl Mover {
             timeout: Duration::from_secs(settings.connect_timeout_s),
             tls,
             anonymous_tls: parts.trust.plain(),
-            wallet: Arc::new(Wallet::new(access.credentials)),
+            wallet: Arc::new(Wallet::new(access.credentials, Arc::clone(&parts.kerberos))),
             user_agent: settings.user_agent.clone(),
         };
         Ok(Session {

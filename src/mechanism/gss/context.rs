@@ -17,7 +17,8 @@ use crate::mechanism::Sealed;
 /// Keys that both sides of a log-on have.
 pub(crate) struct Context {
     pub(super) library: Arc<Library>,
-    /// From `gss_accept_sec_context`, never null; given back once, by `drop`.
+    /// From `gss_accept_sec_context` or `gss_init_sec_context`, not null but while
+    /// that takes it back; given back once, by `drop`.
     pub(super) handle: ffi::ContextHandle,
 }
 

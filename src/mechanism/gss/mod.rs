@@ -3,7 +3,7 @@
 //!
 //! The library is loaded at run time, so that the program builds and runs where
 //! there is none. What it hands out is owned by the types below and given back
-//! by their `Drop`. Whether a log-on is good is decided in `kerberos`.
+//! by their `Drop`. Whether a log-on is good is decided by who uses it.
 
 #![allow(
     unsafe_code,
@@ -20,6 +20,7 @@ use std::sync::Arc;
 mod context;
 mod ffi;
 mod held;
+mod initiator;
 mod status;
 
 pub(crate) use context::Context;
@@ -27,6 +28,10 @@ pub(crate) use context::Flags;
 pub(crate) use context::Parties;
 use ffi::Functions;
 use held::Filled;
+pub(crate) use initiator::Initiation;
+pub(crate) use initiator::Key;
+pub(crate) use initiator::Principal;
+pub(crate) use status::Fault;
 pub(crate) use status::Reason;
 use status::is_complete;
 
@@ -72,6 +77,8 @@ pub(crate) struct Accepted {
 pub(crate) struct Failure {
     /// What it means for the log-on.
     pub(crate) reason: Reason,
+    /// What it means for us, when it is we who log on.
+    pub(crate) fault: Fault,
     /// Its own words, for the administrator alone: names in it may come from
     /// whoever sent the token. At most [`MAX_TEXT`] characters, none of them a
     /// control character.
@@ -156,6 +163,7 @@ impl Library {
         }
         Failure {
             reason: Reason::of(major, minor),
+            fault: Fault::of(minor),
             text: text.chars().take(MAX_TEXT).collect(),
         }
     }

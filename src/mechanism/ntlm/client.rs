@@ -4,10 +4,9 @@ use super::av_pairs::AvPairs;
 use super::av_pairs::CHANNEL_BINDINGS;
 use super::av_pairs::FLAGS;
 use super::flags::Flags;
+use super::initiator::message;
 use super::keys;
 use super::keys::Sender;
-use super::message::AUTHENTICATE;
-use super::message::CHALLENGE;
 use super::message::Challenge;
 use super::message::HAS_MIC;
 use super::message::NEGOTIATE;
@@ -75,7 +74,7 @@ impl Client {
 
     /// The answer to a challenge, and the keys.
     pub(crate) fn authenticate(&self, challenge: &[u8]) -> (Vec<u8>, Box<dyn SecurityContext>) {
-        let told = Challenge::decode(challenge);
+        let told = Challenge::decode(challenge).expect("a good challenge");
         let name = |text: &str| {
             if told.flags.has(Flags::UNICODE) {
                 utf16(text)
@@ -127,43 +126,6 @@ impl Client {
         }
         let context = Context::new(told.flags, &session_key, Sender::Client);
         (message, Box::new(context))
-    }
-}
-
-/// An AUTHENTICATE of these parts: `LM` and `NT` response, domain, user,
-/// workstation, session key.
-pub(super) fn message(flags: Flags, parts: &[Vec<u8>; 6], has_room: bool) -> Vec<u8> {
-    let mut octets = head(AUTHENTICATE);
-    let mut payload_at = if has_room { 88 } else { 72 };
-    for part in parts {
-        push_field(&mut octets, &mut payload_at, part);
-    }
-    octets.extend_from_slice(&flags.0.to_le_bytes());
-    octets.extend_from_slice(&VERSION);
-    if has_room {
-        octets.extend_from_slice(&[0; 16]);
-    }
-    octets.extend(parts.iter().flatten());
-    octets
-}
-
-impl Challenge {
-    /// Reads one that is right.
-    pub(super) fn decode(octets: &[u8]) -> Self {
-        assert!(octets.starts_with(&head(CHALLENGE)));
-        let part = |at: usize| {
-            let length = usize::from(u16::from_le_bytes([octets[at], octets[at + 1]]));
-            let place = octets[at + 4..at + 8].try_into().expect("a number");
-            let place = usize::try_from(u32::from_le_bytes(place)).expect("small");
-            octets[place..place + length].to_vec()
-        };
-        let flags = octets[20..24].try_into().expect("flags");
-        Self {
-            flags: Flags(u32::from_le_bytes(flags)),
-            nonce: octets[24..32].try_into().expect("a nonce"),
-            target_name: part(12),
-            target_info: AvPairs::decode(&part(40)).expect("AV pairs"),
-        }
     }
 }
 

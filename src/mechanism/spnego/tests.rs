@@ -199,6 +199,14 @@ fn tokens_are_written_as_pyspnego_writes_them() {
 }
 
 #[test]
+fn our_first_token_is_that_of_any_client() {
+    let ours = [MechType::Kerberos, MechType::Ntlm];
+    let (octets, token) = first_token(&ours, b"ticket");
+    assert_eq!(octets, list(&[KERBEROS, NTLM]));
+    assert_eq!(token, init(&[KERBEROS, NTLM], Some(b"ticket"), None));
+}
+
+#[test]
 fn the_framing_says_what_a_first_token_is() {
     assert_eq!(
         FirstToken::decode(b"NTLMSSP\0\x01\0\0\0"),
