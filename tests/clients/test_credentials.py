@@ -22,7 +22,7 @@ SERVER, PROXY = range(2)
 UNAUTHORIZED = 0x80190191
 PROXY_AUTHENTICATION = 0x80190197
 NO_CREDENTIALS = 0x8009030E
-PASSWORD = "correct horse: battery"
+PASSWORD = "correct horse, battery"
 WRONG = "wrong staple"
 SERVICES = ("HTTP/localhost", "HTTP/127.0.0.1")
 
@@ -66,9 +66,9 @@ class LogsOn(WithDaemon):
         self, job: str, scheme: int, user: str | None, password: str | None = PASSWORD, target: int = SERVER
     ) -> None:
         """Sets credentials; none: those of the service itself."""
-        given: dict[str, object] = {"Target": target, "Scheme": scheme}
-        if user is not None:
-            given |= {"UserName": user, "Password": password}
+        if user is None:
+            password = None
+        given = {"Target": target, "Scheme": scheme, "UserName": user, "Password": password}
         self.client.invoke("SetCredentials", given, job)
 
     def through(self, job: str, port: int) -> None:
