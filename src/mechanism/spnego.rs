@@ -1,5 +1,6 @@
-//! The tokens of SPNEGO (RFC 4178 4.2, [MS-SPNG] 2.2), read and written. Which mechanism is taken, and whether the
-//! list of them was tampered with, is decided in `negotiate`.
+//! The tokens of SPNEGO (RFC 4178 4.2, [MS-SPNG] 2.2), read and written. Which
+//! mechanism is taken, and whether the list of them was tampered with, is
+//! decided by who uses them.
 //!
 //! What comes in is DER, with lengths in their shortest form, as every client
 //! sends it. More is taken than RFC 4178 has only where somebody needs it:

@@ -122,9 +122,10 @@ impl Attempt {
         self.next == Next::Question
     }
 
-    /// Holds when the log-on can still begin on this connection.
-    pub(super) fn may_begin_on(&self, channel: Option<&ChannelBinding>) -> bool {
-        self.legs == 1 && self.channel.as_ref() == channel
+    /// Holds when the log-on can go on over the connection that `channel` names:
+    /// at its beginning it may be another one.
+    pub(super) fn fits(&self, channel: Option<&ChannelBinding>) -> bool {
+        self.legs > 1 || self.channel.as_ref() == channel
     }
 
     /// The server's token among its challenges.

@@ -192,10 +192,13 @@ impl Wallet {
         }
     }
 
-    /// Remembers that `realm` wants each request logged on.
+    /// Remembers that `realm` wants each request logged on. With `NTLM` nobody
+    /// does: such a server has forgotten its connection.
     pub(super) fn wants_each_request(&self, realm: &Realm) {
-        if let Some(Standing::Proven(Method::Connection { each_request, .. })) =
-            self.known().places.get_mut(realm)
+        if let Some(Standing::Proven(Method::Connection {
+            scheme: AuthScheme::Negotiate,
+            each_request,
+        })) = self.known().places.get_mut(realm)
         {
             *each_request = true;
         }

@@ -221,6 +221,7 @@ impl HttpOrigin {
         let mut kept: Option<Connection> = None;
         let mut was_lost = false;
         for _ in 0..MAX_ASKS {
+            let is_kept = kept.is_some();
             let (connection, was_pooled) = match kept.take() {
                 Some(connection) => (connection, false),
                 None => self.connection(way, was_lost).await?,
@@ -247,16 +248,19 @@ impl HttpOrigin {
                 Sent::Answered(answer) => answer,
                 // The server may have closed an idle connection just now: that
                 // says nothing about the request.
-                Sent::Lost(_) if was_pooled => {
+                Sent::Lost(failure) => {
+                    let has_shown = |log_on: &Option<LogOn<'_>>| {
+                        log_on.as_ref().is_some_and(LogOn::has_shown_proof)
+                    };
+                    let is_harmless = is_kept && !has_shown(&server) && !has_shown(&proxy);
+                    if was_lost || !(was_pooled || is_harmless) {
+                        return Err(failure);
+                    }
                     was_lost = true;
-                    let log_ons = [&mut server, &mut proxy];
-                    log_ons
-                        .into_iter()
-                        .flatten()
-                        .for_each(LogOn::lost_connection);
+                    let log_ons = [&mut server, &mut proxy].into_iter().flatten();
+                    log_ons.for_each(LogOn::lost_connection);
                     continue;
                 }
-                Sent::Lost(failure) => return Err(failure),
             };
             let is_challenge = [
                 StatusCode::UNAUTHORIZED,

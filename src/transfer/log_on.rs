@@ -112,8 +112,7 @@ impl<'a> LogOn<'a> {
         line: Line<'_>,
     ) -> Result<Option<HeaderValue>, Failure> {
         if let Some((attempt, held)) = self.attempt.take() {
-            // A log-on that has gone further dies with its connection.
-            if attempt.may_begin_on(line.channel) || line.is_logged_on || !attempt.asks() {
+            if attempt.fits(line.channel) {
                 let header = attempt.header();
                 self.attempt = Some((attempt, held));
                 return Ok(header.as_deref().and_then(secret));
@@ -171,7 +170,16 @@ impl<'a> LogOn<'a> {
                     each_request: false,
                 },
             });
+        } else if let Some(sent) = self.sent.take() {
+            self.due = Some(sent);
         }
+    }
+
+    /// Holds when the request showed who we are by a log-on of its connection:
+    /// it must not be repeated unless the server has answered.
+    pub(super) fn has_shown_proof(&self) -> bool {
+        let attempt = self.attempt.as_ref();
+        attempt.is_some_and(|(attempt, _)| !attempt.asks())
     }
 
     /// The server wants no log-on for what was asked without its body.

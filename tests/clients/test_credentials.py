@@ -16,6 +16,7 @@ from harness.realm import Realm
 from harness.squid import Squid
 from harness.wsman import ERROR, TRANSFERRED
 from harness.wsman import Fault as SoapFault
+from spnego.channel_bindings import GssChannelBindings
 
 BASIC, DIGEST, NTLM, NEGOTIATE, PASSPORT = range(5)
 SERVER, PROXY = range(2)
@@ -274,8 +275,11 @@ class AtSquid(LogsOn):
                 self.give(job, BASIC, "ann", WRONG, target=PROXY)
                 # Not for the server's credentials, either.
                 self.give(job, BASIC, "bob")
+                before = squid.refused()
                 self.fails(job, PROXY_AUTHENTICATION)
                 self.client.set_state(job, 0)
+                # Each file asks once without a password, and one with it.
+                self.assertLessEqual(squid.refused() - before, len(urls) + 1)
 
 
 class AtPyspnego(LogsOn):
@@ -314,6 +318,17 @@ class AtPyspnego(LogsOn):
 
     def test_ntlm_bound_to_tls(self) -> None:
         self.fetch(self.at(certificate=self.certificate))
+
+    def test_a_log_on_is_for_the_certificate_that_was_shown(self) -> None:
+        for scheme, name in ((NTLM, "NTLM"), (NEGOTIATE, "Negotiate")):
+            origin = self.at(name, certificate=self.certificate)
+            # As if somebody passed the log-on on to another server.
+            origin.binding = GssChannelBindings(application_data=b"tls-server-end-point:" + bytes(32))
+            job = self.job(origin.add(self.name, b"x"))
+            self.give(job, scheme, "EXAMPLE\\bob")
+            self.fails(job, UNAUTHORIZED)
+            self.assertEqual(origin.refused, 1)
+            self.client.set_state(job, 0)
 
     def test_a_server_that_closes_after_its_first_401(self) -> None:
         self.fetch(self.at(closes=True))

@@ -43,8 +43,7 @@ class NtlmOrigin:
         self.refused = 0
         self.received: dict[str, bytes] = {}
         self.lock = threading.Lock()
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, old))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self, old))
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*certificate)
@@ -66,6 +65,13 @@ class NtlmOrigin:
         """A file; its address."""
         self.files[f"/{name}"] = data
         return f"{self.root}/{name}"
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Clients hang up."""
 
 
 def _handler(origin: NtlmOrigin, old: bool) -> type[http.server.BaseHTTPRequestHandler]:

@@ -1,6 +1,5 @@
 //! The client's side, for tests.
 
-use super::av_pairs::AvPairs;
 use super::av_pairs::CHANNEL_BINDINGS;
 use super::av_pairs::FLAGS;
 use super::flags::Flags;

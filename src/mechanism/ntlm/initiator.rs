@@ -86,6 +86,9 @@ impl Initiator {
         fresh: &Fresh,
     ) -> Result<(Vec<u8>, Box<dyn SecurityContext>), MessageError> {
         let told = Challenge::decode(challenge)?;
+        if !told.flags.has(NEEDED) {
+            return Err(MessageError::WeakServer);
+        }
         let flags = told.flags.common(ASKED);
         // Who tells his time gets a message integrity code (3.1.5.1.2).
         let time = told.target_info.value(av_pairs::TIMESTAMP);
@@ -184,6 +187,11 @@ const ASKED: Flags = Flags(
         | Flags::KEY_128.0
         | Flags::KEY_EXCHANGE.0
         | Flags::KEY_56.0,
+);
+
+/// What a server must have of it.
+const NEEDED: Flags = Flags(
+    Flags::UNICODE.0 | Flags::EXTENDED_SESSION_SECURITY.0 | Flags::TARGET_INFO.0,
 );
 
 /// Where the payload of a NEGOTIATE begins, with its version.

@@ -118,16 +118,11 @@ impl Challenge {
     ///
     /// # Errors
     ///
-    /// [`MessageError`]; also when the server has no names in UTF-16, no AV
-    /// pairs or no extended session security.
+    /// [`MessageError`].
     pub(super) fn decode(octets: &[u8]) -> Result<Self, MessageError> {
         check_head(octets, CHALLENGE, MAX_CHALLENGE)?;
-        let flags = Flags(u32::from_le_bytes(array_at(octets, 20)?));
-        if !flags.has(Flags::UNICODE | Flags::EXTENDED_SESSION_SECURITY | Flags::TARGET_INFO) {
-            return Err(MessageError::WeakServer);
-        }
         Ok(Self {
-            flags,
+            flags: Flags(u32::from_le_bytes(array_at(octets, 20)?)),
             nonce: array_at(octets, 24)?,
             target_name: field(octets, 12)?.to_vec(),
             target_info: AvPairs::decode(field(octets, 40)?)?,
