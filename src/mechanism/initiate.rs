@@ -88,6 +88,10 @@ pub(crate) enum Unproven {
 }
 
 /// A log-on by one of several mechanisms.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is true by itself, whatever the others are"
+)]
 pub(crate) struct Negotiation {
     /// Those that are left, the one that we like best first.
     candidates: VecDeque<Candidate>,

@@ -7,6 +7,7 @@ use hyper::Response;
 use hyper::StatusCode;
 use hyper::Uri;
 use hyper::body::Body as _;
+use hyper::body::Bytes;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header;
@@ -165,7 +166,7 @@ impl Drop for Asking {
 async fn next(body: &mut Incoming) -> Option<hyper::Result<usize>> {
     let frame = std::future::poll_fn(|context| std::pin::Pin::new(&mut *body).poll_frame(context));
     let frame = frame.await?;
-    Some(frame.map(|frame| frame.data_ref().map_or(0, |data| data.len())))
+    Some(frame.map(|frame| frame.data_ref().map_or(0, Bytes::len)))
 }
 
 fn refused(reply: &Response<Incoming>, doing: &str) -> Failure {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+import unittest
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,6 +26,8 @@ PROXY_AUTHENTICATION = 0x80190197
 NO_CREDENTIALS = 0x8009030E
 PASSWORD = "correct horse, battery"
 WRONG = "wrong staple"
+# To be true once jobs of Type 1 send plain PUTs, and read below `files`.
+UPLOADS = False
 SERVICES = ("HTTP/localhost", "HTTP/127.0.0.1")
 
 
@@ -49,10 +52,11 @@ class LogsOn(WithDaemon):
         cls.addClassCleanup(cls.realm.close)
         cls.realm.principal("ann", PASSWORD)
         cls.keytab = cls.realm.keytab(SERVICES)
+        files = {"read_roots": [str(cls.base)]} if UPLOADS else {}
         transfer: dict[str, object] = {"allow_addresses": ["127.0.0.0/8", "::1"], **cls.more}
         if cls.own:
             transfer["keytab"] = str(cls.realm.keytab(["mover"]))
-        cls.settings = {"transfer": transfer}
+        cls.settings = {"transfer": transfer, "files": files}
         cls.environment = cls.realm.configured()
         super().setUpClass()
 
@@ -212,6 +216,26 @@ class AtApache(LogsOn):
             with self.assertRaises(SoapFault):
                 self.give(job, scheme, user)
         self.client.set_state(job, 0)
+
+
+@unittest.skipUnless(UPLOADS, "uploads are not in force")
+class UploadsAtApache(AtApache):
+    """A PUT by a job of Type 1 that Apache (mod_dav) takes from ann alone."""
+
+    def test_an_upload_by_kerberos(self) -> None:
+        source = self.target("source")
+        source.parent.mkdir(parents=True, exist_ok=True)
+        data = content(self.name, 3_000_000)
+        source.write_bytes(data)
+        url = self.apache.add("connection", self.name, b"")
+        given = {"DisplayName": self.name, "RemoteUrl": url, "LocalFile": str(source), "Type": 1, "Suspend": "true"}
+        job = self.client.invoke("CreateJob", given)["JobId"]
+        self.give(job, NEGOTIATE, "ann")
+        self.client.set_state(job, 2)
+        self.client.wait_for(job, TRANSFERRED)
+        self.client.set_state(job, 1)
+        landed = self.apache.folder / "files" / "connection" / self.name
+        self.assertEqual(landed.read_bytes(), data)
 
 
 class AtSquid(LogsOn):

@@ -190,9 +190,8 @@ const ASKED: Flags = Flags(
 );
 
 /// What a server must have of it.
-const NEEDED: Flags = Flags(
-    Flags::UNICODE.0 | Flags::EXTENDED_SESSION_SECURITY.0 | Flags::TARGET_INFO.0,
-);
+const NEEDED: Flags =
+    Flags(Flags::UNICODE.0 | Flags::EXTENDED_SESSION_SECURITY.0 | Flags::TARGET_INFO.0);
 
 /// Where the payload of a NEGOTIATE begins, with its version.
 const NEGOTIATE_PAYLOAD: usize = 40;
