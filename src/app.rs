@@ -341,6 +341,7 @@ impl Places {
         paths.extend(settings.access.client_revocation_lists.clone());
         paths.extend(settings.transfer.client_certificates.clone());
         paths.extend(settings.transfer.ca_certificates.clone());
+        paths.extend(settings.transfer.keytab.clone());
         paths
     }
 }

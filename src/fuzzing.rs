@@ -9,6 +9,7 @@
 use crate::auth;
 use crate::cim;
 use crate::http;
+use crate::mechanism;
 use crate::wsman::fuzzing as wsman;
 
 /// The body of a request: charset, envelope, header blocks, and what the
@@ -21,7 +22,7 @@ pub fn envelope(octets: &[u8]) {
 
 /// A token of SPNEGO: the first one of a log-on, or a later one.
 pub fn spnego(octets: &[u8]) {
-    auth::fuzz_spnego(octets);
+    mechanism::fuzz_spnego(octets);
 }
 
 /// A query in WQL.
@@ -74,7 +75,7 @@ pub fn ts_request(octets: &[u8]) {
 
 /// The two messages of an `NTLM` client, and what they lead to.
 pub fn ntlm(octets: &[u8]) {
-    auth::fuzz_ntlm(octets);
+    mechanism::fuzz_ntlm(octets);
 }
 
 /// A sealed body behind its `Content-Type` and a line feed.

@@ -38,6 +38,7 @@
 //! xml  bits  config               values and rules: no I/O, no clock
 //! telemetry                       log, and how much of it strangers may fill; counters
 //! vault                           secrets on disk, under a key of their own
+//! mechanism                       NTLM, SPNEGO, Kerberos by the library: tokens of log-ons, either side
 //! cim  soap  document  transfer  store
 //! auth                            who is this, and what may he do; seals messages
 //! engine  net                     run jobs; sockets, TLS, certificates
@@ -78,7 +79,7 @@
 //! 14. A 401 tells nobody whether the account exists, nor, while it is locked
 //!     out, whether the password was right. The audit log says what happened,
 //!     and no secret.
-//! 15. What speaks to a library of C (`auth/gss`, `auth/pam`) is loaded at run
+//! 15. What speaks to a library of C (`mechanism/gss`, `auth/pam`) is loaded at run
 //!     time and is the only unsafe code. The binary runs without it.
 //!
 //! # Decisions
@@ -367,6 +368,7 @@ mod engine;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod http;
+mod mechanism;
 mod net;
 mod provider;
 mod soap;

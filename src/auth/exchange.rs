@@ -18,11 +18,10 @@ use super::LoggedOn;
 use super::Peer;
 use super::Proof;
 use super::Proved;
-use super::Seal;
-use super::SealError;
 use super::Step;
 use super::Stepping;
 use crate::config::AccessSettings;
+use crate::mechanism::SecurityContext;
 
 /// One attempt, fed with the client's tokens.
 pub(super) trait Exchange: Send {
@@ -59,29 +58,6 @@ pub(super) struct Proven {
     pub(super) bound: Bound,
     /// The keys that both sides have now.
     pub(super) context: Box<dyn SecurityContext>,
-}
-
-/// Keys that both sides of an exchange have.
-pub(super) trait SecurityContext: Seal {
-    /// Signs what was negotiated (`mechListMIC`, RFC 4178 5). It does not count
-    /// among the messages that follow.
-    ///
-    /// # Errors
-    ///
-    /// [`SealError`].
-    fn sign(&mut self, data: &[u8]) -> Result<Vec<u8>, SealError>;
-
-    /// Checks the client's signature of the same.
-    ///
-    /// # Errors
-    ///
-    /// [`SealError`]: it is wrong.
-    fn verify(&mut self, data: &[u8], signature: &[u8]) -> Result<(), SealError>;
-
-    /// Holds when only who has the keys can make a signature.
-    fn signs_by_key(&self) -> bool {
-        true
-    }
 }
 
 /// What begins exchanges.
@@ -155,6 +131,8 @@ mod tests {
 
     use super::super::Channel;
     use super::super::Parts;
+    use super::super::Seal;
+    use super::super::SealError;
     use super::super::Sealed;
     use super::*;
 

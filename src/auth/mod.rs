@@ -43,14 +43,12 @@ mod door;
 mod exchange;
 #[cfg(test)]
 pub(crate) mod fake;
-mod gss;
 mod holder;
 mod identity;
 mod kerberos;
 mod lockout;
 mod mapping;
 mod negotiate;
-mod ntlm;
 mod ntlm_exchange;
 mod pam;
 mod passwords;
@@ -58,16 +56,20 @@ mod principal;
 mod profile;
 mod sealed;
 mod secret_file;
-mod spnego;
 mod unlock;
 mod users;
 
 use crate::config::AccessSettings;
+pub(crate) use crate::mechanism::ChannelBinding;
+pub(crate) use crate::mechanism::Parts;
+pub(crate) use crate::mechanism::Seal;
+pub(crate) use crate::mechanism::SealError;
+pub(crate) use crate::mechanism::Sealed;
+pub(crate) use crate::mechanism::Within;
 
 pub(crate) use access::Access;
 pub(crate) use attempts::Attempts;
 pub(crate) use binding::Bound;
-pub(crate) use binding::ChannelBinding;
 pub(crate) use caller::Caller;
 pub(crate) use certificate::is_in_force as takes_certificates;
 pub(crate) use client_certificate::ClientCertificate;
@@ -88,8 +90,6 @@ pub(crate) use identity::Identity;
 pub(crate) use kerberos::Kerberos;
 pub(crate) use lockout::network;
 pub(crate) use mapping::name_only;
-#[cfg(fuzzing)]
-pub(crate) use ntlm::fuzz as fuzz_ntlm;
 pub(crate) use pam::Pam;
 pub(crate) use principal::Principal;
 pub(crate) use principal::Scope;
@@ -102,8 +102,6 @@ pub(crate) use secret_file::Ownership;
 pub(crate) use secret_file::SecretFileError;
 pub(crate) use secret_file::read_secret;
 pub(crate) use secret_file::replace_file;
-#[cfg(fuzzing)]
-pub(crate) use spnego::fuzz as fuzz_spnego;
 pub(crate) use unlock::Unlock;
 pub(crate) use unlock::locked;
 pub(crate) use unlock::unlock;
@@ -194,67 +192,6 @@ pub(crate) enum Proof {
     /// It was checked a short time ago.
     Remembered,
 }
-
-/// What protects the messages of a connection after log-on: the security
-/// context's own encryption, in the framing of `multipart/encrypted`.
-pub(crate) trait Seal: Send {
-    /// Protects `plain`.
-    ///
-    /// # Errors
-    ///
-    /// [`SealError`]: the context is of no more use.
-    fn seal(&mut self, plain: &[u8]) -> Result<Sealed, SealError>;
-
-    /// Takes the protection off what stands behind the length of the signature,
-    /// and checks it.
-    ///
-    /// # Errors
-    ///
-    /// [`SealError`]: the context is of no more use.
-    fn open(&mut self, message: &[u8]) -> Result<Vec<u8>, SealError>;
-
-    /// How messages are put into the parts of a body.
-    fn parts(&self) -> Parts;
-
-    /// The mechanism behind a scheme that has several.
-    fn mechanism(&self) -> Option<Within> {
-        None
-    }
-}
-
-/// The mechanisms that stand behind a scheme that has several.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Within {
-    /// Kerberos.
-    Kerberos,
-    /// `NTLM`.
-    Ntlm,
-}
-
-/// How messages are put into the parts of a body ([MS-WSMV] 2.2.9.1).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Parts {
-    /// `HTTP-SPNEGO-session-encrypted` or `HTTP-Kerberos-session-encrypted`:
-    /// whole.
-    Whole,
-    /// `HTTP-CredSSP-session-encrypted`: in pieces of 16 KiB.
-    Pieces,
-}
-
-/// A protected message.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Sealed {
-    /// Octets of it that are the signature or header of the mechanism, or, for
-    /// `CredSSP`, its trailer.
-    pub(crate) signature: u32,
-    /// Signature and encrypted message.
-    pub(crate) octets: Vec<u8>,
-}
-
-/// A message was not protected by the peer's context.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the message is not sealed by this connection's security context")]
-pub(crate) struct SealError;
 
 /// A log-on mechanism: under which scheme it is offered, and how an attempt
 /// begins.

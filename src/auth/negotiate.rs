@@ -28,14 +28,14 @@ use super::exchange::Leg;
 use super::exchange::Legs;
 use super::exchange::Proven;
 use super::exchange::Start;
-use super::spnego::DecodeError;
-use super::spnego::FirstToken;
-use super::spnego::MechType;
-use super::spnego::NegState;
-use super::spnego::NegTokenInit;
-use super::spnego::NegTokenResp;
 use crate::config::AccessSettings;
 use crate::config::Current;
+use crate::mechanism::spnego::DecodeError;
+use crate::mechanism::spnego::FirstToken;
+use crate::mechanism::spnego::MechType;
+use crate::mechanism::spnego::NegState;
+use crate::mechanism::spnego::NegTokenInit;
+use crate::mechanism::spnego::NegTokenResp;
 
 /// Begins log-ons by Kerberos or `NTLM`, as the client likes.
 #[derive(Clone)]

@@ -18,22 +18,22 @@ use super::AuthError;
 use super::Channel;
 use super::Peer;
 use super::Users;
-use super::binding::Named;
 use super::binding::judge;
 use super::exchange::Exchange;
 use super::exchange::Leg;
 use super::exchange::Legs;
 use super::exchange::Proven;
 use super::exchange::Start;
-use super::ntlm::Acceptor;
-use super::ntlm::Claim;
-use super::ntlm::FileTime;
-use super::ntlm::Host;
-use super::ntlm::IntegrityCode;
-use super::ntlm::MessageError;
-use super::ntlm::Refusal;
 use crate::config::AccessSettings;
 use crate::config::Current;
+use crate::mechanism::Named;
+use crate::mechanism::ntlm::Acceptor;
+use crate::mechanism::ntlm::Claim;
+use crate::mechanism::ntlm::FileTime;
+use crate::mechanism::ntlm::Host;
+use crate::mechanism::ntlm::IntegrityCode;
+use crate::mechanism::ntlm::MessageError;
+use crate::mechanism::ntlm::Refusal;
 
 /// Log-on by `NTLM`.
 #[derive(Debug)]

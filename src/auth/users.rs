@@ -29,12 +29,12 @@ use base64::engine::general_purpose::STANDARD;
 use tracing::error;
 use zeroize::Zeroizing;
 
-use super::ntlm::NtHash;
-use super::ntlm::nt_hash;
 use super::secret_file::Ownership;
 use super::secret_file::SecretFileError;
 use super::secret_file::read_secret;
 use super::secret_file::replace_file;
+use crate::mechanism::ntlm::NtHash;
+use crate::mechanism::ntlm::nt_hash;
 use crate::vault::Purpose;
 use crate::vault::Vault;
 use crate::vault::VaultError;

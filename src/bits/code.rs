@@ -126,6 +126,9 @@ impl Hresult {
     /// The server's certificate or its TLS handshake is not acceptable.
     pub(crate) const WININET_E_DECODING_FAILED: Self = Self(0x8007_2F8F);
 
+    /// There are no credentials to log on with.
+    pub(crate) const SEC_E_NO_CREDENTIALS: Self = Self(0x8009_030E);
+
     /// The certificate was not found.
     pub(crate) const CRYPT_E_NOT_FOUND: Self = Self(0x8009_2004);
 

@@ -34,9 +34,9 @@ pub(crate) enum AuthScheme {
     Basic = 0,
     /// RFC 7616.
     Digest = 1,
-    /// Known, not in force.
+    /// [MS-NLMP], version 2.
     Ntlm = 2,
-    /// Known, not in force.
+    /// RFC 4559: Kerberos or `NTLM`.
     Negotiate = 3,
     /// Known, not in force.
     Passport = 4,
@@ -90,6 +90,16 @@ pub(crate) struct Credentials {
     pub(crate) user: Secret,
     /// The password, at most 65,535 characters.
     pub(crate) password: Secret,
+}
+
+impl Credentials {
+    /// Those of the service itself: neither user nor password is given, by a
+    /// scheme that can do without ("`SetCredentials` method").
+    pub(crate) fn is_implicit(&self) -> bool {
+        matches!(self.scheme, AuthScheme::Ntlm | AuthScheme::Negotiate)
+            && self.user.reveal().is_empty()
+            && self.password.reveal().is_empty()
+    }
 }
 
 /// The client certificate of a job: a pointer into the configured folder, not

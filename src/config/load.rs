@@ -402,6 +402,7 @@ impl Settings {
             transfer.ca_certificates.as_ref(),
         )?;
         check_ways(transfer)?;
+        absolute("transfer.keytab", transfer.keytab.as_ref())?;
         let agent = &transfer.user_agent;
         if agent.is_empty() || !agent.bytes().all(|octet| (0x20..0x7f).contains(&octet)) {
             return Err((

@@ -458,6 +458,8 @@ pub struct TransferSettings {
     pub client_certificates: Option<PathBuf>,
     /// PEM file with authorities to trust beside those of the system.
     pub ca_certificates: Option<PathBuf>,
+    /// Keytab of the principal that jobs with implicit credentials log on as.
+    pub keytab: Option<PathBuf>,
     /// Proxy for jobs with proxy usage 0: `[protocol=]server[:port]` list.
     pub proxy_list: String,
     /// Hosts that such jobs reach directly.
@@ -691,6 +693,7 @@ impl Default for TransferSettings {
             deny_addresses: Vec::new(),
             client_certificates: None,
             ca_certificates: None,
+            keytab: None,
             proxy_list: String::new(),
             proxy_bypass_list: String::new(),
             user_agent: concat!("bitsd/", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -307,6 +307,10 @@ impl Engine {
         id: JobId,
         credentials: Credentials,
     ) -> Result<(), Error> {
+        self.core
+            .mover
+            .check_credentials(&credentials)
+            .map_err(refused_by_transfer)?;
         self.change(by, id, "credentials_set", move |job, now| {
             let kept = Change::Credentials(id, credentials);
             Ok((job.touch(now)?, Some(kept)))

@@ -25,9 +25,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncRead;
-use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWrite;
-use tokio::io::AsyncWriteExt;
 use tokio::io::ReadBuf;
 use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
@@ -35,19 +33,18 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::Failure;
-use super::clock;
-use super::credentials::Realm;
 use super::credentials::Wallet;
 use super::fault;
 use super::fence::Fence;
+use super::log_on::Line;
 use super::outgoing::Outgoing;
 use super::proxy::ProxyEndpoint;
-use super::race;
-use super::resolver::Resolver;
-use crate::bits::AuthTarget;
 use crate::bits::ErrorContext;
 use crate::bits::Hresult;
 use crate::bits::Phase;
+use crate::mechanism::ChannelBinding;
+use super::race;
+use super::resolver::Resolver;
 
 /// Where a connection leads. Two requests with the same way may share one.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -87,6 +84,21 @@ pub(super) struct Dialer {
 pub(super) struct Connection {
     sender: http1::SendRequest<Outgoing>,
     driver: Option<Pin<Box<Driver>>>,
+    /// Where this job has logged on over it.
+    pub(super) log_ons: LogOns,
+    /// What names it, if it is TLS (RFC 5929 4).
+    pub(super) end_point: Option<ChannelBinding>,
+}
+
+/// Log-ons that belong to a connection.
+//
+// INVARIANT: such a connection serves no other job.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LogOns {
+    /// At the server.
+    pub(super) server: bool,
+    /// At the proxy.
+    pub(super) proxy: bool,
 }
 
 type Driver = http1::Connection<TokioIo<Stream>, Outgoing>;
@@ -125,6 +137,7 @@ impl Dialer {
                 self.reach(&proxy.host, proxy.port).await?
             }
         };
+        let mut end_point = None;
         let stream = if way.tls {
             if way.proxy.is_some() {
                 tcp = self.tunnel(tcp, way).await?;
@@ -150,6 +163,10 @@ impl Dialer {
             let tls = connector.connect(name, tcp).await.map_err(|error| {
                 fault::classify(&error, &format!("securing {way}")).at(Phase::Securing)
             })?;
+            let chain = tls.get_ref().1.peer_certificates();
+            end_point = chain
+                .and_then(<[_]>::first)
+                .map(|shown| ChannelBinding::of_end_point(shown));
             Stream::Tls(Box::new(tls))
         } else {
             Stream::Plain(tcp)
@@ -164,6 +181,8 @@ impl Dialer {
         Ok(Connection {
             sender,
             driver: Some(Box::pin(driver)),
+            log_ons: LogOns::default(),
+            end_point,
         })
     }
 
@@ -180,7 +199,7 @@ impl Dialer {
 
     /// A TCP connection to the first address of `host` that is inside the
     /// fence and answers.
-    async fn reach(&self, host: &str, port: u16) -> Result<TcpStream, Failure> {
+    pub(super) async fn reach(&self, host: &str, port: u16) -> Result<TcpStream, Failure> {
         let addresses = match host.parse() {
             Ok(literal) => vec![literal],
             // The rest of the time is for connecting.
@@ -215,50 +234,6 @@ impl Dialer {
             .map_err(|error| fault::classify(&error, &doing()).at(Phase::Connecting))?;
         self.check(peer.ip(), host)?;
         Ok(stream)
-    }
-
-    /// Asks the proxy at the other end of `tcp` for the way to the server
-    /// (RFC 9110 9.3.6).
-    async fn tunnel(&self, mut tcp: TcpStream, way: &Way) -> Result<TcpStream, Failure> {
-        let Some(proxy) = &way.proxy else {
-            return Ok(tcp);
-        };
-        let target = way.authority();
-        let realm: Realm = (AuthTarget::Proxy, format!("{}:{}", proxy.host, proxy.port));
-        let mut was_answered = false;
-        loop {
-            let answer = self.wallet.answer(&realm, "CONNECT", &target);
-            let authorization = answer
-                .as_deref()
-                .map(|answer| format!("Proxy-Authorization: {answer}\r\n"))
-                .unwrap_or_default();
-            let head = format!(
-                "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: {}\r\n{authorization}\r\n",
-                self.user_agent
-            );
-            let doing = format!("asking the proxy for {target}");
-            let classify = |error: io::Error| fault::classify(&error, &doing);
-            tcp.write_all(head.as_bytes()).await.map_err(classify)?;
-            let reply = read_head(&mut tcp).await.map_err(classify)?;
-            let status = status_of(&reply).ok_or_else(|| {
-                Failure::transport(
-                    Hresult::WININET_E_INVALID_SERVER_RESPONSE,
-                    format!("{doing}: the answer is not HTTP"),
-                )
-            })?;
-            match status {
-                200..=299 => return Ok(tcp),
-                407 if !was_answered
-                    && self
-                        .wallet
-                        .challenge(&realm, headers_of(&reply, "proxy-authenticate")) =>
-                {
-                    was_answered = true;
-                    tcp = self.reach(&proxy.host, proxy.port).await?;
-                }
-                status => return Err(fault::from_status(status, None, clock::date(), &doing)),
-            }
-        }
     }
 }
 
@@ -345,6 +320,24 @@ impl Connection {
     }
 }
 
+impl LogOns {
+    /// The connection as the log-on at its server sees it.
+    pub(super) fn server(self, channel: Option<&ChannelBinding>) -> Line<'_> {
+        Line {
+            is_logged_on: self.server,
+            channel,
+        }
+    }
+
+    /// The same for its proxy, to which there is no TLS.
+    pub(super) fn proxy(self) -> Line<'static> {
+        Line {
+            is_logged_on: self.proxy,
+            channel: None,
+        }
+    }
+}
+
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Connection(…)")
@@ -387,32 +380,6 @@ fn receive_buffer_limit() -> u32 {
             .ok()
             .and_then(|text| text.trim().parse().ok())
             .unwrap_or(0)
-    })
-}
-
-/// The head of an answer to CONNECT. Octet by octet: what follows belongs to
-/// the server behind the proxy.
-async fn read_head(tcp: &mut TcpStream) -> io::Result<String> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        if head.len() == MAX_TUNNEL_HEAD {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
-        head.push(tcp.read_u8().await?);
-    }
-    String::from_utf8(head).map_err(|_| io::ErrorKind::InvalidData.into())
-}
-
-fn status_of(head: &str) -> Option<u16> {
-    let rest = head.strip_prefix("HTTP/1.")?;
-    let (_, rest) = rest.split_once(' ')?;
-    rest.get(..3)?.parse().ok()
-}
-
-fn headers_of<'a>(head: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
-    head.lines().skip(1).filter_map(move |line| {
-        let (own, value) = line.split_once(':')?;
-        own.eq_ignore_ascii_case(name).then(|| value.trim())
     })
 }
 
@@ -468,5 +435,3 @@ const MAX_BUFFER: usize = 2 * 1_024 * 1_024;
 /// Headers of an answer.
 const MAX_HEADERS: usize = 100;
 
-/// Octets of an answer to CONNECT.
-const MAX_TUNNEL_HEAD: usize = 16 * 1_024;

@@ -24,9 +24,10 @@ use super::clock;
 use super::connection::Connection;
 use super::connection::Dialer;
 use super::connection::Way;
-use super::credentials::Realm;
 use super::custom;
 use super::fault;
+use super::log_on::LogOn;
+use super::log_on::Verdict;
 use super::out_of_order::OutOfOrder;
 use super::outgoing::Outgoing;
 use super::pool::Pool;
@@ -97,6 +98,14 @@ impl Ask {
             ..Self::default()
         }
     }
+}
+
+/// What became of a request.
+enum Sent<'a> {
+    /// The answer begins.
+    Answered(Answer<'a>),
+    /// The connection was cut before.
+    Lost(Failure),
 }
 
 /// The head of an answer, and the way to its body.
@@ -249,61 +258,151 @@ impl HttpOrigin {
         // Through a proxy, plain HTTP names the whole URL (RFC 9112 3.2.2).
         let absolute = way.proxy.is_some() && !way.tls;
         let target = request_target(url, absolute);
-        let server: Realm = (AuthTarget::Server, url.origin().ascii_serialization());
-        let proxy: Option<Realm> = way
-            .proxy
-            .as_ref()
-            .filter(|_| absolute)
-            .map(|proxy| (AuthTarget::Proxy, format!("{}:{}", proxy.host, proxy.port)));
         let wallet = &self.dialer.wallet;
-        let mut answered_server = false;
-        let mut answered_proxy = false;
-        loop {
-            let mut request = Request::new(ask.body.clone());
-            *request.method_mut() = ask.method.clone();
-            *request.uri_mut() = target.parse().map_err(|_| {
-                Failure::fatal(
-                    ErrorContext::RemoteFile,
-                    Hresult::E_INVALIDARG,
-                    format!(
-                        "{} is no address that can be asked for",
-                        remote::redact(url)
-                    ),
-                )
-            })?;
-            let headers = request.headers_mut();
-            self.fill(headers, url, ask, trusted);
-            if trusted && let Some(answer) = wallet.answer(&server, ask.method.as_str(), &target) {
-                add_secret(headers, header::AUTHORIZATION, &answer);
-            }
-            if let Some(realm) = &proxy
-                && let Some(answer) = wallet.answer(realm, ask.method.as_str(), &target)
-            {
-                add_secret(headers, header::PROXY_AUTHORIZATION, &answer);
-            }
-            let answer = self.exchange(way, url, request).await?;
-            let challenges = |name: HeaderName| {
-                let all = answer.headers.get_all(name).iter();
-                all.filter_map(|value| value.to_str().ok())
+        let mut server = trusted.then(|| {
+            let realm = (AuthTarget::Server, url.origin().ascii_serialization());
+            LogOn::new(wallet, realm, &way.host)
+        });
+        // A tunnel is logged on where it is made.
+        let mut proxy = way.proxy.as_ref().filter(|_| absolute).map(|proxy| {
+            let realm = (AuthTarget::Proxy, format!("{}:{}", proxy.host, proxy.port));
+            LogOn::new(wallet, realm, &proxy.host)
+        });
+        let mut kept: Option<Connection> = None;
+        let mut was_lost = false;
+        for _ in 0..MAX_ASKS {
+            let is_kept = kept.is_some();
+            let (connection, was_pooled) = match kept.take() {
+                Some(connection) => (connection, false),
+                None => self.connection(way, was_lost).await?,
             };
-            let again = match answer.status {
-                StatusCode::UNAUTHORIZED if trusted && !answered_server => {
-                    answered_server = true;
-                    wallet.challenge(&server, challenges(header::WWW_AUTHENTICATE))
+            let mut request = self.request(url, ask, &target, trusted)?;
+            let line = connection.log_ons.server(connection.end_point.as_ref());
+            if let Some(log_on) = &mut server {
+                let answer = log_on.answer(ask.method.as_str(), &target, line).await?;
+                answer.map(|answer| request.headers_mut().insert(header::AUTHORIZATION, answer));
+            }
+            if let Some(log_on) = &mut proxy {
+                let line = connection.log_ons.proxy();
+                let answer = log_on.answer(ask.method.as_str(), &target, line).await?;
+                let name = header::PROXY_AUTHORIZATION;
+                answer.map(|answer| request.headers_mut().insert(name, answer));
+            }
+            let asks_only =
+                |log_on: &Option<LogOn<'_>>| log_on.as_ref().is_some_and(LogOn::holds_back_body);
+            let holds_back = asks_only(&server) || asks_only(&proxy);
+            if holds_back {
+                hold_back(&mut request);
+            }
+            let mut answer = match self.exchange(way, url, request, connection).await? {
+                Sent::Answered(answer) => answer,
+                // The server may have closed an idle connection just now: that
+                // says nothing about the request.
+                Sent::Lost(failure) => {
+                    let has_shown = |log_on: &Option<LogOn<'_>>| {
+                        log_on.as_ref().is_some_and(LogOn::has_shown_proof)
+                    };
+                    let is_harmless = is_kept && !has_shown(&server) && !has_shown(&proxy);
+                    if was_lost || !(was_pooled || is_harmless) {
+                        return Err(failure);
+                    }
+                    was_lost = true;
+                    let log_ons = [&mut server, &mut proxy].into_iter().flatten();
+                    log_ons.for_each(LogOn::lost_connection);
+                    continue;
                 }
-                StatusCode::PROXY_AUTHENTICATION_REQUIRED if !answered_proxy => {
-                    answered_proxy = true;
-                    proxy.as_ref().is_some_and(|realm| {
-                        wallet.challenge(realm, challenges(header::PROXY_AUTHENTICATE))
-                    })
-                }
-                _ => false,
             };
+            let is_challenge = [
+                StatusCode::UNAUTHORIZED,
+                StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+            ]
+            .contains(&answer.status);
+            let mut again = holds_back && !is_challenge;
+            if again {
+                // Nobody asks who we are any more: now with the body.
+                let log_ons = [&mut server, &mut proxy];
+                log_ons.into_iter().flatten().for_each(LogOn::give_up);
+            } else {
+                again = self.judge(&mut answer, &mut proxy, &mut server).await?;
+            }
             if !again {
+                answer.was_repeated = was_lost;
                 return Ok(answer);
             }
-            answer.discard().await;
+            kept = answer.keep().await;
+            if kept.is_none() {
+                let log_ons = [&mut server, &mut proxy];
+                log_ons
+                    .into_iter()
+                    .flatten()
+                    .for_each(LogOn::lost_connection);
+            }
         }
+        Err(Failure::fatal(
+            ErrorContext::RemoteFile,
+            Hresult::WININET_E_INVALID_SERVER_RESPONSE,
+            format!("asking for {}: the log-on has no end", remote::redact(url)),
+        ))
+    }
+
+    /// Holds when the same is to be asked again.
+    async fn judge(
+        &self,
+        answer: &mut Answer<'_>,
+        proxy: &mut Option<LogOn<'_>>,
+        server: &mut Option<LogOn<'_>>,
+    ) -> Result<bool, Failure> {
+        let connection = &mut answer.connection;
+        if let Some(log_on) = proxy {
+            let line = connection.log_ons.proxy();
+            match log_on.hear(answer.status, &answer.headers, line).await? {
+                Verdict::Again => return Ok(true),
+                Verdict::Final { logs_on } => connection.log_ons.proxy |= logs_on,
+            }
+        }
+        // The server has not seen what the proxy has refused.
+        if let Some(log_on) = server
+            && answer.status != StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        {
+            let line = connection.log_ons.server(connection.end_point.as_ref());
+            match log_on.hear(answer.status, &answer.headers, line).await? {
+                Verdict::Again => return Ok(true),
+                Verdict::Final { logs_on } => connection.log_ons.server |= logs_on,
+            }
+        }
+        Ok(false)
+    }
+
+    /// A connection along `way`, and whether it has waited for this; `anew`
+    /// makes one.
+    async fn connection(&self, way: &Way, anew: bool) -> Result<(Connection, bool), Failure> {
+        if !anew && let Some(connection) = self.pool.take(way).await {
+            return Ok((connection, true));
+        }
+        Ok((self.dialer.dial(way).await?, false))
+    }
+
+    fn request(
+        &self,
+        url: &Url,
+        ask: &Ask,
+        target: &str,
+        trusted: bool,
+    ) -> Result<Request<Outgoing>, Failure> {
+        let mut request = Request::new(ask.body.clone());
+        *request.method_mut() = ask.method.clone();
+        *request.uri_mut() = target.parse().map_err(|_| {
+            Failure::fatal(
+                ErrorContext::RemoteFile,
+                Hresult::E_INVALIDARG,
+                format!(
+                    "{} is no address that can be asked for",
+                    remote::redact(url)
+                ),
+            )
+        })?;
+        self.fill(request.headers_mut(), url, ask, trusted);
+        Ok(request)
     }
 
     /// One request and the head of its answer.
@@ -312,60 +411,51 @@ impl HttpOrigin {
         way: &Way,
         url: &Url,
         request: Request<Outgoing>,
-    ) -> Result<Answer<'_>, Failure> {
+        mut connection: Connection,
+    ) -> Result<Sent<'_>, Failure> {
         let shown = remote::redact(url);
         let doing = format!("asking for {shown}");
-        let pooled = self.pool.take(way).await;
-        let mut was_pooled = pooled.is_some();
-        let mut was_repeated = false;
-        let mut connection = match pooled {
-            Some(connection) => connection,
-            None => self.dialer.dial(way).await?,
-        };
-        loop {
-            let answer = connection.send(request.clone());
-            let sent = request.body().in_time(self.idle_timeout, answer);
-            match sent.await {
-                Ok(Ok(response)) => {
-                    let (head, body) = response.into_parts();
-                    if head.version < Version::HTTP_10 {
-                        return Err(Failure::fatal(
-                            ErrorContext::RemoteFile,
-                            Hresult::BG_E_INSUFFICIENT_HTTP_SUPPORT,
-                            format!("{doing}: the server speaks no HTTP/1.1"),
-                        )
-                        .at(Phase::Asking));
-                    }
-                    debug!(url = %shown, status = head.status.as_u16(), "Answer begins");
-                    return Ok(Answer {
-                        status: head.status,
-                        headers: head.headers,
-                        shown,
-                        was_repeated,
-                        moved: None,
-                        origin: self,
-                        way: way.clone(),
-                        connection,
-                        ended: body.is_end_stream(),
-                        body,
-                    });
-                }
-                // The server may have closed an idle connection just now: that
-                // says nothing about the request.
-                Ok(Err(error)) if was_pooled && may_repeat(&request, &error) => {
-                    was_pooled = false;
-                    was_repeated = true;
-                    connection = self.dialer.dial(way).await?;
-                }
-                Ok(Err(error)) => return Err(fault::classify(&error, &doing).at(Phase::Asking)),
-                Err(_) => {
-                    return Err(Failure::transport(
-                        Hresult::WININET_E_TIMEOUT,
-                        format!("{doing}: no answer in time"),
+        let is_once = request.method() == Method::POST || request.method() == Method::PATCH;
+        let body = request.body().clone();
+        let answer = connection.send(request);
+        match body.in_time(self.idle_timeout, answer).await {
+            Ok(Ok(response)) => {
+                let (head, body) = response.into_parts();
+                if head.version < Version::HTTP_10 {
+                    return Err(Failure::fatal(
+                        ErrorContext::RemoteFile,
+                        Hresult::BG_E_INSUFFICIENT_HTTP_SUPPORT,
+                        format!("{doing}: the server speaks no HTTP/1.1"),
                     )
                     .at(Phase::Asking));
                 }
+                debug!(url = %shown, status = head.status.as_u16(), "Answer begins");
+                Ok(Sent::Answered(Answer {
+                    status: head.status,
+                    headers: head.headers,
+                    shown,
+                    was_repeated: false,
+                    moved: None,
+                    origin: self,
+                    way: way.clone(),
+                    connection,
+                    ended: body.is_end_stream(),
+                    body,
+                }))
             }
+            Ok(Err(error)) => {
+                let failure = fault::classify(&error, &doing).at(Phase::Asking);
+                if may_repeat(is_once, &error) {
+                    Ok(Sent::Lost(failure))
+                } else {
+                    Err(failure)
+                }
+            }
+            Err(_) => Err(Failure::transport(
+                Hresult::WININET_E_TIMEOUT,
+                format!("{doing}: no answer in time"),
+            )
+            .at(Phase::Asking)),
         }
     }
 
@@ -456,7 +546,16 @@ impl Answer<'_> {
 
     /// Ends an answer whose body nobody wants. A short one is read, to keep
     /// the connection.
-    pub(super) async fn discard(mut self) {
+    pub(super) async fn discard(self) {
+        let (origin, way) = (self.origin, self.way.clone());
+        if let Some(connection) = self.keep().await {
+            origin.pool.put(way, connection);
+        }
+    }
+
+    /// The same, for the next request of the same log-on: the connection, if
+    /// it still stands.
+    async fn keep(mut self) -> Option<Connection> {
         let mut octets = 0;
         let read = async {
             while let Some(Ok(data)) = self.data().await {
@@ -465,11 +564,15 @@ impl Answer<'_> {
                     return false;
                 }
             }
-            true
+            self.ended
         };
-        if let Ok(true) = tokio::time::timeout(DISCARD_TIME, read).await {
-            self.finish();
+        if !tokio::time::timeout(DISCARD_TIME, read)
+            .await
+            .unwrap_or(false)
+        {
+            return None;
         }
+        self.connection.is_usable().await.then_some(self.connection)
     }
 
     /// The failure that the status of this answer is.
@@ -547,8 +650,7 @@ impl Refused {
 
 /// Can a request whose connection broke be sent again? One that is taken twice
 /// must not be, unless it was not sent at all (RFC 9110 9.2.2).
-fn may_repeat(request: &Request<Outgoing>, error: &hyper::Error) -> bool {
-    let is_once = request.method() == Method::POST || request.method() == Method::PATCH;
+fn may_repeat(is_once: bool, error: &hyper::Error) -> bool {
     !error.is_parse() && (!is_once || error.is_canceled())
 }
 
@@ -562,12 +664,20 @@ fn request_target(url: &Url, absolute: bool) -> String {
     }
 }
 
-fn add_secret(headers: &mut HeaderMap, name: HeaderName, text: &str) {
-    if let Ok(mut value) = HeaderValue::from_str(text) {
-        value.set_sensitive(true);
-        headers.insert(name, value);
+/// Takes the body off a request that only asks who may send it.
+fn hold_back(request: &mut Request<Outgoing>) {
+    let had_body = !request.body().is_end_stream();
+    *request.body_mut() = Outgoing::Empty;
+    let headers = request.headers_mut();
+    if had_body || headers.contains_key(header::CONTENT_LENGTH) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
+    headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
 }
+
+/// How often one thing is asked of one server: the legs of two log-ons, a nonce
+/// that was too old, and a connection that was lost.
+const MAX_ASKS: usize = 16;
 
 /// Octets of a body that is read only to keep the connection.
 const MAX_DISCARD: usize = 64 * 1_024;

@@ -6,12 +6,15 @@
 //! true on disk.
 
 mod account;
+mod attempt;
+mod challenge;
 mod claim;
 mod client_certificate;
 mod clock;
 mod connection;
 mod credentials;
 mod custom;
+mod digest;
 mod disk_writer;
 mod download;
 mod failure;
@@ -22,8 +25,10 @@ mod feed;
 mod fence;
 mod hashing;
 mod http_origin;
+mod kerberos;
 mod landing;
 mod last_folder;
+mod log_on;
 mod out_of_order;
 mod outgoing;
 mod pieces;
@@ -44,6 +49,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod tunnel;
 mod upload;
 pub(crate) mod upload_packet;
 mod validator;
@@ -89,6 +95,7 @@ use credentials::Wallet;
 use download::Download;
 use fence::Fence;
 use http_origin::HttpOrigin;
+use kerberos::Kerberos;
 use landing::Landing;
 use last_folder::LastFolder;
 use out_of_order::OutOfOrder;
@@ -126,6 +133,7 @@ struct Parts {
     out_of_order: Arc<OutOfOrder>,
     resolver: Resolver,
     claims: Claims,
+    kerberos: Arc<Kerberos>,
 }
 
 /// A remote address that a client gave, checked and taken apart.
@@ -262,6 +270,7 @@ impl Mover {
             trust: Trust::new(transfer)?,
             proxies,
             claims: Claims::default(),
+            kerberos: Arc::new(Kerberos::new(transfer.keytab.as_deref())),
             settings: transfer.clone(),
         })))
     }
@@ -359,6 +368,31 @@ impl Mover {
         self.0.check_proxies(&proxies)
     }
 
+    /// Can a job log on with these credentials?
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] with `SEC_E_NO_CREDENTIALS`: as the service itself only by
+    /// Kerberos, with the keytab of the settings.
+    pub(crate) fn check_credentials(&self, credentials: &Credentials) -> Result<(), Failure> {
+        if !credentials.is_implicit() {
+            return Ok(());
+        }
+        let why = match credentials.scheme {
+            AuthScheme::Negotiate if self.0.kerberos.has_keytab() => return Ok(()),
+            AuthScheme::Negotiate => {
+                "to log on as the service itself, transfer.keytab must name a keytab"
+            }
+            AuthScheme::Ntlm => "the service itself has no password for NTLM",
+            AuthScheme::Basic | AuthScheme::Digest | AuthScheme::Passport => return Ok(()),
+        };
+        Err(Failure::fatal(
+            ErrorContext::GeneralTransport,
+            Hresult::SEC_E_NO_CREDENTIALS,
+            why,
+        ))
+    }
+
     /// Opens the way for one job.
     ///
     /// # Errors
@@ -421,7 +455,7 @@ impl Mover {
             timeout: Duration::from_secs(settings.connect_timeout_s),
             tls,
             anonymous_tls: trust.plain(),
-            wallet: Arc::new(Wallet::new(credentials)),
+            wallet: Arc::new(Wallet::new(credentials, Arc::clone(&parts.kerberos))),
             user_agent: settings.user_agent.clone(),
             resolver: parts.resolver.clone(),
         };

@@ -1,6 +1,6 @@
-"""Makes src/auth/binding/clients.toml: what clients bind a log-on to, by the signature of the certificate.
+"""Makes src/mechanism/binding/clients.toml: what clients bind a log-on to, by the signature of the certificate.
 
-PYTHONPATH=tests tests/.env/bin/python -m harness.channel_binding > src/auth/binding/clients.toml
+PYTHONPATH=tests tests/.env/bin/python -m harness.channel_binding > src/mechanism/binding/clients.toml
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ use crate::auth::Seal;
 use crate::auth::SealError;
 use crate::auth::Sealed;
 use crate::auth::Within;
-use crate::auth::exchange::SecurityContext;
+use crate::mechanism::SecurityContext;
 
 /// Our end of it.
 pub(super) struct InnerTls {

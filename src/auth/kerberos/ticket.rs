@@ -5,7 +5,7 @@
 //! one account has several services, as in Active Directory, they share a key,
 //! and the claim is all that tells them apart.
 
-use crate::auth::gss;
+use crate::mechanism::gss;
 
 /// The service part of the name in the ticket of `token`, `HTTP` of
 /// `HTTP/host`. Nothing if it is no `KRB_AP_REQ` in the framing of GSS-API.

@@ -10,11 +10,11 @@ use der::asn1::ObjectIdentifier;
 
 use super::super::Bound;
 use super::super::Channel;
-use super::super::spnego::tests::init;
-use super::super::spnego::tests::initial;
-use super::super::spnego::tests::list;
 use super::*;
 use crate::config::Settings;
+use crate::mechanism::spnego::tests::init;
+use crate::mechanism::spnego::tests::initial;
+use crate::mechanism::spnego::tests::list;
 
 mod any_messages;
 mod recorded;

@@ -3,11 +3,11 @@ use std::time::Duration;
 use super::*;
 use crate::auth::Bound;
 use crate::auth::ChannelBinding;
-use crate::auth::ntlm::client::CURL;
-use crate::auth::ntlm::client::Client;
-use crate::auth::ntlm::client::Mic;
 use crate::config::ChannelBindingLevel;
 use crate::config::Settings;
+use crate::mechanism::ntlm::client::CURL;
+use crate::mechanism::ntlm::client::Client;
+use crate::mechanism::ntlm::client::Mic;
 use crate::vault::Vault;
 
 struct Bench {
@@ -120,7 +120,7 @@ async fn a_wrong_password_is_refused_in_every_case() {
         });
         for channel in [Channel::Plain, tls()] {
             for user in ["alice", "bob", "nobody", "alice@x"] {
-                for flags in [crate::auth::ntlm::client::SEALING, CURL] {
+                for flags in [crate::mechanism::ntlm::client::SEALING, CURL] {
                     let mut wrong = Client::new(user, "password");
                     wrong.flags = flags;
                     for wrong in with_each_mic(&wrong) {

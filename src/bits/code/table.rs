@@ -166,6 +166,12 @@ pub(super) const TABLE: &[Row] = &[
         "o certificado do servidor ou a sua negociação TLS não é aceitável",
     ),
     row(
+        0x8009_030E,
+        "SEC_E_NO_CREDENTIALS",
+        "no credentials are available to log on with",
+        "não há credenciais disponíveis para o logon",
+    ),
+    row(
         0x8009_2004,
         "CRYPT_E_NOT_FOUND",
         "the certificate was not found",

@@ -371,6 +371,10 @@ pub(super) enum Scheme {
     Basic = 0,
     /// By digest.
     Digest = 1,
+    /// By NTLM version 2.
+    Ntlm = 2,
+    /// By Kerberos, or NTLM.
+    Negotiate = 3,
 }
 
 /// Where a certificate store is (`BG_CERT_STORE_LOCATION`).

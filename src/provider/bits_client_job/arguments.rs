@@ -3,8 +3,7 @@
 //!
 //! Names and types are checked before, against the schema. Here numbers become
 //! the values they stand for, and what is not in force is refused rather than
-//! stored: uploads, NTLM, Negotiate and Passport credentials, and
-//! certificate stores other than the machine's.
+//! stored: Passport credentials, and certificate stores other than the machine's.
 
 use crate::bits::AuthScheme;
 use crate::bits::AuthTarget;
@@ -153,24 +152,26 @@ pub(in crate::provider) fn target_and_scheme(
 /// `SetCredentials`. No error repeats what was given.
 pub(in crate::provider) fn credentials(arguments: &Values) -> Result<Credentials, Error> {
     let (target, scheme) = target_and_scheme(arguments)?;
-    let not_in_force = |value| {
-        let wrong = Wrong::NotInForce(value);
-        Err(failed(Hresult::E_NOTIMPL, "Scheme", wrong))
-    };
-    match scheme {
-        AuthScheme::Basic | AuthScheme::Digest => {}
-        AuthScheme::Ntlm => return not_in_force("2 (NTLM)"),
-        AuthScheme::Negotiate => return not_in_force("3 (Negotiate)"),
-        AuthScheme::Passport => return not_in_force("4 (Passport)"),
+    if scheme == AuthScheme::Passport {
+        // The service that it asks for tickets is no more.
+        let wrong = Wrong::NotInForce("4 (Passport)");
+        return Err(failed(Hresult::E_NOTIMPL, "Scheme", wrong));
     }
-    // There is no implicit log-on.
-    let secret = |name| -> Result<Secret, Error> {
-        let text = optional_text(arguments, name)?;
-        let missing = || failed(Hresult::E_INVALIDARG, name, Wrong::Missing);
-        text.map(Secret::new).ok_or_else(missing)
+    let user = optional_text(arguments, "UserName")?;
+    let password = optional_text(arguments, "Password")?;
+    let missing = |name| failed(Hresult::E_INVALIDARG, name, Wrong::Missing);
+    let may_be_implicit = matches!(scheme, AuthScheme::Ntlm | AuthScheme::Negotiate);
+    let (user, password) = match (user, password) {
+        (Some(user), Some(password)) => (Secret::new(user), Secret::new(password)),
+        // The log-on of the service itself.
+        (None, None) if may_be_implicit => (Secret::new(String::new()), Secret::new(String::new())),
+        (None, _) => return Err(missing("UserName")),
+        (Some(_), None) => return Err(missing("Password")),
     };
-    let user = secret("UserName")?;
-    let password = secret("Password")?;
+    // Nobody is somebody with a password.
+    if may_be_implicit && user.reveal().is_empty() && !password.reveal().is_empty() {
+        return Err(failed(Hresult::E_INVALIDARG, "UserName", Wrong::Empty));
+    }
     if user.reveal().chars().count() > MAX_USER {
         let code = Hresult::BG_E_USERNAME_TOO_LARGE;
         return Err(failed(code, "UserName", Wrong::TooLong(MAX_USER)));

@@ -27,7 +27,7 @@ use crate::auth::Identity;
 use crate::auth::Parts;
 use crate::auth::Seal;
 use crate::auth::Sealed;
-use crate::auth::exchange::SecurityContext;
+use crate::mechanism::SecurityContext;
 
 /// Keys of the log-on within: a tag with direction and number, and the text
 /// turned over.

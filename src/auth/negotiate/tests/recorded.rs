@@ -1,9 +1,9 @@
 //! Exchanges of another implementation.
 
-use super::super::super::spnego::tests::Side;
-use super::super::super::spnego::tests::Token;
-use super::super::super::spnego::tests::recorded;
 use super::*;
+use crate::mechanism::spnego::tests::Side;
+use crate::mechanism::spnego::tests::Token;
+use crate::mechanism::spnego::tests::recorded;
 
 /// What the mechanism said to a token of a recorded exchange.
 fn said(at: usize, tokens: &[Token]) -> Option<(Vec<u8>, Said)> {

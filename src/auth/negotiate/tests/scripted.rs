@@ -15,9 +15,9 @@ use super::super::super::exchange::Exchange;
 use super::super::super::exchange::Leg;
 use super::super::super::exchange::Legs;
 use super::super::super::exchange::Proven;
-use super::super::super::exchange::SecurityContext;
 use super::super::super::exchange::Start;
 use crate::config::AccessSettings;
+use crate::mechanism::SecurityContext;
 
 /// What a mechanism of the tests says to a token.
 #[derive(Clone)]

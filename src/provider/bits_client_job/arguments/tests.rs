@@ -96,11 +96,22 @@ fn credentials_are_checked_before_anything_keeps_them() {
     assert!(of(0, 0, user, password).is_ok());
     assert!(of(1, 1, Some("a:b"), password).is_ok());
     assert!(of(0, 0, Some(&"ü".repeat(300)), Some(&"p".repeat(65_535))).is_ok());
+    for user in ["u", "DOMAIN\\u", "u@REALM"] {
+        assert!(of(0, 2, Some(user), Some("p")).is_ok());
+        assert!(of(1, 3, Some(user), Some("p")).is_ok());
+    }
+    // A script that cannot send null sends nothing else.
+    for (user, password) in [(None, None), (Some(""), Some(""))] {
+        let own = of(1, 3, user, password).expect("the service's own");
+        assert!(own.is_implicit());
+    }
     for (outcome, expected) in [
         (of(2, 0, user, password), Hresult::BG_E_INVALID_AUTH_TARGET),
         (of(0, 5, user, password), Hresult::BG_E_INVALID_AUTH_SCHEME),
-        (of(0, 2, user, password), Hresult::E_NOTIMPL),
-        (of(0, 3, None, None), Hresult::E_NOTIMPL),
+        (of(0, 2, None, password), Hresult::E_INVALIDARG),
+        (of(0, 2, user, None), Hresult::E_INVALIDARG),
+        (of(0, 3, Some(""), Some("p")), Hresult::E_INVALIDARG),
+        (of(0, 4, None, None), Hresult::E_NOTIMPL),
         (of(0, 4, user, password), Hresult::E_NOTIMPL),
         (of(0, 0, None, None), Hresult::E_INVALIDARG),
         (of(0, 1, None, password), Hresult::E_INVALIDARG),

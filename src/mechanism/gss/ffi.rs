@@ -1,5 +1,6 @@
 //! The C declarations of GSS-API, as far as they are used: RFC 2744 annex A,
-//! and MIT's `gssapi_ext.h` for credential stores and message pieces.
+//! and MIT's `gssapi_ext.h` for credential stores, passwords and message
+//! pieces.
 
 use std::ffi::CStr;
 use std::ffi::OsStr;
@@ -96,6 +97,8 @@ pub(super) struct KeyValueSet {
     pub(super) elements: *mut KeyValue,
 }
 
+/// `GSS_C_INITIATE`.
+pub(super) const INITIATE: c_int = 1;
 /// `GSS_C_ACCEPT`.
 pub(super) const ACCEPT: c_int = 2;
 /// `GSS_C_INDEFINITE`.
@@ -128,6 +131,17 @@ pub(super) struct Functions {
         actual_mechanisms: *mut *mut OidSet,
         actual_time: *mut u32,
     ) -> Status,
+    pub(super) acquire_cred_with_password: unsafe extern "C" fn(
+        minor: *mut Status,
+        desired_name: NameHandle,
+        password: *mut Buffer,
+        time: u32,
+        desired_mechanisms: *mut OidSet,
+        usage: c_int,
+        credential: *mut CredentialHandle,
+        actual_mechanisms: *mut *mut OidSet,
+        actual_time: *mut u32,
+    ) -> Status,
     pub(super) release_cred:
         unsafe extern "C" fn(minor: *mut Status, credential: *mut CredentialHandle) -> Status,
     pub(super) accept_sec_context: unsafe extern "C" fn(
@@ -142,6 +156,21 @@ pub(super) struct Functions {
         flags: *mut u32,
         time: *mut u32,
         delegated: *mut CredentialHandle,
+    ) -> Status,
+    pub(super) init_sec_context: unsafe extern "C" fn(
+        minor: *mut Status,
+        credential: CredentialHandle,
+        context: *mut ContextHandle,
+        target: NameHandle,
+        mechanism: *mut Oid,
+        wanted: u32,
+        time: u32,
+        bindings: *mut ChannelBindings,
+        token: *mut Buffer,
+        actual_mechanism: *mut *mut Oid,
+        answer: *mut Buffer,
+        flags: *mut u32,
+        actual_time: *mut u32,
     ) -> Status,
     pub(super) delete_sec_context: unsafe extern "C" fn(
         minor: *mut Status,
@@ -158,6 +187,18 @@ pub(super) struct Functions {
         flags: *mut u32,
         is_ours: *mut c_int,
         is_open: *mut c_int,
+    ) -> Status,
+    pub(super) import_name: unsafe extern "C" fn(
+        minor: *mut Status,
+        text: *mut Buffer,
+        kind: *mut Oid,
+        name: *mut NameHandle,
+    ) -> Status,
+    pub(super) canonicalize_name: unsafe extern "C" fn(
+        minor: *mut Status,
+        name: NameHandle,
+        mechanism: *mut Oid,
+        canonical: *mut NameHandle,
     ) -> Status,
     pub(super) display_name: unsafe extern "C" fn(
         minor: *mut Status,
@@ -232,10 +273,14 @@ impl Functions {
         let library = unsafe { libloading::Library::new(name) }?;
         let functions = Self {
             acquire_cred_from: symbol(&library, c"gss_acquire_cred_from")?,
+            acquire_cred_with_password: symbol(&library, c"gss_acquire_cred_with_password")?,
             release_cred: symbol(&library, c"gss_release_cred")?,
             accept_sec_context: symbol(&library, c"gss_accept_sec_context")?,
+            init_sec_context: symbol(&library, c"gss_init_sec_context")?,
             delete_sec_context: symbol(&library, c"gss_delete_sec_context")?,
             inquire_context: symbol(&library, c"gss_inquire_context")?,
+            import_name: symbol(&library, c"gss_import_name")?,
+            canonicalize_name: symbol(&library, c"gss_canonicalize_name")?,
             display_name: symbol(&library, c"gss_display_name")?,
             release_name: symbol(&library, c"gss_release_name")?,
             wrap_iov_length: symbol(&library, c"gss_wrap_iov_length")?,

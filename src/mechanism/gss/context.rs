@@ -12,12 +12,13 @@ use super::ffi;
 use super::held::Name;
 use super::held::octets;
 use super::status::is_complete;
-use crate::auth::Sealed;
+use crate::mechanism::Sealed;
 
 /// Keys that both sides of a log-on have.
-pub(in crate::auth) struct Context {
+pub(crate) struct Context {
     pub(super) library: Arc<Library>,
-    /// From `gss_accept_sec_context`, never null; given back once, by `drop`.
+    /// From `gss_accept_sec_context` or `gss_init_sec_context`, not null but while
+    /// that takes it back; given back once, by `drop`.
     pub(super) handle: ffi::ContextHandle,
 }
 
@@ -28,18 +29,18 @@ unsafe impl Send for Context {}
 
 /// Who has logged on where.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::auth) struct Parties {
+pub(crate) struct Parties {
     /// The client's principal, in octets: `alice@EXAMPLE.TEST`.
-    pub(in crate::auth) client: Vec<u8>,
+    pub(crate) client: Vec<u8>,
     /// The principal whose key opened the ticket: `HTTP/host@EXAMPLE.TEST`.
-    pub(in crate::auth) service: Vec<u8>,
+    pub(crate) service: Vec<u8>,
     /// The object identifier of the mechanism.
-    pub(in crate::auth) mechanism: Vec<u8>,
+    pub(crate) mechanism: Vec<u8>,
 }
 
 /// The bits of `ret_flags` (RFC 2744 5.1) that count here.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(in crate::auth) struct Flags(pub(super) u32);
+pub(crate) struct Flags(pub(super) u32);
 
 impl Context {
     /// Who has logged on where.
@@ -47,7 +48,7 @@ impl Context {
     /// # Errors
     ///
     /// [`Failure`]; also when the ticket has expired.
-    pub(in crate::auth) fn parties(&mut self) -> Result<Parties, Failure> {
+    pub(crate) fn parties(&mut self) -> Result<Parties, Failure> {
         let functions = &self.library.functions;
         let name = || Name {
             library: &self.library,
@@ -93,7 +94,7 @@ impl Context {
     ///
     /// [`Failure`]; also when the keys are of a kind that needs padding (DES,
     /// RC4).
-    pub(in crate::auth) fn wrap(&mut self, plain: &[u8]) -> Result<Sealed, Failure> {
+    pub(crate) fn wrap(&mut self, plain: &[u8]) -> Result<Sealed, Failure> {
         let functions = &self.library.functions;
         let (mut minor, mut is_encrypted) = (0, 0);
         let mut pieces = [
@@ -168,7 +169,7 @@ impl Context {
     ///
     /// [`Failure`]; also when it was not encrypted, came twice, late or out of
     /// order.
-    pub(in crate::auth) fn unwrap(&mut self, message: &[u8]) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn unwrap(&mut self, message: &[u8]) -> Result<Vec<u8>, Failure> {
         let mut message = ffi::Buffer::of(message);
         let mut plain = self.library.buffer();
         let (mut minor, mut is_encrypted) = (0, 0);
@@ -197,7 +198,7 @@ impl Context {
     /// # Errors
     ///
     /// [`Failure`].
-    pub(in crate::auth) fn get_mic(&mut self, data: &[u8]) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn get_mic(&mut self, data: &[u8]) -> Result<Vec<u8>, Failure> {
         let mut data = ffi::Buffer::of(data);
         let mut signature = self.library.buffer();
         let mut minor = 0;
@@ -224,11 +225,7 @@ impl Context {
     /// # Errors
     ///
     /// [`Failure`]; also when it came twice, late or out of order.
-    pub(in crate::auth) fn verify_mic(
-        &mut self,
-        data: &[u8],
-        signature: &[u8],
-    ) -> Result<(), Failure> {
+    pub(crate) fn verify_mic(&mut self, data: &[u8], signature: &[u8]) -> Result<(), Failure> {
         let mut data = ffi::Buffer::of(data);
         let mut signature = ffi::Buffer::of(signature);
         let mut minor = 0;
@@ -253,20 +250,20 @@ impl Context {
 
 impl Flags {
     /// Messages can be encrypted, and signed.
-    pub(in crate::auth) fn protects_messages(self) -> bool {
+    pub(crate) fn protects_messages(self) -> bool {
         const CONFIDENTIAL: u32 = 16;
         const INTEGRITY: u32 = 32;
         self.0 & (CONFIDENTIAL | INTEGRITY) == CONFIDENTIAL | INTEGRITY
     }
 
     /// The client hides who he is.
-    pub(in crate::auth) fn is_anonymous(self) -> bool {
+    pub(crate) fn is_anonymous(self) -> bool {
         self.0 & 64 != 0
     }
 
     /// The client has named the channel, and it is this one
     /// (`GSS_C_CHANNEL_BOUND_FLAG`, MIT krb5 1.19).
-    pub(in crate::auth) fn is_channel_bound(self) -> bool {
+    pub(crate) fn is_channel_bound(self) -> bool {
         self.0 & 0x800 != 0
     }
 }

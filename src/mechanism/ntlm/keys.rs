@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::flags::Flags;
 
 /// `NTOWFv1` of a password: as good as the password itself, to `NTLM`.
-pub(in crate::auth) type NtHash = Zeroizing<[u8; 16]>;
+pub(crate) type NtHash = Zeroizing<[u8; 16]>;
 
 /// A key or a secret hash.
 pub(super) type Key = Zeroizing<[u8; 16]>;
@@ -27,7 +27,7 @@ pub(super) enum Sender {
 }
 
 /// The hash of a password.
-pub(in crate::auth) fn nt_hash(password: &str) -> NtHash {
+pub(crate) fn nt_hash(password: &str) -> NtHash {
     let mut hash = Md4::new();
     for unit in password.encode_utf16() {
         let mut octets = unit.to_le_bytes();

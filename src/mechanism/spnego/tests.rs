@@ -5,34 +5,34 @@ use super::*;
 
 /// Tokens of other implementations.
 #[derive(Deserialize)]
-pub(in super::super) struct Exchanges {
+pub(crate) struct Exchanges {
     exchange: Vec<Recorded>,
 }
 
 /// One log-on.
 #[derive(Deserialize)]
-pub(in super::super) struct Recorded {
-    pub(in super::super) name: String,
+pub(crate) struct Recorded {
+    pub(crate) name: String,
     #[serde(rename = "token")]
-    pub(in super::super) tokens: Vec<Token>,
+    pub(crate) tokens: Vec<Token>,
 }
 
 /// A token, and what pyspnego reads in it.
 #[derive(Deserialize)]
-pub(in super::super) struct Token {
-    pub(in super::super) by: Side,
-    pub(in super::super) octets: Hex,
+pub(crate) struct Token {
+    pub(crate) by: Side,
+    pub(crate) octets: Hex,
     mech_types: Option<Vec<Mech>>,
-    pub(in super::super) mech_list: Option<Hex>,
+    pub(crate) mech_list: Option<Hex>,
     neg_state: Option<String>,
     supported_mech: Option<Mech>,
-    pub(in super::super) inner: Option<Hex>,
-    pub(in super::super) mech_list_mic: Option<Hex>,
+    pub(crate) inner: Option<Hex>,
+    pub(crate) mech_list_mic: Option<Hex>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "lowercase")]
-pub(in super::super) enum Side {
+pub(crate) enum Side {
     Client,
     Server,
 }
@@ -52,7 +52,7 @@ impl TryFrom<String> for Mech {
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-pub(in super::super) struct Hex(pub(in super::super) Vec<u8>);
+pub(crate) struct Hex(pub(crate) Vec<u8>);
 
 impl TryFrom<String> for Hex {
     type Error = std::num::ParseIntError;
@@ -64,7 +64,7 @@ impl TryFrom<String> for Hex {
     }
 }
 
-pub(in super::super) fn recorded() -> Vec<Recorded> {
+pub(crate) fn recorded() -> Vec<Recorded> {
     let exchanges: Exchanges = toml::from_str(include_str!("exchanges.toml")).expect("readable");
     exchanges.exchange
 }
@@ -101,7 +101,7 @@ impl Token {
 }
 
 /// Writes a first token, as a client does.
-pub(in super::super) fn init(
+pub(crate) fn init(
     mech_types: &[ObjectIdentifier],
     mech_token: Option<&[u8]>,
     mech_list_mic: Option<&[u8]>,
@@ -115,7 +115,7 @@ pub(in super::super) fn init(
 }
 
 /// `MechTypeList`.
-pub(in super::super) fn list(mech_types: &[ObjectIdentifier]) -> Vec<u8> {
+pub(crate) fn list(mech_types: &[ObjectIdentifier]) -> Vec<u8> {
     let mut types = Vec::new();
     for mech_type in mech_types {
         types.extend(encoded(Tag::ObjectIdentifier, mech_type.as_bytes()));
@@ -124,7 +124,7 @@ pub(in super::super) fn list(mech_types: &[ObjectIdentifier]) -> Vec<u8> {
 }
 
 /// A token of `mech` in the framing of GSS-API.
-pub(in super::super) fn initial(mech: ObjectIdentifier, token: &[u8]) -> Vec<u8> {
+pub(crate) fn initial(mech: ObjectIdentifier, token: &[u8]) -> Vec<u8> {
     let mut framed = encoded(Tag::ObjectIdentifier, mech.as_bytes());
     framed.extend(token);
     encoded(INITIAL_CONTEXT_TOKEN, &framed)
@@ -196,6 +196,14 @@ fn tokens_are_written_as_pyspnego_writes_them() {
             assert_eq!(written, token.octets.0, "{}", exchange.name);
         }
     }
+}
+
+#[test]
+fn our_first_token_is_that_of_any_client() {
+    let ours = [MechType::Kerberos, MechType::Ntlm];
+    let (octets, token) = first_token(&ours, b"ticket");
+    assert_eq!(octets, list(&[KERBEROS, NTLM]));
+    assert_eq!(token, init(&[KERBEROS, NTLM], Some(b"ticket"), None));
 }
 
 #[test]

@@ -12,12 +12,12 @@ use super::keys::cipher;
 use super::keys::hmac_md5;
 use super::keys::seal_key;
 use super::keys::sign_key;
-use crate::auth::Parts;
-use crate::auth::Seal;
-use crate::auth::SealError;
-use crate::auth::Sealed;
-use crate::auth::Within;
-use crate::auth::exchange::SecurityContext;
+use crate::mechanism::Parts;
+use crate::mechanism::Seal;
+use crate::mechanism::SealError;
+use crate::mechanism::Sealed;
+use crate::mechanism::SecurityContext;
+use crate::mechanism::Within;
 
 /// The keys of one log-on.
 pub(super) struct Context {

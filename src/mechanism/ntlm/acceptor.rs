@@ -18,13 +18,13 @@ use super::message::MessageError;
 use super::message::Negotiate;
 use super::message::utf16;
 use super::seal::Context;
-use crate::auth::ChannelBinding;
-use crate::auth::binding::Named;
-use crate::auth::exchange::SecurityContext;
+use crate::mechanism::ChannelBinding;
+use crate::mechanism::Named;
+use crate::mechanism::SecurityContext;
 
 /// One exchange: NEGOTIATE, then AUTHENTICATE, each once.
 #[derive(Debug, Default)]
-pub(in crate::auth) struct Acceptor {
+pub(crate) struct Acceptor {
     /// The first two messages, and the challenge in the second.
     challenged: Option<Challenged>,
     is_over: bool,
@@ -39,17 +39,17 @@ struct Challenged {
 
 /// The names of the server that clients are told.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(in crate::auth) struct Host {
+pub(crate) struct Host {
     net_bios: Vec<u8>,
     dns: Vec<u8>,
 }
 
 /// An instant, in units of 100 ns since 1601.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::auth) struct FileTime(pub(super) u64);
+pub(crate) struct FileTime(pub(super) u64);
 
 /// Somebody says who he is.
-pub(in crate::auth) struct Claim {
+pub(crate) struct Claim {
     challenged: Challenged,
     message: Vec<u8>,
     authenticate: Authenticate,
@@ -57,14 +57,14 @@ pub(in crate::auth) struct Claim {
 
 /// Must there be a message integrity code?
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::auth) enum IntegrityCode {
+pub(crate) enum IntegrityCode {
     Needed,
     Optional,
 }
 
 /// Why somebody has not proved who he is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(in crate::auth) enum Refusal {
+pub(crate) enum Refusal {
     /// The password is another one, or the challenge is.
     #[error("the password is wrong")]
     WrongProof,
@@ -85,7 +85,7 @@ impl Acceptor {
     /// # Errors
     ///
     /// [`MessageError`]; the exchange is over then.
-    pub(in crate::auth) fn challenge(
+    pub(crate) fn challenge(
         &mut self,
         token: &[u8],
         host: &Host,
@@ -115,7 +115,7 @@ impl Acceptor {
     }
 
     /// Holds when the client must now send an AUTHENTICATE.
-    pub(in crate::auth) fn has_challenged(&self) -> bool {
+    pub(crate) fn has_challenged(&self) -> bool {
         self.challenged.is_some()
     }
 
@@ -124,7 +124,7 @@ impl Acceptor {
     /// # Errors
     ///
     /// [`MessageError`].
-    pub(in crate::auth) fn claim(&mut self, token: &[u8]) -> Result<Claim, MessageError> {
+    pub(crate) fn claim(&mut self, token: &[u8]) -> Result<Claim, MessageError> {
         let challenged = self.challenged.take().ok_or(MessageError::OutOfTurn)?;
         Ok(Claim {
             challenged,
@@ -136,7 +136,7 @@ impl Acceptor {
 
 impl Host {
     /// The names of the host that calls itself `name`.
-    pub(in crate::auth) fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let name = match name.trim() {
             "" => "localhost",
             name => name,
@@ -164,7 +164,7 @@ impl Host {
 
 impl FileTime {
     /// That of `time`; one before 1601 is the beginning.
-    pub(in crate::auth) fn of(time: SystemTime) -> Self {
+    pub(crate) fn of(time: SystemTime) -> Self {
         let since_1601 = match time.duration_since(SystemTime::UNIX_EPOCH) {
             Ok(since_1970) => FROM_1601_TO_1970.saturating_add(since_1970),
             Err(before) => FROM_1601_TO_1970.saturating_sub(before.duration()),
@@ -176,7 +176,7 @@ impl FileTime {
 impl Claim {
     /// The accounts that may be meant, the likeliest first. All accounts are
     /// local, so a domain only tells two of them apart.
-    pub(in crate::auth) fn accounts(&self) -> Vec<String> {
+    pub(crate) fn accounts(&self) -> Vec<String> {
         let Authenticate { domain, user, .. } = &self.authenticate;
         let mut names = Vec::new();
         if !domain.is_empty() {
@@ -196,7 +196,7 @@ impl Claim {
     ///
     /// [`Refusal`]. A wrong password is [`Refusal::WrongProof`] whatever else
     /// is wrong.
-    pub(in crate::auth) fn check(
+    pub(crate) fn check(
         &self,
         nt_hash: &NtHash,
         needed: IntegrityCode,
@@ -213,7 +213,7 @@ impl Claim {
 
     /// What the client has named as its channel, over that of `binding`. It
     /// stands in what is proved, so nobody else can have put it there.
-    pub(in crate::auth) fn named(&self, binding: &ChannelBinding) -> Named {
+    pub(crate) fn named(&self, binding: &ChannelBinding) -> Named {
         match self.authenticate.response.channel {
             None => Named::Nothing,
             Some(hash) if hash == [0; 16] => Named::Nothing,

@@ -51,6 +51,12 @@ impl AvPairs {
         self.0.push((kind, value));
     }
 
+    /// Gives a kind this value alone.
+    pub(super) fn set(&mut self, kind: u16, value: Vec<u8>) {
+        self.0.retain(|(own, _)| *own != kind);
+        self.push(kind, value);
+    }
+
     /// The value of the first pair of a kind.
     pub(super) fn value(&self, kind: u16) -> Option<&[u8]> {
         let pair = self.0.iter().find(|(own, _)| *own == kind);
@@ -79,6 +85,9 @@ pub(super) const FLAGS: u16 = 6;
 
 /// `MsvAvTimestamp`.
 pub(super) const TIMESTAMP: u16 = 7;
+
+/// `MsvAvTargetName`.
+pub(super) const TARGET_NAME: u16 = 9;
 
 /// `MsvAvChannelBindings`.
 pub(super) const CHANNEL_BINDINGS: u16 = 10;

@@ -2,7 +2,7 @@
 
 /// What a failure means for the log-on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::auth) enum Reason {
+pub(crate) enum Reason {
     /// What was sent is no token of Kerberos.
     Defective,
     /// It is bound to another channel.
@@ -12,6 +12,32 @@ pub(in crate::auth) enum Reason {
     Unusable,
     /// Everything else: no ticket for us, not valid now, seen before.
     Refused,
+}
+
+/// What a failure means for who logs on himself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fault {
+    /// The KDC says that the password or key is wrong, has expired, or that the
+    /// account is locked.
+    Credentials,
+    /// The KDC cannot be reached, or not at this moment.
+    Kdc,
+    /// Everything else: no such principal, no such service, no such realm.
+    Other,
+}
+
+impl Fault {
+    /// That of a status from Kerberos.
+    pub(super) fn of(minor: u32) -> Self {
+        let minor = minor.cast_signed();
+        if OF_CREDENTIALS.contains(&minor) {
+            Self::Credentials
+        } else if OF_THE_KDC.contains(&minor) {
+            Self::Kdc
+        } else {
+            Self::Other
+        }
+    }
 }
 
 impl Reason {
@@ -32,6 +58,12 @@ impl Reason {
 /// `DUPLICATE_TOKEN`, `OLD_TOKEN`, `UNSEQ_TOKEN`, `GAP_TOKEN`).
 pub(super) fn is_complete(major: u32) -> bool {
     major == 0
+}
+
+/// Holds when the peer must answer (`GSS_S_CONTINUE_NEEDED`), and nothing is
+/// wrong.
+pub(super) fn needs_more(major: u32) -> bool {
+    major & 0xffff_0001 == 1
 }
 
 fn routine_error(major: u32) -> u32 {
@@ -61,6 +93,30 @@ const OF_THE_HOST: &[std::ops::RangeInclusive<i32>] = &[
     -1_765_328_200..=-1_765_328_200,
     // KRB5_KT_FORMAT.
     -1_765_328_149..=-1_765_328_149,
+];
+
+/// Codes of `krb5.h`.
+const OF_CREDENTIALS: &[i32] = &[
+    // KRB5KDC_ERR_NAME_EXP.
+    -1_765_328_383,
+    // KRB5KDC_ERR_CLIENT_REVOKED.
+    -1_765_328_366,
+    // KRB5KDC_ERR_KEY_EXP.
+    -1_765_328_361,
+    // KRB5KDC_ERR_PREAUTH_FAILED.
+    -1_765_328_360,
+    // KRB5KRB_AP_ERR_BAD_INTEGRITY.
+    -1_765_328_353,
+];
+
+/// Codes of `krb5.h`.
+const OF_THE_KDC: &[i32] = &[
+    // KRB5KDC_ERR_SVC_UNAVAILABLE.
+    -1_765_328_355,
+    // KRB5_REALM_CANT_RESOLVE.
+    -1_765_328_230,
+    // KRB5_KDC_UNREACH.
+    -1_765_328_228,
 ];
 
 /// `GSS_S_BAD_MECH`.
@@ -106,6 +162,22 @@ mod tests {
             let minor = i32::cast_unsigned(code);
             assert_eq!(Reason::of(FAILURE, minor), Reason::Refused, "{code}");
         }
+    }
+
+    #[test]
+    fn a_wrong_password_is_told_from_a_kdc_that_is_away() {
+        for (code, fault) in [
+            (-1_765_328_360, Fault::Credentials),
+            (-1_765_328_366, Fault::Credentials),
+            (-1_765_328_228, Fault::Kdc),
+            // KRB5KDC_ERR_C_PRINCIPAL_UNKNOWN, KRB5KDC_ERR_S_PRINCIPAL_UNKNOWN.
+            (-1_765_328_378, Fault::Other),
+            (-1_765_328_377, Fault::Other),
+        ] {
+            assert_eq!(Fault::of(i32::cast_unsigned(code)), fault, "{code}");
+        }
+        assert!(needs_more(1) && needs_more(1 | 2));
+        assert!(!needs_more(0) && !needs_more(FAILURE | 1));
     }
 
     #[test]

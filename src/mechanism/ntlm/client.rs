@@ -1,13 +1,11 @@
 //! The client's side, for tests.
 
-use super::av_pairs::AvPairs;
 use super::av_pairs::CHANNEL_BINDINGS;
 use super::av_pairs::FLAGS;
 use super::flags::Flags;
+use super::initiator::message;
 use super::keys;
 use super::keys::Sender;
-use super::message::AUTHENTICATE;
-use super::message::CHALLENGE;
 use super::message::Challenge;
 use super::message::HAS_MIC;
 use super::message::NEGOTIATE;
@@ -16,26 +14,26 @@ use super::message::head;
 use super::message::push_field;
 use super::message::utf16;
 use super::seal::Context;
-use crate::auth::exchange::SecurityContext;
+use crate::mechanism::SecurityContext;
 
 /// Somebody who logs on.
 #[derive(Clone)]
-pub(in crate::auth) struct Client {
-    pub(in crate::auth) domain: String,
-    pub(in crate::auth) user: String,
-    pub(in crate::auth) password: String,
+pub(crate) struct Client {
+    pub(crate) domain: String,
+    pub(crate) user: String,
+    pub(crate) password: String,
     /// What it asks for.
-    pub(in crate::auth) flags: u32,
-    pub(in crate::auth) mic: Mic,
+    pub(crate) flags: u32,
+    pub(crate) mic: Mic,
     /// The hash of the channel that it names.
-    pub(in crate::auth) channel: Option<[u8; 16]>,
+    pub(crate) channel: Option<[u8; 16]>,
     /// Its own time, in place of the server's.
-    pub(in crate::auth) time: Option<u64>,
+    pub(crate) time: Option<u64>,
 }
 
 /// What it does about the message integrity code.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::auth) enum Mic {
+pub(crate) enum Mic {
     Sent,
     /// Announced, and zero.
     Zero,
@@ -46,7 +44,7 @@ pub(in crate::auth) enum Mic {
 }
 
 impl Client {
-    pub(in crate::auth) fn new(user: &str, password: &str) -> Self {
+    pub(crate) fn new(user: &str, password: &str) -> Self {
         Self {
             domain: "DOMAIN".to_owned(),
             user: user.to_owned(),
@@ -58,12 +56,12 @@ impl Client {
         }
     }
 
-    pub(in crate::auth) fn without_mic(mut self) -> Self {
+    pub(crate) fn without_mic(mut self) -> Self {
         self.mic = Mic::None;
         self
     }
 
-    pub(in crate::auth) fn negotiate(&self) -> Vec<u8> {
+    pub(crate) fn negotiate(&self) -> Vec<u8> {
         let mut octets = head(NEGOTIATE);
         octets.extend_from_slice(&self.flags.to_le_bytes());
         for _ in ["domain", "workstation"] {
@@ -74,11 +72,8 @@ impl Client {
     }
 
     /// The answer to a challenge, and the keys.
-    pub(in crate::auth) fn authenticate(
-        &self,
-        challenge: &[u8],
-    ) -> (Vec<u8>, Box<dyn SecurityContext>) {
-        let told = Challenge::decode(challenge);
+    pub(crate) fn authenticate(&self, challenge: &[u8]) -> (Vec<u8>, Box<dyn SecurityContext>) {
+        let told = Challenge::decode(challenge).expect("a good challenge");
         let name = |text: &str| {
             if told.flags.has(Flags::UNICODE) {
                 utf16(text)
@@ -133,45 +128,8 @@ impl Client {
     }
 }
 
-/// An AUTHENTICATE of these parts: `LM` and `NT` response, domain, user,
-/// workstation, session key.
-pub(super) fn message(flags: Flags, parts: &[Vec<u8>; 6], has_room: bool) -> Vec<u8> {
-    let mut octets = head(AUTHENTICATE);
-    let mut payload_at = if has_room { 88 } else { 72 };
-    for part in parts {
-        push_field(&mut octets, &mut payload_at, part);
-    }
-    octets.extend_from_slice(&flags.0.to_le_bytes());
-    octets.extend_from_slice(&VERSION);
-    if has_room {
-        octets.extend_from_slice(&[0; 16]);
-    }
-    octets.extend(parts.iter().flatten());
-    octets
-}
-
-impl Challenge {
-    /// Reads one that is right.
-    pub(super) fn decode(octets: &[u8]) -> Self {
-        assert!(octets.starts_with(&head(CHALLENGE)));
-        let part = |at: usize| {
-            let length = usize::from(u16::from_le_bytes([octets[at], octets[at + 1]]));
-            let place = octets[at + 4..at + 8].try_into().expect("a number");
-            let place = usize::try_from(u32::from_le_bytes(place)).expect("small");
-            octets[place..place + length].to_vec()
-        };
-        let flags = octets[20..24].try_into().expect("flags");
-        Self {
-            flags: Flags(u32::from_le_bytes(flags)),
-            nonce: octets[24..32].try_into().expect("a nonce"),
-            target_name: part(12),
-            target_info: AvPairs::decode(&part(40)).expect("AV pairs"),
-        }
-    }
-}
-
 /// What a client asks for that seals, as pyspnego does.
-pub(in crate::auth) const SEALING: u32 = 0xe208_8237;
+pub(crate) const SEALING: u32 = 0xe208_8237;
 
 /// What curl asks for.
-pub(in crate::auth) const CURL: u32 = 0x0008_8206;
+pub(crate) const CURL: u32 = 0x0008_8206;

@@ -9,8 +9,8 @@ use super::acceptor::IntegrityCode;
 use super::acceptor::Refusal;
 use super::client::Client;
 use super::keys;
-use crate::auth::SealError;
-use crate::auth::binding::Named;
+use crate::mechanism::Named;
+use crate::mechanism::SealError;
 
 #[derive(Deserialize)]
 struct Recorded {
@@ -87,7 +87,7 @@ fn what_pyspnego_sends_is_accepted_and_what_we_send_is_what_it_would() {
         let claim = acceptor.claim(&exchange.authenticate.0).expect(name);
         assert!(claim.accounts().contains(&exchange.user), "{name}");
 
-        let binding = crate::auth::ChannelBinding::of_end_point(b"another");
+        let binding = crate::mechanism::ChannelBinding::of_end_point(b"another");
         let other = if exchange.bound {
             Named::Other
         } else {

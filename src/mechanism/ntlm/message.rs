@@ -52,7 +52,7 @@ pub(super) struct Response {
 
 /// Why a token is no message that we take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(in crate::auth) enum MessageError {
+pub(crate) enum MessageError {
     /// It is something else.
     #[error("no NTLM message")]
     NotNtlm,
@@ -71,6 +71,9 @@ pub(in crate::auth) enum MessageError {
     /// The client cannot do what is needed.
     #[error("the client has no extended session security")]
     Weak,
+    /// The server cannot do what is needed.
+    #[error("the server has no UTF-16, no AV pairs or no extended session security")]
+    WeakServer,
     /// There is no response of version 2.
     #[error("the response of an NTLM message is not one of NTLMv2")]
     NotVersion2,
@@ -107,6 +110,23 @@ impl Challenge {
         octets.extend_from_slice(&self.target_name);
         octets.extend_from_slice(&target_info);
         octets
+    }
+}
+
+impl Challenge {
+    /// Reads one.
+    ///
+    /// # Errors
+    ///
+    /// [`MessageError`].
+    pub(super) fn decode(octets: &[u8]) -> Result<Self, MessageError> {
+        check_head(octets, CHALLENGE, MAX_CHALLENGE)?;
+        Ok(Self {
+            flags: Flags(u32::from_le_bytes(array_at(octets, 20)?)),
+            nonce: array_at(octets, 24)?,
+            target_name: field(octets, 12)?.to_vec(),
+            target_info: AvPairs::decode(field(octets, 40)?)?,
+        })
     }
 }
 
@@ -294,6 +314,9 @@ pub(super) const HAS_MIC: u32 = 2;
 /// Octets of a NEGOTIATE, which is kept until the client answers: there are two
 /// names in it, in the code page of the client.
 const MAX_NEGOTIATE: usize = 1_024;
+
+/// Octets of a CHALLENGE: names of server and domain.
+const MAX_CHALLENGE: usize = 16 * 1_024;
 
 /// Octets of an AUTHENTICATE: a response can name a service, and that is all
 /// that is long in it.

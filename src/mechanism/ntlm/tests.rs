@@ -10,8 +10,8 @@ use super::acceptor::Host;
 use super::av_pairs::AvPairs;
 use super::client::Client;
 use super::client::SEALING;
-use super::client::message;
 use super::flags::Flags;
+use super::initiator::message;
 use super::keys;
 use super::keys::Key;
 use super::keys::Sender;
@@ -21,9 +21,9 @@ use super::message::MessageError;
 use super::message::Negotiate;
 use super::message::utf16;
 use super::seal::Context;
-use crate::auth::Seal as _;
-use crate::auth::SealError;
-use crate::auth::exchange::SecurityContext as _;
+use crate::mechanism::Seal as _;
+use crate::mechanism::SealError;
+use crate::mechanism::SecurityContext as _;
 
 /// 4.2.1.
 const NONCE: [u8; 8] = [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef];
@@ -144,7 +144,7 @@ fn the_messages_of_4_2_4_3_are_read() {
          0000000000000000 2400240044000000 060070170000000f 530065007200760065007200
          02000c00 44006f006d00610069006e00 01000c00 530065007200760065007200 00000000",
     );
-    let challenge = Challenge::decode(&challenge);
+    let challenge = Challenge::decode(&challenge).expect("a good challenge");
     assert_eq!(challenge.nonce, NONCE);
     assert_eq!(challenge.target_name, utf16("Server"));
     assert_eq!(
@@ -344,7 +344,7 @@ fn a_host_is_named_within_the_limits_of_each_name() {
         let mut acceptor = Acceptor::default();
         let negotiate = Client::new("alice", "x").negotiate();
         let challenge = acceptor.challenge(&negotiate, &Host::new(name), NONCE, FileTime(7));
-        let read = Challenge::decode(&challenge.expect("challenged"));
+        let read = Challenge::decode(&challenge.expect("challenged")).expect("a good challenge");
         assert_eq!(
             read.target_info.value(7),
             Some(&[7, 0, 0, 0, 0, 0, 0, 0][..])
@@ -511,7 +511,7 @@ proptest! {
             target_name: utf16(&domain),
             target_info: target_info.clone(),
         };
-        prop_assert_eq!(&Challenge::decode(&challenge.encode()), &challenge);
+        prop_assert_eq!(&Challenge::decode(&challenge.encode()).expect("a good challenge"), &challenge);
         prop_assert_eq!(AvPairs::decode(&target_info.encode()), Ok(target_info));
 
         let response = [vec![7; 16], proved()].concat();

@@ -3,7 +3,7 @@
 //!
 //! The library is loaded at run time, so that the program builds and runs where
 //! there is none. What it hands out is owned by the types below and given back
-//! by their `Drop`. Whether a log-on is good is decided in `kerberos`.
+//! by their `Drop`. Whether a log-on is good is decided by who uses it.
 
 #![allow(
     unsafe_code,
@@ -20,62 +20,69 @@ use std::sync::Arc;
 mod context;
 mod ffi;
 mod held;
+mod initiator;
 mod status;
 
-pub(super) use context::Context;
-pub(super) use context::Flags;
-pub(super) use context::Parties;
+pub(crate) use context::Context;
+pub(crate) use context::Flags;
+pub(crate) use context::Parties;
 use ffi::Functions;
 use held::Filled;
-pub(super) use status::Reason;
+pub(crate) use initiator::Initiation;
+pub(crate) use initiator::Key;
+pub(crate) use initiator::Principal;
+pub(crate) use status::Fault;
+pub(crate) use status::Reason;
 use status::is_complete;
 
 /// The object identifier of Kerberos, 1.2.840.113554.1.2.2 (RFC 4121 4.1).
-pub(super) const KERBEROS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 0x01, 0x02, 0x02];
+pub(crate) const KERBEROS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 0x01, 0x02, 0x02];
 
 /// `libgssapi_krb5.so.2`, loaded.
-pub(super) struct Library {
+pub(crate) struct Library {
     functions: Functions,
 }
 
 /// From where the library takes the service's keys.
 #[derive(Clone, Debug)]
-pub(super) struct Store {
+pub(crate) struct Store {
     /// The keytab: `FILE:/etc/bitsd/bitsd.keytab`.
-    pub(super) keytab: CString,
+    pub(crate) keytab: CString,
     /// Where it keeps the authenticators it has seen; none: where it always
     /// does.
-    pub(super) replay_cache: Option<CString>,
+    pub(crate) replay_cache: Option<CString>,
 }
 
 /// The keys of the service. It stays on its thread, where the library keeps the
 /// text of its errors.
-pub(super) struct Credential {
+pub(crate) struct Credential {
     library: Arc<Library>,
     /// From `gss_acquire_cred_from`; given back once, by `drop`.
     handle: ffi::CredentialHandle,
 }
 
 /// A log-on that the library has accepted.
-pub(super) struct Accepted {
+pub(crate) struct Accepted {
     /// The keys of both sides.
-    pub(super) context: Context,
+    pub(crate) context: Context,
     /// What the client needs to trust us; empty if it did not ask.
-    pub(super) answer: Vec<u8>,
+    pub(crate) answer: Vec<u8>,
     /// What the context can do.
-    pub(super) flags: Flags,
+    pub(crate) flags: Flags,
 }
 
 /// What the library says when it fails.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{text}")]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     /// What it means for the log-on.
-    pub(super) reason: Reason,
+    pub(crate) reason: Reason,
+    /// What it means for us, when it is we who log on.
+    pub(crate) fault: Fault,
     /// Its own words, for the administrator alone: names in it may come from
     /// whoever sent the token. At most [`MAX_TEXT`] characters, none of them a
     /// control character.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl Library {
@@ -84,7 +91,7 @@ impl Library {
     /// # Errors
     ///
     /// It is not there, or too old: MIT krb5 1.11 has all that is needed.
-    pub(super) fn load(name: &OsStr) -> Result<Arc<Self>, libloading::Error> {
+    pub(crate) fn load(name: &OsStr) -> Result<Arc<Self>, libloading::Error> {
         let functions = Functions::load(name)?;
         Ok(Arc::new(Self { functions }))
     }
@@ -94,7 +101,7 @@ impl Library {
     /// # Errors
     ///
     /// [`Failure`]: there are none, or they cannot be read.
-    pub(super) fn credential(self: &Arc<Self>, store: &Store) -> Result<Credential, Failure> {
+    pub(crate) fn credential(self: &Arc<Self>, store: &Store) -> Result<Credential, Failure> {
         let keytab = (c"keytab", Some(&store.keytab));
         let replay_cache = (c"rcache", store.replay_cache.as_ref());
         let mut elements: Vec<ffi::KeyValue> = [keytab, replay_cache]
@@ -156,6 +163,7 @@ impl Library {
         }
         Failure {
             reason: Reason::of(major, minor),
+            fault: Fault::of(minor),
             text: text.chars().take(MAX_TEXT).collect(),
         }
     }
@@ -211,7 +219,7 @@ impl Credential {
     ///
     /// [`Failure`]: it is no ticket for one of our keys, not valid now, seen
     /// before, bound to another channel, or asks for more legs (DCE).
-    pub(super) fn accept(&self, token: &[u8], binding: Option<&[u8]>) -> Result<Accepted, Failure> {
+    pub(crate) fn accept(&self, token: &[u8], binding: Option<&[u8]>) -> Result<Accepted, Failure> {
         let functions = &self.library.functions;
         let mut token = ffi::Buffer::of(token);
         let mut bindings = binding.map(|data| ffi::ChannelBindings {

@@ -1,6 +1,6 @@
-//! The tokens of SPNEGO (RFC 4178 4.2, [MS-SPNG] 2.2): what a client sends is
-//! read, our answers are written. Which mechanism is taken, and whether the
-//! list of them was tampered with, is decided in `negotiate`.
+//! The tokens of SPNEGO (RFC 4178 4.2, [MS-SPNG] 2.2), read and written. Which
+//! mechanism is taken, and whether the list of them was tampered with, is
+//! decided by who uses them.
 //!
 //! What comes in is DER, with lengths in their shortest form, as every client
 //! sends it. More is taken than RFC 4178 has only where somebody needs it:
@@ -20,7 +20,7 @@ use der::asn1::ObjectIdentifier;
 
 /// The first token of a client: in which framing his log-on begins.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum FirstToken<'a> {
+pub(crate) enum FirstToken<'a> {
     /// A message of `NTLM` as it is ([MS-NLMP] 2.2).
     Ntlm,
     /// A token of Kerberos in the framing of GSS-API (RFC 4121 4.1).
@@ -32,7 +32,7 @@ pub(super) enum FirstToken<'a> {
 /// Mechanisms that we know. Two names of Kerberos, since the client must hear
 /// the one that he has used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum MechType {
+pub(crate) enum MechType {
     /// Kerberos (RFC 4121).
     Kerberos,
     /// Kerberos as Windows 2000 has named it ([MS-SPNG] 3.1.5, and Windows
@@ -45,43 +45,43 @@ pub(super) enum MechType {
 /// How a client begins to negotiate (RFC 4178 4.2.1).
 #[expect(clippy::struct_field_names, reason = "they are RFC 4178's")]
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct NegTokenInit<'a> {
+pub(crate) struct NegTokenInit<'a> {
     /// `mechTypes`.
-    pub(super) mech_types: MechTypeList<'a>,
+    pub(crate) mech_types: MechTypeList<'a>,
     /// `mechToken`: the first token of the mechanism that the client likes
     /// best.
-    pub(super) mech_token: Option<&'a [u8]>,
+    pub(crate) mech_token: Option<&'a [u8]>,
     /// `mechListMIC`.
-    pub(super) mech_list_mic: Option<&'a [u8]>,
+    pub(crate) mech_list_mic: Option<&'a [u8]>,
 }
 
 /// The mechanisms of a client, the one that he likes best first.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct MechTypeList<'a> {
+pub(crate) struct MechTypeList<'a> {
     /// As the client has encoded it: this is what `mechListMIC` signs.
-    pub(super) octets: &'a [u8],
+    pub(crate) octets: &'a [u8],
     /// Which they are, as far as we know them; never empty.
-    pub(super) types: Vec<Option<MechType>>,
+    pub(crate) types: Vec<Option<MechType>>,
 }
 
 /// Every later message, of either side (RFC 4178 4.2.2).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct NegTokenResp<'a> {
+pub(crate) struct NegTokenResp<'a> {
     /// `negState`.
-    pub(super) neg_state: Option<NegState>,
+    pub(crate) neg_state: Option<NegState>,
     /// `supportedMech`: in the first message of the server; read, it is none
     /// where we do not know it.
-    pub(super) supported_mech: Option<MechType>,
+    pub(crate) supported_mech: Option<MechType>,
     /// `responseToken`: the next token of the mechanism.
-    pub(super) response_token: Option<&'a [u8]>,
+    pub(crate) response_token: Option<&'a [u8]>,
     /// `mechListMIC`.
-    pub(super) mech_list_mic: Option<&'a [u8]>,
+    pub(crate) mech_list_mic: Option<&'a [u8]>,
 }
 
 /// How far a negotiation is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
-pub(super) enum NegState {
+pub(crate) enum NegState {
     /// It is over, and the mechanism is too.
     AcceptCompleted = 0,
     /// Another message is needed.
@@ -94,7 +94,7 @@ pub(super) enum NegState {
 
 /// Why a token is none.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum DecodeError {
+pub(crate) enum DecodeError {
     /// Longer than any client needs.
     #[error("the token is longer than {MAX_TOKEN} octets")]
     TooLong,
@@ -115,7 +115,7 @@ impl<'a> FirstToken<'a> {
     /// # Errors
     ///
     /// [`DecodeError`].
-    pub(super) fn decode(octets: &'a [u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(octets: &'a [u8]) -> Result<Self, DecodeError> {
         if octets.len() > MAX_TOKEN {
             return Err(DecodeError::TooLong);
         }
@@ -152,6 +152,24 @@ impl MechType {
             Self::Ntlm => NTLM,
         }
     }
+}
+
+/// Writes the first token of a client who likes these mechanisms in this order:
+/// the list, which is signed later, and the token.
+pub(crate) fn first_token(mech_types: &[MechType], mech_token: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let types: Vec<u8> = mech_types
+        .iter()
+        .flat_map(|mech| encoded(Tag::ObjectIdentifier, mech.oid().as_bytes()))
+        .collect();
+    let list = encoded(Tag::Sequence, &types);
+    let elements = [
+        encoded(context(0), &list),
+        encoded(context(2), &encoded(Tag::OctetString, mech_token)),
+    ];
+    let init = encoded(context(0), &encoded(Tag::Sequence, &elements.concat()));
+    let mut framed = encoded(Tag::ObjectIdentifier, SPNEGO.as_bytes());
+    framed.extend(init);
+    (list, encoded(INITIAL_CONTEXT_TOKEN, &framed))
 }
 
 impl<'a> NegTokenInit<'a> {
@@ -201,7 +219,7 @@ impl<'a> NegTokenResp<'a> {
     /// # Errors
     ///
     /// [`DecodeError`].
-    pub(super) fn decode(octets: &'a [u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(octets: &'a [u8]) -> Result<Self, DecodeError> {
         if octets.len() > MAX_TOKEN {
             return Err(DecodeError::TooLong);
         }
@@ -217,7 +235,7 @@ impl<'a> NegTokenResp<'a> {
     }
 
     /// Writes it.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let octet_string = |octets: &[u8]| encoded(Tag::OctetString, octets);
         let elements = [
             self.neg_state
@@ -349,4 +367,4 @@ pub(crate) fn fuzz(octets: &[u8]) {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
