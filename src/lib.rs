@@ -366,6 +366,7 @@ mod document;
 mod engine;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod hosting;
 mod http;
 mod net;
 mod provider;

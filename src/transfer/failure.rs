@@ -90,7 +90,7 @@ impl Failure {
     ///
     /// A full disk (or quota) may be emptied by someone: it is transient, as
     /// `NoProgressTimeout` ends the waiting in any case.
-    pub(super) fn from_local_error(doing: &str, error: &io::Error) -> Self {
+    pub(crate) fn from_local_error(doing: &str, error: &io::Error) -> Self {
         let errno = error.raw_os_error().map(Errno::from_raw_os_error);
         let (code, fatal) = match errno {
             Some(Errno::NOSPC | Errno::DQUOT) => (Hresult::ERROR_DISK_FULL, false),

@@ -24,7 +24,10 @@ const MODULES: &[(&str, &[&str])] = &[
         "engine",
         &["bits", "transfer", "store", "config", "telemetry"],
     ),
-    ("hosting", &["bits", "transfer", "store", "config"]),
+    (
+        "hosting",
+        &["bits", "transfer", "store", "config", "telemetry"],
+    ),
     ("net", &["auth", "config", "telemetry"]),
     (
         "provider",
@@ -87,6 +90,9 @@ const DECIDING: &[&str] = &[
     "auth/ntlm",
     "auth/sealed",
     "engine/scheduler",
+    "hosting/refused",
+    "hosting/rules",
+    "hosting/target",
     "transfer/range",
     "transfer/validator",
     "transfer/throttle",
