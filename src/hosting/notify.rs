@@ -148,6 +148,7 @@ fn head(notice: &Notice) -> Result<hyper::http::request::Builder, Wrong> {
         .header(ORIGINAL_URL, notice.original_url.as_str())
         .header(SESSION, notice.session.to_string());
     if let By::Reference { data, reply } = &notice.by {
+        request = request.header(header::CONTENT_LENGTH, "0");
         for (path, names) in [(data, REQUEST_FILE), (reply, RESPONSE_FILE)] {
             let value = HeaderValue::from_bytes(path.as_os_str().as_bytes());
             let value = value.map_err(|_| Wrong::Head)?;

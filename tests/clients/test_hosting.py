@@ -61,9 +61,10 @@ class WithFolders(WithDaemon):
         """Where the test uploads to."""
         return f"/{folder}/{name or self.name}"
 
-    def hidden(self, folder: str = "upload") -> list[Path]:
-        """The hidden files of uploads that are under way."""
-        return sorted((self.root / folder).rglob(".bitsd-*.tmp"))
+    def hidden(self, folder: str = "upload", session: str = "") -> list[Path]:
+        """The hidden files of uploads that are under way, or of one."""
+        number = session.strip("{}").replace("-", "").lower()
+        return sorted((self.root / folder).rglob(f".bitsd-{number}*.tmp"))
 
     def assert_refused(self, ack: Ack, status: int, error: int, context: int = SERVER) -> None:
         """Status, code under both names, and context."""

@@ -74,7 +74,7 @@ class Faults(WithFolders):
         self.daemon.kill()
         self.daemon.start()
         self.assertEqual(self.uploader().finish(path, session).status, 200)
-        self.assertEqual(self.hidden(), [])
+        self.assertEqual(self.hidden(session=session), [])
 
     def test_of_another_boot_only_what_is_synced_counts(self) -> None:
         path, data, client = self.url(), self.data(3_000_000), self.uploader()
