@@ -134,15 +134,14 @@ impl Ledger {
             let id = path.file_stem().and_then(|stem| stem.to_str());
             let id = id.and_then(|stem| stem.parse().ok());
             let octets = fs::read(&path)?;
-            match (id, serde_json::from_slice::<Record>(&octets)) {
-                (Some(id), Ok(mut record)) => {
-                    let marked_at = fs::metadata(self.path(id, MARK)).and_then(|it| it.modified());
-                    let marked_at = marked_at.map_or(0, clock::seconds);
-                    record.touched_at = record.touched_at.max(marked_at);
-                    all.push((id, record));
-                }
-                (_, _) => warn!(path = %path.display(), "Record of an upload cannot be read"),
-            }
+            let (Some(id), Ok(mut record)) = (id, serde_json::from_slice::<Record>(&octets)) else {
+                warn!(path = %path.display(), "Record of an upload cannot be read");
+                continue;
+            };
+            let marked_at = fs::metadata(self.path(id, MARK)).and_then(|it| it.modified());
+            let marked_at = marked_at.map_or(0, clock::seconds);
+            record.touched_at = record.touched_at.max(marked_at);
+            all.push((id, record));
         }
         Ok(all)
     }

@@ -262,6 +262,8 @@ impl Session {
         if let Some(file) = spot.open_data()? {
             spot.dress(&file)?;
         }
+        // An earlier try may have left half of one.
+        spot.remove(Hidden::Reply)?;
         Ok((spot.path(Hidden::Data)?, spot.path(Hidden::Reply)?))
     }
 
@@ -291,14 +293,13 @@ impl Session {
         wants_file: bool,
     ) -> Result<(), Failure> {
         let spot = self.spot()?;
-        self.record.reply = Some(match elsewhere {
-            Some(url) => Reply::Elsewhere(url),
-            None => {
-                if spot.hidden(Hidden::Reply)?.is_none() {
-                    spot.create(Hidden::Reply)?;
-                }
-                Reply::File
+        self.record.reply = Some(if let Some(url) = elsewhere {
+            Reply::Elsewhere(url)
+        } else {
+            if spot.hidden(Hidden::Reply)?.is_none() {
+                spot.create(Hidden::Reply)?;
             }
+            Reply::File
         });
         self.record.phase = if wants_file {
             Phase::Wanted

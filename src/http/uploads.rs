@@ -12,6 +12,7 @@ use std::time::Duration;
 use std::time::UNIX_EPOCH;
 
 use axum::body::Body;
+use axum::body::Bytes;
 use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::http::HeaderMap;
@@ -20,6 +21,7 @@ use axum::http::Method;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::response::Response;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
@@ -301,7 +303,7 @@ async fn throw_away(body: &mut Body, most: u64, time: Duration) -> bool {
                 None => return true,
                 Some(Err(_)) => return false,
                 Some(Ok(frame)) => {
-                    let length = frame.data_ref().map_or(0, |data| data.len());
+                    let length = frame.data_ref().map_or(0, Bytes::len);
                     octets += u64::try_from(length).unwrap_or(u64::MAX);
                 }
             }
@@ -326,7 +328,7 @@ fn original_url(parts: &Parts, connection: &Connection) -> String {
     };
     let host = parts.headers.get(header::HOST);
     let host = host.and_then(|host| host.to_str().ok());
-    let host = host.or(parts.uri.authority().map(|authority| authority.as_str()));
+    let host = host.or(parts.uri.authority().map(Authority::as_str));
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     format!("{scheme}://{}{path}", host.unwrap_or_default())
 }
