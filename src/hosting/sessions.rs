@@ -203,3 +203,60 @@ const MAX_SESSIONS: usize = 100_000;
 
 /// Closed sessions that are kept for a client that has lost the answer.
 const MAX_CLOSED: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(owner: &str) -> Entry {
+        let owner = Some(owner.to_owned());
+        Entry::new(JobId::new(), owner, "/upload".to_owned(), "x".to_owned(), 0)
+    }
+
+    #[test]
+    fn an_account_has_so_many_open_sessions_and_no_more() {
+        let sessions = Sessions::default();
+        let first = sessions.add(entry("alice"), 2).expect("room");
+        let second = sessions.add(entry("alice"), 2).expect("room");
+        assert_eq!(sessions.add(entry("alice"), 2).err(), Some(Full));
+        assert!(sessions.add(entry("bob"), 2).is_ok());
+        assert_eq!(sessions.close(&first), None);
+        sessions.remove(&second);
+        for _ in 0..2 {
+            assert!(sessions.add(entry("alice"), 2).is_ok());
+        }
+        assert!(sessions.add(entry("alice"), 0).is_ok());
+        assert!(sessions.find(first.id).is_some());
+        assert!(sessions.find(second.id).is_none());
+    }
+
+    #[test]
+    fn closed_sessions_are_kept_up_to_a_bound() {
+        let sessions = Sessions::default();
+        let mut forgotten = Vec::new();
+        let mut added = Vec::new();
+        for _ in 0..MAX_CLOSED + 3 {
+            let entry = sessions.add(entry("alice"), 1).expect("room");
+            added.push(entry.id);
+            forgotten.extend(sessions.close(&entry));
+        }
+        assert_eq!(forgotten, added[..3]);
+        assert_eq!(sessions.all().len(), MAX_CLOSED);
+    }
+
+    #[tokio::test]
+    async fn a_later_packet_has_the_one_before_it_give_way() {
+        let entry = entry("alice");
+        let (held, give_way) = entry.hold().await.expect("free");
+        assert!(entry.try_hold().is_none());
+        let later = async {
+            let (_, mine) = entry.hold().await.expect("free in a moment");
+            assert!(!mine.is_cancelled());
+        };
+        let earlier = async {
+            give_way.cancelled().await;
+            drop(held);
+        };
+        tokio::join!(later, earlier);
+    }
+}

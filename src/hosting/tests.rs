@@ -261,17 +261,6 @@ async fn silent_sessions_are_cleared_away_and_closed_ones_forgotten() {
 }
 
 #[tokio::test]
-async fn closed_sessions_are_kept_up_to_a_bound() {
-    let ground = ground(UploadFolder::default());
-    for _ in 0..1_030 {
-        let session = ground.begin().await;
-        ground.say(Packet::CancelSession { session }).await;
-    }
-    assert!(ground.uploads.0.sessions.all().len() <= 1_024);
-    assert_eq!(ground.files(), 0);
-}
-
-#[tokio::test]
 async fn a_session_of_a_folder_that_is_not_configured_waits_for_it() {
     let mut ground = ground(UploadFolder::default());
     let session = ground.begin().await;
