@@ -50,8 +50,11 @@ use crate::config::BasicAccounts;
 use crate::config::Current;
 use crate::config::Listening;
 use crate::config::Overlay;
+use crate::config::Role;
 use crate::config::Settings;
 use crate::engine::Engine;
+use crate::hosting;
+use crate::hosting::Uploads;
 use crate::http;
 use crate::net;
 use crate::net::Acceptors;
@@ -122,7 +125,19 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
         &protected,
     )
     .map_err(|failure| Refusal(failure.detail))?;
-    let access = Arc::new(Access::new(&settings.access));
+    let stop = CancellationToken::new();
+    let uploads = Uploads::start(
+        &settings.hosting,
+        &hosting::Places {
+            groups: &settings.access.groups,
+            files: &settings.files,
+            state_directory: &settings.service.state_directory,
+            protected: &protected,
+        },
+        stop.clone(),
+    )
+    .map_err(|failure| Refusal(failure.detail))?;
+    let access = Arc::new(Access::new(&with_uploaders(&settings)));
     let bounds = {
         let access = Arc::clone(&access);
         Box::new(move |owner: &Owner| access.bounds(owner.as_str()))
@@ -168,13 +183,12 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     .with_negotiation(negotiates);
     let stop_timeout = Duration::from_secs(settings.service.stop_timeout_s);
     let jobs = move || store.count(None).ok();
-    let router = http::router(Arc::new(endpoint), door, &current, jobs);
+    let router = http::router(Arc::new(endpoint), door, &current, uploads.clone(), jobs);
 
     warn_of_nobody(&settings);
     for Listening { address, transport } in listener.listening() {
         info!(%address, %transport, sha256 = tls.fingerprint(), "Listening for WS-Management");
     }
-    let stop = CancellationToken::new();
     let signals = tokio::spawn(stop_on_signal(stop.clone())?);
     let reloads = tokio::spawn(reload_on_signal(listener.reload())?);
     tell_manager(NotifyState::Ready);
@@ -182,6 +196,9 @@ async fn serve(config: Option<&Path>) -> Result<(), Box<dyn Error>> {
     signals.abort();
     reloads.abort();
     keeper.stop().await;
+    if timeout(stop_timeout, uploads.stop()).await.is_err() {
+        warn!("Uploads of others cut off");
+    }
     // What is cut off here is as after a crash, and so is finished or taken up
     // again by the next start.
     if timeout(stop_timeout, engine.stop()).await.is_err() {
@@ -227,7 +244,7 @@ fn user(command: UserCommand) -> Result<(), Box<dyn Error>> {
                 ),
             }
             let access = &settings.access;
-            if !Access::new(access).has(&name) {
+            if !Access::new(&with_uploaders(&settings)).has(&name) {
                 println!(
                     "{name} may do nothing yet: add the name to access.users in the configuration."
                 );
@@ -423,6 +440,25 @@ fn make_private_folder(path: &Path) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// The lists of accounts, with those that are only in lists of upload folders:
+/// they log on like others, without any right on jobs.
+fn with_uploaders(settings: &Settings) -> AccessSettings {
+    let mut lists = settings.access.clone();
+    let access = Access::new(&lists);
+    let folders = settings.hosting.upload_folders.iter();
+    let members = folders.flat_map(|folder| hosting::members(folder, &lists.groups));
+    let only_here: Vec<String> = members
+        .filter(|member| !access.has(member))
+        .map(str::to_owned)
+        .collect();
+    lists.roles.push(Role {
+        members: only_here,
+        rights: Vec::new(),
+        ..Role::default()
+    });
+    lists
 }
 
 fn warn_of_nobody(settings: &Settings) {

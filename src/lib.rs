@@ -367,6 +367,7 @@ mod document;
 mod engine;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod hosting;
 mod http;
 mod mechanism;
 mod net;

@@ -1,9 +1,11 @@
 //! Which uploads of others are taken in, and where they land.
 
 use std::collections::BTreeMap;
+use std::path::Component;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use url::Url;
 
 /// Uploads by the BITS upload protocol ([MC-BUP]) that this host takes in, on the
 /// listeners of the service.
@@ -148,8 +150,9 @@ fn check_folder(
             return Err(format!("path: {path:?} and {:?} overlap", other.path));
         }
     }
-    if !own.folder.is_absolute() {
-        return Err("folder: must be an absolute path".to_owned());
+    let is_plain = |part| !matches!(part, Component::ParentDir | Component::CurDir);
+    if !own.folder.is_absolute() || !own.folder.components().all(is_plain) {
+        return Err("folder: must be an absolute path without . and ..".to_owned());
     }
     if own.users.is_empty() && !own.anonymous {
         return Err("users: at least one account or group, unless anonymous is true".to_owned());
@@ -162,17 +165,181 @@ fn check_folder(
             return Err(format!("users: {user:?} is no account and no group"));
         }
     }
-    if own.session_timeout_s == 0 {
-        return Err("session_timeout_s: must be at least 1".to_owned());
+    if !(1..=MAX_S).contains(&own.session_timeout_s) {
+        return Err(format!("session_timeout_s: must be from 1 to {MAX_S}"));
     }
-    let is_http = |url: &String| url.starts_with("http://");
+    if own.host_id_fallback_timeout_s > MAX_S {
+        return Err(format!("host_id_fallback_timeout_s: at most {MAX_S}"));
+    }
+    if let Some(host) = &own.host_id
+        && !is_host(host)
+    {
+        return Err(format!("host_id: {host:?} is no host"));
+    }
     match (own.notification, &own.notification_url) {
-        (Notification::None, _) => {}
-        (_, Some(url)) if is_http(url) => {}
-        (_, _) => return Err("notification_url: must be given, as an http URL".to_owned()),
+        (Notification::None, _) => Ok(()),
+        (Notification::Reference | Notification::Value, Some(url)) if is_http(url) => Ok(()),
+        (Notification::Reference | Notification::Value, _) => Err(format!(
+            "notification_url: must be given, as an http URL without userinfo of at most {MAX_URL} characters"
+        )),
     }
-    Ok(())
+}
+
+/// As Windows has it: no HTTPS, and no log-on.
+fn is_http(text: &str) -> bool {
+    text.len() <= MAX_URL
+        && Url::parse(text).is_ok_and(|url| {
+            url.scheme() == "http"
+                && url.username().is_empty()
+                && url.password().is_none()
+                && url.fragment().is_none()
+        })
+}
+
+/// A name or an address, perhaps with a port.
+fn is_host(text: &str) -> bool {
+    let url = Url::parse(&format!("http://{text}/"));
+    let has_nothing_else = !text.contains(['/', '?', '#', '@', '\\', '\t', '\r', '\n']);
+    has_nothing_else && url.is_ok_and(|url| url.has_host())
 }
 
 /// First parts of paths that are the service's own.
 const TAKEN: &[&str] = &["wsman", "wsman-anon", "health", "metrics"];
+
+/// Seconds: a year.
+const MAX_S: u64 = 31_536_000;
+
+/// Characters of `BITSServerNotificationURL`.
+const MAX_URL: usize = 2_200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> UploadFolder {
+        UploadFolder {
+            path: "/upload".to_owned(),
+            folder: PathBuf::from("/srv/in"),
+            users: vec!["alice".to_owned()],
+            ..UploadFolder::default()
+        }
+    }
+
+    fn checked(folders: Vec<UploadFolder>) -> Result<(), (&'static str, String)> {
+        let settings = HostingSettings {
+            upload_folders: folders,
+            ..HostingSettings::default()
+        };
+        let groups = BTreeMap::from([("crew".to_owned(), vec!["bob".to_owned()])]);
+        check(&settings, &groups)
+    }
+
+    fn refused(change: impl Fn(&mut UploadFolder)) -> String {
+        let mut folder = folder();
+        change(&mut folder);
+        let (key, reason) = checked(vec![folder]).expect_err("refused");
+        assert_eq!(key, "hosting.upload_folders");
+        reason
+    }
+
+    #[test]
+    fn folders_that_can_be_used_pass() {
+        let mut other = folder();
+        other.path = "/uploads/more.of_it~1".to_owned();
+        other.users = vec!["@crew".to_owned(), "*@EXAMPLE.ORG".to_owned()];
+        other.notification = Notification::Value;
+        other.notification_url = Some("http://localhost:8080/done?x=y".to_owned());
+        other.host_id = Some("files.example.org:8443".to_owned());
+        let mut open = folder();
+        open.path = "/open".to_owned();
+        open.users = Vec::new();
+        open.anonymous = true;
+        assert_eq!(checked(vec![folder(), other, open]), Ok(()));
+    }
+
+    #[test]
+    fn paths_are_plain_and_do_not_meet() {
+        for path in [
+            "",
+            "/",
+            "upload",
+            "/upload/",
+            "/a//b",
+            "/a b",
+            "/%41",
+            "/a/../b",
+            "/./a",
+            "/ä",
+            "/wsman",
+            "/wsman/x",
+            "/wsman-anon/x",
+            "/health",
+            "/metrics",
+        ] {
+            let reason = refused(|folder| path.clone_into(&mut folder.path));
+            assert!(reason.starts_with("folder 1: path: "), "{path}: {reason}");
+        }
+        for path in ["/upload", "/upload/sub"] {
+            let mut below = folder();
+            path.clone_into(&mut below.path);
+            for both in [vec![folder(), below.clone()], vec![below.clone(), folder()]] {
+                assert!(checked(both).expect_err("refused").1.contains("overlap"));
+            }
+        }
+    }
+
+    #[test]
+    fn somebody_must_be_named_who_is_known() {
+        assert!(refused(|folder| folder.users.clear()).contains("users"));
+        for user in ["", " alice", "@nobody"] {
+            assert!(refused(|folder| folder.users = vec![user.to_owned()]).contains("users"));
+        }
+    }
+
+    #[test]
+    fn an_application_has_an_http_address() {
+        for url in [
+            None,
+            Some("https://h/"),
+            Some("http://"),
+            Some("http://u:p@h/"),
+            Some("http://h/#x"),
+            Some("done"),
+        ] {
+            let reason = refused(|folder| {
+                folder.notification = Notification::Reference;
+                folder.notification_url = url.map(str::to_owned);
+            });
+            assert!(reason.contains("notification_url"), "{url:?}");
+        }
+        let long = format!("http://h/{}", "a".repeat(MAX_URL));
+        let reason = refused(|folder| {
+            folder.notification = Notification::Value;
+            folder.notification_url = Some(long.clone());
+        });
+        assert!(reason.contains("notification_url"));
+    }
+
+    #[test]
+    fn times_hosts_and_folders_are_in_range() {
+        assert!(refused(|folder| folder.session_timeout_s = 0).contains("session_timeout_s"));
+        let long = MAX_S + 1;
+        assert!(refused(|folder| folder.session_timeout_s = long).contains("session_timeout_s"));
+        assert!(refused(|folder| folder.host_id_fallback_timeout_s = long).contains("fallback"));
+        for host in ["", "a b", "h/x", "u@h", "h:port", "h?x"] {
+            let reason = refused(|folder| folder.host_id = Some(host.to_owned()));
+            assert!(reason.contains("host_id"), "{host}");
+        }
+        for path in ["in", "/srv/../etc"] {
+            assert!(refused(|folder| folder.folder = PathBuf::from(path)).contains("absolute"));
+        }
+        for seconds in [0, 31_104_001] {
+            let settings = HostingSettings {
+                cleanup_interval_s: seconds,
+                ..HostingSettings::default()
+            };
+            let (key, _) = check(&settings, &BTreeMap::new()).expect_err("refused");
+            assert_eq!(key, "hosting.cleanup_interval_s");
+        }
+    }
+}

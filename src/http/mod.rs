@@ -11,7 +11,8 @@
 //!
 //! `POST /wsman` (with or without slash, whatever the query) and `POST
 //! /wsman-anon/identify`; `GET /health` for load balancers, `GET /metrics` for
-//! administrators. [MS-WSMV] 3.1.5.2, 3.1.4.1.20.
+//! administrators. [MS-WSMV] 3.1.5.2, 3.1.4.1.20. `BITS_POST` below the upload
+//! folders of the settings, and GET of the replies to uploads.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -31,15 +32,18 @@ use crate::auth::Caller;
 use crate::auth::Channel;
 use crate::auth::Door;
 use crate::config::Current;
+use crate::hosting::Uploads;
 use crate::net::Connection;
 use crate::wsman::Answer;
 use crate::wsman::Encoding;
 use crate::wsman::Endpoint;
 
 mod body;
+mod byte_range;
 mod charset;
 mod metrics;
 mod sealing;
+mod uploads;
 mod wsman;
 
 /// The routes, for the listeners of [`crate::net::bind`]. `jobs` counts the jobs,
@@ -49,9 +53,16 @@ pub(crate) fn router(
     endpoint: Arc<Endpoint>,
     door: Arc<Door>,
     settings: &Arc<Current>,
+    uploads: Uploads,
     jobs: impl Fn() -> Option<u64> + Send + Sync + 'static,
 ) -> Router {
+    let site = Arc::new(Site {
+        endpoint: Arc::clone(&endpoint),
+        door: Arc::clone(&door),
+        settings: Arc::clone(settings),
+    });
     routes(endpoint, door, settings, jobs)
+        .fallback(move |request| uploads::answer(Arc::clone(&site), uploads.clone(), request))
 }
 
 /// The text of a body without `Content-Type`, for the fuzz targets.

@@ -36,6 +36,10 @@ pub(crate) enum Counter {
     AccountLocked,
     /// An address was locked out.
     AddressLocked,
+    /// An upload of somebody is whole.
+    UploadCompleted,
+    /// Octets of such uploads came.
+    UploadOctets,
 }
 
 /// What came of a log-on.
@@ -108,6 +112,8 @@ pub(crate) enum Gauge {
     Enumerations,
     /// Requests at work.
     Operations,
+    /// Uploads of others that are under way.
+    UploadSessions,
     /// When the server's certificate ends.
     CertificateExpiry,
     /// When the first of the lists of revoked certificates ends.
@@ -118,6 +124,11 @@ impl Counter {
     /// Counts it.
     pub(crate) fn bump(self) {
         self.cell().fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts so many.
+    pub(crate) fn add(self, many: u64) {
+        self.cell().fetch_add(many, Ordering::Relaxed);
     }
 
     /// How often it happened.
@@ -138,6 +149,8 @@ impl Counter {
             Self::SealBroken => &EVENTS[5],
             Self::AccountLocked => &LOCK_OUTS[0],
             Self::AddressLocked => &LOCK_OUTS[1],
+            Self::UploadCompleted => &EVENTS[6],
+            Self::UploadOctets => &EVENTS[7],
         }
     }
 }
@@ -319,7 +332,7 @@ const LOG_ON_NAMES: [(&str, &str); 2] = [
 const LOCKED: [&str; 2] = ["account", "address"];
 
 /// In the order of [`EVENTS`].
-const EVENT_NAMES: [(&str, &str); 6] = [
+const EVENT_NAMES: [(&str, &str); 8] = [
     (
         "bitsd_client_certificates_refused_total",
         "Client certificates that could not be verified.",
@@ -344,16 +357,28 @@ const EVENT_NAMES: [(&str, &str); 6] = [
         "bitsd_sealed_messages_refused_total",
         "Sealed messages that were refused, each with its log-on.",
     ),
+    (
+        "bitsd_uploads_received_total",
+        "Uploads of others that came whole.",
+    ),
+    (
+        "bitsd_upload_octets_received_total",
+        "Octets of uploads of others.",
+    ),
 ];
 
 /// In the order of [`Gauge`].
-const GAUGE_NAMES: [(&str, &str); 5] = [
+const GAUGE_NAMES: [(&str, &str); 6] = [
     (
         "bitsd_connections",
         "Connections, those that wait for a place left out.",
     ),
     ("bitsd_enumerations", "Open enumerations."),
     ("bitsd_operations", "Requests at work."),
+    (
+        "bitsd_upload_sessions",
+        "Uploads of others that are under way.",
+    ),
     (
         "bitsd_certificate_expiry_timestamp_seconds",
         "When the certificate of the service ends, in seconds since 1970.",

@@ -125,7 +125,7 @@ impl Failure {
     /// `NoProgressTimeout` ends the waiting in any case: a full disk or quota is
     /// emptied, a file system is mounted, or mounted for writing, again, other
     /// files are closed.
-    pub(super) fn from_local_error(doing: &str, error: &io::Error) -> Self {
+    pub(crate) fn from_local_error(doing: &str, error: &io::Error) -> Self {
         let errno = error.raw_os_error().map(Errno::from_raw_os_error);
         let (code, fatal) = match errno {
             Some(Errno::NOSPC | Errno::DQUOT) => (Hresult::ERROR_DISK_FULL, false),

@@ -57,6 +57,7 @@ class WithRealm(unittest.TestCase):
             "service": {"listen_http": [f"127.0.0.1:{cls.http_port}"]},
             # Envelopes of more than a megabyte go both ways.
             "wsman": {"max_envelope_size_kb": 4_096},
+            **cls.settings,
             "access": {**access, **cls.settings.get("access", {})},
         }
         cls.daemon = Daemon(cls.folder / "daemon", settings, environment=cls.realm.environment)

@@ -26,7 +26,10 @@ const MODULES: &[(&str, &[&str])] = &[
         "engine",
         &["bits", "transfer", "store", "config", "telemetry"],
     ),
-    ("hosting", &["bits", "transfer", "store", "config"]),
+    (
+        "hosting",
+        &["bits", "transfer", "store", "config", "telemetry"],
+    ),
     ("net", &["auth", "config", "telemetry"]),
     (
         "provider",
@@ -95,6 +98,9 @@ const DECIDING: &[&str] = &[
     "mechanism/ntlm",
     "mechanism/spnego",
     "engine/scheduler",
+    "hosting/refused",
+    "hosting/rules",
+    "hosting/target",
     "transfer/challenge",
     "transfer/custom",
     "transfer/digest",
