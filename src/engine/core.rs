@@ -202,9 +202,7 @@ impl Core {
         changes.extend(beside);
         self.store.commit(changes).await?;
         self.note_in_slot(&job);
-        if effect == Effect::Schedule {
-            self.look();
-        }
+        self.look();
         Ok(())
     }
 
@@ -277,7 +275,7 @@ impl Core {
     }
 
     /// From which host it fetches next.
-    fn find_host(&self, job: &mut Job) -> Result<(), Error> {
+    pub(super) fn find_host(&self, job: &mut Job) -> Result<(), Error> {
         if let Some(file) = self.store.missing_files(job.id, 0, 1)?.first() {
             job.set_host(file.host());
         }
@@ -285,7 +283,7 @@ impl Core {
     }
 
     /// Lets the slot of the job, if it has one, know what has changed.
-    fn note_in_slot(&self, job: &Job) {
+    pub(super) fn note_in_slot(&self, job: &Job) {
         if let Some(slot) = self.runs().get_mut(&job.id) {
             slot.job.priority = job.priority;
             slot.job.owner.clone_from(&job.owner);
