@@ -18,6 +18,7 @@ from clients.base import WithDaemon
 from harness.origin import Fault
 from harness.wsman import TRANSFERRED, TRANSIENT_ERROR
 
+HOUR = 3_600
 YEARS = 10 * 365 * 86_400
 
 SHIM = r"""
@@ -105,8 +106,8 @@ class Calendar(WithDaemon):
         self.addCleanup(self.jump, 0)
         job = self.client.create_job(self.name, url, self.target())
         # Ticks of 100 ns since 1601.
-        seconds = self.client.get(job).values["JobCreationTime"]
-        self.assertGreater(ticks(seconds) / 10_000_000 - 11_644_473_600, time.time() + YEARS - 3_600)
+        ticks = self.client.get(job).number("JobCreationTime")
+        self.assertGreater(ticks / 10_000_000 - 11_644_473_600, time.time() + YEARS - 3_600)
 
     def test_a_delay_survives_a_jump_forward(self) -> None:
         self.retried_across(YEARS)
@@ -122,7 +123,8 @@ class Calendar(WithDaemon):
         self.client.wait_for(job, TRANSIENT_ERROR)
         began = time.monotonic()
         self.addCleanup(self.jump, 0)
-        for seconds in (YEARS, -YEARS):
+        # Within what the service's certificate allows.
+        for seconds in (2 * HOUR, -HOUR):
             self.jump(seconds)
             self.client.close()
             self.daemon.restart()
@@ -130,8 +132,3 @@ class Calendar(WithDaemon):
         self.client.wait_for(job, TRANSFERRED, 40)
         self.assertGreater(time.monotonic() - began, 15)
         self.client.set_state(job, 1)
-
-
-def ticks(text: str) -> int:
-    """The property as a number."""
-    return int(text)

@@ -86,6 +86,8 @@ const DECIDING: &[&str] = &[
     "auth/spnego",
     "auth/ntlm",
     "auth/sealed",
+    "engine/pace",
+    "engine/routes",
     "engine/scheduler",
     "transfer/range",
     "transfer/validator",

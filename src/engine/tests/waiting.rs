@@ -78,7 +78,13 @@ async fn a_delay_does_not_follow_the_calendar() {
     let until = standing.until.expect("it is tried again");
     let wait = until.since(bench.engine.core.now().date);
     assert!(wait <= Duration::from_mins(9) && wait > Duration::from_mins(8));
-    let count = |bench: &Bench| bench.engine.job(&bench.anna, id).expect("there").transient_error_count;
+    let count = |bench: &Bench| {
+        bench
+            .engine
+            .job(&bench.anna, id)
+            .expect("there")
+            .transient_error_count
+    };
     assert_eq!(count(&bench), 1);
     bench.pass(Duration::ZERO, Duration::from_mins(9));
     for _ in 0..1_000 {
