@@ -435,8 +435,9 @@ impl<L: Line> Table<'_, L> {
 
     /// Who ends may stand in line again already: it waits for its end.
     fn is_served(&self, job: &Queued) -> bool {
-        let is_ending = self.ending.iter().any(|other| other.job.id == job.id);
-        is_ending || self.served.iter().any(|other| other.id == job.id)
+        let mut running = self.ending.iter().chain(&self.holders);
+        running.any(|other| other.job.id == job.id)
+            || self.served.iter().any(|other| other.id == job.id)
     }
 
     /// Enough of a line to find somebody who is not served.
