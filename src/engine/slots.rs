@@ -124,10 +124,8 @@ async fn end_overdue(core: &Arc<Core>, now: Now) -> Result<Option<Duration>, Err
         match slot.time_over_at {
             Some(at) if at <= now.steady => overdue.push(*id),
             Some(at) => {
-                next = [next, Some(at.since(now.steady))]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                let wait = at.since(now.steady);
+                next = Some(next.map_or(wait, |known: Duration| known.min(wait)));
             }
             None => {}
         }

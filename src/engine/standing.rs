@@ -154,12 +154,13 @@ impl Engine {
 impl Core {
     fn waits_for(&self, job: &Job) -> Option<WaitsFor> {
         match job.state {
-            State::Connecting | State::Transferring => None,
+            State::Connecting | State::Transferring | State::Acknowledged | State::Cancelled => {
+                None
+            }
             State::Queued if job.wake_at.is_some() => Some(WaitsFor::StartAfter),
             State::Queued => Some(self.limit(job)),
             State::TransientError => Some(reason_to_wait(job)),
             State::Suspended | State::Error | State::Transferred => Some(WaitsFor::Client),
-            State::Acknowledged | State::Cancelled => None,
         }
     }
 
