@@ -333,7 +333,8 @@ impl Job {
         };
         self.0.state = to;
         if matches!(input, Input::Interrupted) {
-            // Nobody knows when it ended, and the service was down since.
+            // After an unclean end nobody knows when that was: only what was
+            // counted with the last report counts.
             self.0.active_since = None;
         }
         self.count_activity(was_running, now.steady);
@@ -359,7 +360,7 @@ impl Job {
                 Effect::Stop
             }
             Input::Interrupted => {
-                // It had its turn taken by nobody: it keeps its place.
+                // Nobody else has had its turn: it keeps its place.
                 let queued_at = self.queued_at;
                 self.enter_line(now);
                 self.0.queued_at = queued_at;
@@ -521,31 +522,19 @@ impl Job {
         Ok(Effect::Changed)
     }
 
-    /// Sets when it may start at the earliest: at once for a job that stands in
-    /// the line or waits for that, later on for every other.
-    ///
-    /// # Errors
-    ///
-    /// [`Refused`] with `BG_E_INVALID_STATE` when the job is final or on its
-    /// way there.
-    pub(crate) fn set_start_after(
-        &mut self,
-        start_after: Option<Timestamp>,
-        now: impl Into<Now>,
-    ) -> Result<Effect, Refused> {
-        self.check_open()?;
-        let now = now.into();
-        self.0.options.start_after = start_after;
-        self.0.modified_at = now.date;
+    /// After `options.start_after` has changed: a job that stands in the line, or
+    /// waits for its time to start, does as it is told at once, every other
+    /// later on.
+    fn follow_start_after(&mut self, now: Now) -> Effect {
         if self.state != State::Queued {
-            return Ok(Effect::Changed);
+            return Effect::Changed;
         }
         let was_put_off = self.wake_at.is_some();
         self.0.wake_at = self.start_at(now.date);
         if was_put_off && self.wake_at.is_none() {
             self.0.queued_at = now.steady;
         }
-        Ok(Effect::Schedule)
+        Effect::Schedule
     }
 
     /// Notes from which host it fetches next.

@@ -107,9 +107,9 @@ pub(crate) enum Input {
     Start,
     /// The first file's answer has begun.
     Connected,
-    /// The scheduler takes its slot for another, or the service stops.
+    /// The scheduler takes its slot for another.
     Preempt,
-    /// A start finds that the service ended, uncleanly, while it ran.
+    /// The service stops while it runs, or a start finds that it did.
     Interrupted,
     /// The last file is here, synced.
     Transferred,

@@ -229,9 +229,7 @@ impl Core {
         changes.extend(beside);
         self.store.commit(changes).await?;
         self.note_in_slot(&job);
-        if effect == Effect::Schedule {
-            self.look();
-        }
+        self.look();
         Ok(())
     }
 
@@ -304,7 +302,7 @@ impl Core {
     }
 
     /// From which host it fetches next.
-    fn find_host(&self, job: &mut Job) -> Result<(), Error> {
+    pub(super) fn find_host(&self, job: &mut Job) -> Result<(), Error> {
         if let Some(file) = self.store.missing_files(job.id, 0, 1)?.first() {
             job.set_host(file.host());
         }

@@ -242,7 +242,7 @@ impl Engine {
                 .collect()
         };
         for (id, run) in running {
-            if let Err(error) = self.core.advance(id, Input::Preempt).await {
+            if let Err(error) = self.core.advance(id, Input::Interrupted).await {
                 warn!(job = %id, %error, "A running job could not be put back");
             }
             // Also when the store fails: the next start puts the job back then.

@@ -229,13 +229,10 @@ async fn changed(changes: Option<&AsyncFd<OwnedFd>>) {
     };
     // What changed does not matter: it is all looked at.
     let mut piece = [0; 4_096];
-    loop {
-        match rustix::net::recv(changes, &mut piece[..], RecvFlags::empty()) {
-            // More has changed than the kernel would keep for us.
-            Ok(_) | Err(Errno::NOBUFS | Errno::INTR) => {}
-            Err(_) => break,
-        }
-    }
+    // The kernel says `ENOBUFS` when more has changed than it would keep for us.
+    while let Ok(_) | Err(Errno::NOBUFS | Errno::INTR) =
+        rustix::net::recv(changes, &mut piece[..], RecvFlags::empty())
+    {}
     ready.clear_ready();
 }
 

@@ -77,9 +77,8 @@ fn is_usable(message: &[u8]) -> bool {
 
 fn is_link_local(family: u8, destination: &[u8]) -> bool {
     match (family, destination) {
-        (AF_INET, [169, 254, ..]) => true,
+        (AF_INET, [169, 254, ..]) | (AF_INET6, [0xFF, ..]) => true,
         (AF_INET6, [0xFE, second, ..]) => second & 0xC0 == 0x80,
-        (AF_INET6, [0xFF, ..]) => true,
         _ => false,
     }
 }

@@ -167,7 +167,9 @@ struct Table<'a, L> {
 impl<L: Line> Table<'_, L> {
     /// Serves those who wait at this level.
     fn serve(&mut self, level: Priority) -> Result<(), L::Error> {
-        while let Some(job) = self.next(level)? {
+        while self.has_room(level)
+            && let Some(job) = self.next(level)?
+        {
             if self.slots.count > self.holders.len() + self.served.len() {
                 self.give(job);
             } else if let Some(at) = self.victim(&job, |holder| self.is_fair(holder, &job)) {
@@ -179,6 +181,15 @@ impl<L: Line> Table<'_, L> {
         self.rotate_accounts(level)?;
         self.rotate_hosts(level)?;
         self.look_again(level)
+    }
+
+    /// There is a slot for this level, or one that could be had.
+    fn has_room(&self, level: Priority) -> bool {
+        self.slots.count > self.holders.len() + self.served.len()
+            || self
+                .holders
+                .iter()
+                .any(|holder| self.may_lose(holder, level))
     }
 
     /// Gives the job a slot that is free, or will be once somebody has ended.
@@ -424,8 +435,9 @@ impl<L: Line> Table<'_, L> {
 
     /// Who ends may stand in line again already: it waits for its end.
     fn is_served(&self, job: &Queued) -> bool {
-        let is_ending = self.ending.iter().any(|other| other.job.id == job.id);
-        is_ending || self.served.iter().any(|other| other.id == job.id)
+        let mut running = self.ending.iter().chain(&self.holders);
+        running.any(|other| other.job.id == job.id)
+            || self.served.iter().any(|other| other.id == job.id)
     }
 
     /// Enough of a line to find somebody who is not served.

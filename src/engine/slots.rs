@@ -30,6 +30,7 @@ use crate::bits::JobId;
 use crate::bits::Now;
 use crate::bits::Owner;
 use crate::bits::Priority;
+use crate::bits::Timestamp;
 use crate::store;
 use crate::store::Change;
 use crate::store::Queued;
@@ -88,11 +89,15 @@ pub(super) async fn look(
 /// Wakes the jobs whose time has come, a page of them.
 async fn wake(core: &Arc<Core>, now: Now) -> Result<Option<Duration>, Error> {
     let mut next = None;
-    for (page, today) in [
-        (core.store.retrying(None, WAITING_PAGE)?, now.steady),
-        (core.store.put_off(WAITING_PAGE)?, now.date),
-    ] {
+    let retrying = |limit| core.store.retrying(None, limit);
+    let put_off = |limit| core.store.put_off(limit);
+    let lists: [(&ReadJobs<'_>, Timestamp); 2] = [(&retrying, now.steady), (&put_off, now.date)];
+    for (read, today) in lists {
         let is_due = |job: &Job| job.wake_at.is_none_or(|at| at <= today);
+        let mut page = read(1)?;
+        if page.first().is_some_and(is_due) {
+            page = read(WAITING_PAGE)?;
+        }
         let due: Vec<JobId> = page
             .iter()
             .filter(|job| is_due(job))
@@ -109,6 +114,8 @@ async fn wake(core: &Arc<Core>, now: Now) -> Result<Option<Duration>, Error> {
     Ok(next)
 }
 
+type ReadJobs<'a> = dyn Fn(usize) -> Result<Vec<Job>, store::Error> + Sync + 'a;
+
 /// Ends the jobs that have been in CONNECTING and TRANSFERRING for as long as
 /// they may.
 async fn end_overdue(core: &Arc<Core>, now: Now) -> Result<Option<Duration>, Error> {
@@ -117,10 +124,8 @@ async fn end_overdue(core: &Arc<Core>, now: Now) -> Result<Option<Duration>, Err
         match slot.time_over_at {
             Some(at) if at <= now.steady => overdue.push(*id),
             Some(at) => {
-                next = [next, Some(at.since(now.steady))]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                let wait = at.since(now.steady);
+                next = Some(next.map_or(wait, |known: Duration| known.min(wait)));
             }
             None => {}
         }

@@ -62,17 +62,20 @@ pub(crate) enum WaitsFor {
 /// an account are first come, first served.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct LinePlace {
-    /// Jobs of its owner and priority that come before it; [`LinePlace::MOST`]
-    /// means that, or more.
+    /// Jobs of its owner and priority that come before it;
+    /// [`LinePlace::MOST_AHEAD`] means that, or more.
     pub(crate) ahead: u64,
     /// Accounts that take turns at its priority, its own included;
-    /// [`LinePlace::MOST`] means that, or more.
+    /// [`LinePlace::MOST_ACCOUNTS`] means that, or more.
     pub(crate) accounts: u64,
 }
 
 impl LinePlace {
-    /// So far is counted.
-    pub(crate) const MOST: usize = 1_000;
+    /// So many jobs are counted.
+    pub(crate) const MOST_AHEAD: usize = 1_000;
+
+    /// So many accounts are.
+    pub(crate) const MOST_ACCOUNTS: usize = 100;
 }
 
 impl WaitsFor {
@@ -121,7 +124,8 @@ impl Engine {
             Some(WaitsFor::Retry | WaitsFor::ServerRetryAfter) => {
                 job.wake_at.map(|at| date_of(at, now))
             }
-            _ => None,
+            // No timer ends the others, but that of `NoProgressTimeout`.
+            Some(_) | None => None,
         };
         let circumstances = job.error.as_ref().map(|error| &error.circumstances);
         Ok(Standing {
@@ -133,7 +137,10 @@ impl Engine {
             ends_at: job
                 .time_over_at(core.usual_time())
                 .map(|at| date_of(at, now)),
-            octets_per_s: core.run(id).map(|run| run.pace(&job, now.steady)),
+            octets_per_s: core
+                .run(id)
+                .filter(|_| job.state.is_running())
+                .map(|run| run.pace(&job, now.steady)),
             error: job.error.clone(),
         })
     }
@@ -142,12 +149,13 @@ impl Engine {
 impl Core {
     fn waits_for(&self, job: &Job) -> Option<WaitsFor> {
         match job.state {
-            State::Connecting | State::Transferring => None,
+            State::Connecting | State::Transferring | State::Acknowledged | State::Cancelled => {
+                None
+            }
             State::Queued if job.wake_at.is_some() => Some(WaitsFor::StartAfter),
             State::Queued => Some(self.limit(job)),
             State::TransientError => Some(reason_to_wait(job)),
             State::Suspended | State::Error | State::Transferred => Some(WaitsFor::Client),
-            State::Acknowledged | State::Cancelled => None,
         }
     }
 
@@ -184,10 +192,10 @@ impl Core {
     fn place(&self, job: &Job) -> Result<LinePlace, Error> {
         let accounts = self
             .store
-            .line_owners(job.priority, None, LinePlace::MOST)?
+            .line_owners(job.priority, None, LinePlace::MOST_ACCOUNTS)?
             .len();
         Ok(LinePlace {
-            ahead: self.store.count_ahead(job, LinePlace::MOST)?,
+            ahead: self.store.count_ahead(job, LinePlace::MOST_AHEAD)?,
             accounts: accounts as u64,
         })
     }

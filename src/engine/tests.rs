@@ -187,6 +187,10 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) async fn new(head: &'static str) -> Self {
+        Self::with(head, EngineSettings::default()).await
+    }
+
+    async fn with(head: &'static str, settings: EngineSettings) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let at = |name: &str| folder.path().join(name);
         for name in ["root", "state"] {
@@ -208,7 +212,7 @@ impl Bench {
         let mover = Mover::new(&transfer, &files, &at("state"), &[]).expect("usable");
         let shared: Arc<dyn Store> = Arc::<Moody>::clone(&store);
         let unbounded = Box::new(|_: &Owner| Bounds::default());
-        let engine = Engine::start(EngineSettings::default(), shared, mover, unbounded)
+        let engine = Engine::start(settings, shared, mover, unbounded)
             .await
             .expect("started");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
@@ -237,14 +241,19 @@ impl Bench {
     }
 
     pub(super) async fn job(&self) -> JobId {
-        let path = self.folder.path().join("root/f").display().to_string();
+        self.job_with("f", JobOptions::default()).await
+    }
+
+    async fn job_with(&self, name: &str, options: JobOptions) -> JobId {
+        let path = self.folder.path().join("root").join(name);
         let wish = Wish {
             display_name: "a".to_owned(),
             files: vec![WishedFile {
                 remote_url: self.url.clone(),
-                local_file: path,
+                local_file: path.display().to_string(),
                 ..WishedFile::default()
             }],
+            options,
             ..Wish::default()
         };
         self.engine.create(&self.anna, wish).await.expect("made")
@@ -260,6 +269,8 @@ impl Bench {
         panic!("the job does not reach {state:?}");
     }
 }
+
+mod waiting;
 
 const SOON: Duration = Duration::from_secs(10);
 

@@ -150,6 +150,10 @@ pub(crate) struct Listing {
 
 /// One step of a commit.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most changes are jobs, and few wait at a time"
+)]
 pub(crate) enum Change {
     /// Insert the job, or put it in the place of the one with its key.
     Job(Job),

@@ -168,6 +168,7 @@ class NetworkGoing(unittest.TestCase):
         ip("link set near down")
         job = self.far_job("late", "late")
         self.client.wait_for(job, self.waits_for_network(), 20)
+        self.client.close()
         self.daemon.stop()
         ip("link set near up")
         self.daemon.start()

@@ -92,6 +92,8 @@ const DECIDING: &[&str] = &[
     "auth/kerberos/ticket",
     "auth/lockout",
     "auth/sealed",
+    "engine/pace",
+    "engine/routes",
     "mechanism/binding",
     "mechanism/context",
     "mechanism/initiate",

@@ -52,11 +52,8 @@ impl Job {
             effect = Effect::Schedule;
         }
         if new.start_after != old.start_after {
-            let set = next.set_start_after(new.start_after, now);
-            let option = "StartAfter";
-            let set = set.map_err(|Refused(code)| OptionRefused { option, code })?;
-            if set == Effect::Schedule {
-                effect = set;
+            if next.follow_start_after(now) == Effect::Schedule {
+                effect = Effect::Schedule;
             }
         }
         next.0.modified_at = now.date;
