@@ -1021,6 +1021,7 @@ fn rich_file(index: u32) -> File {
             }),
             session: Some("{GUID}".to_owned()),
             host: Some("other:8080".to_owned()),
+            is_closing: true,
             fall_back_at: Some(Timestamp::from_ticks(1)),
             reply_url: Some("http://origin/reply".to_owned()),
             reply: Some(ReplyProgress {

@@ -22,6 +22,8 @@ pub(super) struct Asked {
     pub(super) target: String,
     /// By lower-case name.
     pub(super) headers: HashMap<String, String>,
+    /// The body, as long as `Content-Length` says.
+    pub(super) body: Vec<u8>,
     /// Which connection, from 0.
     pub(super) connection: usize,
     /// Which request, from 0.
@@ -237,9 +239,15 @@ async fn serve(
                 .filter_map(|line| line.split_once(':'))
                 .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
                 .collect(),
+            body: Vec::new(),
             connection,
             number: 0,
         };
+        let length = asked.header("content-length").map(str::parse);
+        asked.body = vec![0; length.transpose().expect("a length").unwrap_or(0)];
+        if stream.read_exact(&mut asked.body).await.is_err() {
+            return;
+        }
         {
             let mut log = log.lock().expect("lock");
             asked.number = log.len();

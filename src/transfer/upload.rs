@@ -529,3 +529,6 @@ const MAX_SESSIONS: u32 = 4;
 /// [`super::Order::written`] is told for good at least this often, when data
 /// flows.
 const TELL_TIME: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

@@ -291,7 +291,7 @@ class Pypsrp(WithDaemon):
     def test_a_method_that_fails_is_a_fault_with_its_hresult(self) -> None:
         url, _ = self.source()
         cases = {
-            "an upload": ({"Type": 1}, None),
+            "an upload from outside": ({"Type": 1}, None),
             "a destination outside": ({"LocalFile": "/etc/bitsd-was-here"}, None),
             "an address that is none": ({"RemoteUrl": "gopher:nowhere"}, None),
             "a name too long": ({"DisplayName": "x" * 257}, 0x80070057),
