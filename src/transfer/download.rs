@@ -116,7 +116,7 @@ pub(super) struct Begun<'a> {
 /// What a request came to.
 pub(super) enum Start<'a> {
     /// Octets come.
-    Comes(Begun<'a>),
+    Comes(Box<Begun<'a>>),
     /// Everything is here: the server has no more.
     IsHere,
 }
@@ -191,9 +191,10 @@ impl<'a> Download<'a> {
             () = stop.cancelled() => return Err(Failure::stopped()),
             start = self.ask(&url, &known, here.octets) => start?,
         };
-        let Start::Comes(mut begun) = start else {
+        let Start::Comes(begun) = start else {
             return self.conclude_here(&here).await;
         };
+        let mut begun = *begun;
         let spot = Arc::clone(&here.spot);
         while let Some(next) = self.receive(&url, begun, here).await? {
             begun = next;
@@ -326,11 +327,11 @@ impl<'a> Download<'a> {
             let misfit = match verdict {
                 Verdict::Part(part) => match self.fit(part, known, at, validator) {
                     Ok(version) => {
-                        return Ok(Start::Comes(Begun {
+                        return Ok(Start::Comes(Box::new(Begun {
                             feed: Feed::part(answer, part.skip, part.octets),
                             version,
                             places: None,
-                        }));
+                        })));
                     }
                     Err(misfit) => misfit,
                 },
@@ -338,7 +339,7 @@ impl<'a> Download<'a> {
                     return self
                         .whole(answer, known, at, is_same)
                         .await
-                        .map(Start::Comes);
+                        .map(|begun| Start::Comes(Box::new(begun)));
                 }
                 Verdict::Beyond { total, is_same } if self.pieces.are_whole() => {
                     if is_same && at > 0 && total == Some(at) && known.size.is_none() {
@@ -370,8 +371,8 @@ impl<'a> Download<'a> {
         if self.requires_ranges() && !(is_empty && answer.length() == Some(0)) {
             return Err(insufficient(&answer.shown, "the server has none"));
         }
-        let begun = begin(&answer).and_then(|()| self.from_start(answer));
-        begun.map(Start::Comes)
+        let begun = begin(&answer).and_then(|()| self.anew(answer));
+        begun.map(|begun| Start::Comes(Box::new(begun)))
     }
 
     /// The part that is to be asked for; none: all of the remote file.
@@ -481,7 +482,7 @@ impl<'a> Download<'a> {
                 .is_none_or(|size| length.is_none_or(|it| it == size));
         if at > 0 && !is_same {
             self.begin_again(Misfit::Changed, &answer.shown, at)?;
-            return self.from_start(answer);
+            return self.anew(answer);
         }
         if self.requires_ranges() {
             return Err(insufficient(&answer.shown, "the whole file came"));
@@ -497,7 +498,7 @@ impl<'a> Download<'a> {
             self.report(FileReport::WithoutRanges).await?;
         }
         if !self.pieces.are_whole() {
-            return self.from_start(answer);
+            return self.anew(answer);
         }
         // What lies here is of this version: it need not be written again.
         Ok(Begun {
@@ -512,7 +513,7 @@ impl<'a> Download<'a> {
     }
 
     /// The whole remote file comes, from its first octet.
-    fn from_start(&self, answer: Answer<'a>) -> Result<Begun<'a>, Failure> {
+    fn anew(&self, answer: Answer<'a>) -> Result<Begun<'a>, Failure> {
         let length = answer.length();
         let outside = |Outside| {
             Failure::fatal(

@@ -28,7 +28,6 @@ use super::hashing::Hashing;
 use super::landing::temporary_name;
 use super::settle;
 use super::sink::Sink;
-use super::spot;
 use super::spot::Spot;
 use super::written::Entry;
 use crate::bits::ErrorContext;
@@ -48,7 +47,7 @@ enum Gathered<'a> {
     /// Nothing is missing.
     All,
     /// Another version comes, or the same from its start.
-    Other(Begun<'a>),
+    Other(Box<Begun<'a>>),
 }
 
 impl<'a> Download<'a> {
@@ -87,7 +86,7 @@ impl<'a> Download<'a> {
                 if let Some(sink) = arrival.sink.take() {
                     sink.close().await?;
                 }
-                Ok(Some(next))
+                Ok(Some(*next))
             }
             Ok(Gathered::All) => self.conclude(arrival).await.map(|()| None),
         }
@@ -108,16 +107,17 @@ impl<'a> Download<'a> {
         loop {
             let before = arrival.taken();
             self.pump(&mut feed, arrival).await?;
-            let (taken, shown) = (arrival.taken(), feed.shown().to_owned());
+            let taken = arrival.taken();
             let is_part = feed.is_part();
-            feed.finish().await;
             let is_whole = match arrival.version.size {
                 Some(size) => size == taken,
                 None => !is_part,
             };
             if is_whole {
+                feed.finish().await;
                 return Ok(Gathered::All);
             }
+            let shown = feed.shown();
             if !is_part {
                 return Err(Failure::transport(
                     Hresult::WININET_E_CONNECTION_ABORTED,
@@ -130,6 +130,7 @@ impl<'a> Download<'a> {
                     format!("reading {shown}: the server cuts ranges short"),
                 ));
             }
+            feed.finish().await;
             let known = Known {
                 size: arrival.version.size,
                 validator: arrival.version.validator.clone(),
@@ -288,7 +289,7 @@ impl<'a> Download<'a> {
         let metadata = file.metadata().map_err(failed)?;
         let entry = Entry {
             inode: metadata.ino(),
-            device: spot::device_mark(metadata.dev()),
+            device: spot.device().map_err(failed)?,
             version: arrival.version.validator.mark(arrival.version.size),
             octets: from,
         };
