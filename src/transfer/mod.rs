@@ -6,6 +6,7 @@
 //! true on disk.
 
 mod account;
+mod asking;
 mod claim;
 mod client_certificate;
 mod clock;
@@ -21,6 +22,7 @@ mod faulty_origin;
 mod feed;
 mod fence;
 mod hashing;
+mod held;
 mod http_origin;
 mod landing;
 mod last_folder;

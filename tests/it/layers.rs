@@ -88,6 +88,7 @@ const DECIDING: &[&str] = &[
     "auth/sealed",
     "engine/scheduler",
     "transfer/custom",
+    "transfer/held",
     "transfer/pieces",
     "transfer/quota",
     "transfer/range",
