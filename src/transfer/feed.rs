@@ -15,6 +15,8 @@ pub(super) struct Feed<'a> {
     skip: u64,
     /// So many are wanted of what comes then; none: all of the body.
     left: Option<u64>,
+    /// The body has ended.
+    has_ended: bool,
 }
 
 impl<'a> Feed<'a> {
@@ -24,6 +26,7 @@ impl<'a> Feed<'a> {
             answer,
             skip,
             left: None,
+            has_ended: false,
         }
     }
 
@@ -33,6 +36,7 @@ impl<'a> Feed<'a> {
             answer,
             skip,
             left: Some(octets),
+            has_ended: false,
         }
     }
 
@@ -53,7 +57,11 @@ impl<'a> Feed<'a> {
             if self.left == Some(0) {
                 return None;
             }
-            let mut data = match self.answer.data().await? {
+            let Some(data) = self.answer.data().await else {
+                self.has_ended = true;
+                return None;
+            };
+            let mut data = match data {
                 Ok(data) => data,
                 Err(failure) => return Some(Err(failure)),
             };
@@ -83,6 +91,10 @@ impl<'a> Feed<'a> {
 
     /// Ends it; the connection serves others, if little is left of the body.
     pub(super) async fn finish(self) {
-        self.answer.discard().await;
+        if self.has_ended {
+            self.answer.finish();
+        } else {
+            self.answer.discard().await;
+        }
     }
 }

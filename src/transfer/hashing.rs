@@ -104,7 +104,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("file");
         let octets: Vec<u8> = (0..2_500_000_u32).map(|at| at.to_le_bytes()[1]).collect();
-        std::fs::write(&path, &octets).expect("written");
+        fs::write(&path, &octets).expect("written");
         let (passing, both) = (Hashing::new(), Hashing::new());
         for part in octets.chunks(7_777) {
             passing.add(part);

@@ -6,6 +6,7 @@
 //! true on disk.
 
 mod account;
+mod asking;
 mod attempt;
 mod challenge;
 mod claim;
@@ -24,6 +25,7 @@ mod faulty_origin;
 mod feed;
 mod fence;
 mod hashing;
+mod held;
 mod http_origin;
 mod inbox;
 mod kerberos;

@@ -13,22 +13,23 @@ use url::Url;
 
 use super::Failure;
 use super::FailureKind;
+use super::asking::Begun;
+use super::asking::Known;
+use super::asking::Start;
+use super::asking::Version;
 use super::clock;
 use super::disk_writer::Progress;
 use super::disk_writer::Target;
-use super::download::Begun;
 use super::download::Download;
 use super::download::Here;
-use super::download::Known;
-use super::download::Start;
-use super::download::Version;
 use super::download::failed;
 use super::feed::Feed;
 use super::hashing::Hashing;
+use super::held::Held;
+use super::held::MAX_HELD;
 use super::landing::temporary_name;
 use super::settle;
 use super::sink::Sink;
-use super::spot;
 use super::spot::Spot;
 use super::written::Entry;
 use crate::bits::ErrorContext;
@@ -48,7 +49,7 @@ enum Gathered<'a> {
     /// Nothing is missing.
     All,
     /// Another version comes, or the same from its start.
-    Other(Begun<'a>),
+    Other(Box<Begun<'a>>),
 }
 
 impl<'a> Download<'a> {
@@ -87,7 +88,7 @@ impl<'a> Download<'a> {
                 if let Some(sink) = arrival.sink.take() {
                     sink.close().await?;
                 }
-                Ok(Some(next))
+                Ok(Some(*next))
             }
             Ok(Gathered::All) => self.conclude(arrival).await.map(|()| None),
         }
@@ -108,16 +109,17 @@ impl<'a> Download<'a> {
         loop {
             let before = arrival.taken();
             self.pump(&mut feed, arrival).await?;
-            let (taken, shown) = (arrival.taken(), feed.shown().to_owned());
+            let taken = arrival.taken();
             let is_part = feed.is_part();
-            feed.finish().await;
             let is_whole = match arrival.version.size {
                 Some(size) => size == taken,
                 None => !is_part,
             };
             if is_whole {
+                feed.finish().await;
                 return Ok(Gathered::All);
             }
+            let shown = feed.shown();
             if !is_part {
                 return Err(Failure::transport(
                     Hresult::WININET_E_CONNECTION_ABORTED,
@@ -130,6 +132,7 @@ impl<'a> Download<'a> {
                     format!("reading {shown}: the server cuts ranges short"),
                 ));
             }
+            feed.finish().await;
             let known = Known {
                 size: arrival.version.size,
                 validator: arrival.version.validator.clone(),
@@ -288,7 +291,7 @@ impl<'a> Download<'a> {
         let metadata = file.metadata().map_err(failed)?;
         let entry = Entry {
             inode: metadata.ino(),
-            device: spot::device_mark(metadata.dev()),
+            device: spot.device().map_err(failed)?,
             version: arrival.version.validator.mark(arrival.version.size),
             octets: from,
         };
@@ -478,56 +481,11 @@ impl Arrival {
     }
 }
 
-/// The begin of a body, in memory.
-#[derive(Default)]
-struct Held {
-    /// A body that came in one piece, where the network has put it.
-    whole: Bytes,
-    /// The pieces of another.
-    pieces: Vec<u8>,
-}
-
-impl Held {
-    /// Takes in the next piece of a body of `size` octets.
-    fn take(&mut self, data: Bytes, size: Option<u64>) {
-        if self.is_empty() && size == Some(data.len() as u64) {
-            self.whole = data;
-            return;
-        }
-        if self.pieces.is_empty()
-            && let Some(size) = size.and_then(|size| usize::try_from(size).ok())
-        {
-            self.pieces.reserve_exact(size.min(MAX_HELD));
-        }
-        self.pieces.extend_from_slice(&data);
-    }
-
-    fn octets(&self) -> &[u8] {
-        if self.pieces.is_empty() {
-            &self.whole
-        } else {
-            &self.pieces
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.octets().len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
 enum Heard {
     Synced(u64),
     Tick,
     Data(Option<Result<Bytes, Failure>>),
 }
-
-/// Octets that are held in memory before a file is opened for them: what a
-/// crash may cost beside the buffers of the network.
-const MAX_HELD: usize = 1_024 * 1_024;
 
 /// How long octets are held: what trickles in shows, and outlives a crash.
 const HOLD_TIME: Duration = Duration::from_millis(500);

@@ -14,8 +14,8 @@ use std::sync::atomic::Ordering;
 use hyper::body::Bytes;
 
 use super::Failure;
+use super::asking::Version;
 use super::download::Download;
-use super::download::Version;
 use super::download::failed;
 use super::feed::Feed;
 use super::hashing::Hashing;

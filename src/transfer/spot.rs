@@ -45,6 +45,16 @@ impl Spot {
         }
     }
 
+    /// A mark of the device of the folder: that of a file may differ from it
+    /// where file systems lie over one another.
+    ///
+    /// # Errors
+    ///
+    /// Of the operating system.
+    pub(super) fn device(&self) -> Result<u32, Errno> {
+        rustix::fs::fstat(&self.folder).map(|stat| device_mark(stat.st_dev))
+    }
+
     /// The state of the destination; `None` when nothing is there. A link is
     /// not followed.
     pub(super) fn stat(&self, name: &OsStr) -> Result<Option<Stat>, Errno> {
@@ -185,9 +195,9 @@ pub(super) fn check_volume(temporary: &Path, device: u32) -> Result<(), Failure>
 }
 
 /// A mark of the number of a device.
-pub(super) fn device_mark(device: u64) -> u32 {
+fn device_mark(device: u64) -> u32 {
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    major << 20 ^ minor
+    (major << 20) ^ minor
 }
 
 /// `statfs` types of tmpfs and ramfs.

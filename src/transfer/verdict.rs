@@ -81,10 +81,11 @@ impl Wanted<'_> {
                     Some(ContentRange::Part { first, last, total }) => {
                         self.fit(first, last, total, said.length)
                     }
-                    Some(ContentRange::Unsatisfied { .. }) => Verdict::Unfit(NO_RANGE),
                     // `multipart/byteranges` too, which nobody may send to a
                     // request for one range.
-                    None => Verdict::Unfit(NO_RANGE),
+                    Some(ContentRange::Unsatisfied { .. }) | None => {
+                        Verdict::Unfit("a part came that does not say which one it is")
+                    }
                 }
             }
             416 => Verdict::Beyond {
@@ -117,8 +118,6 @@ impl Wanted<'_> {
         })
     }
 }
-
-const NO_RANGE: &str = "a part came that does not say which one it is";
 
 const WRONG_RANGE: &str = "another part came than was asked for";
 

@@ -106,6 +106,7 @@ const DECIDING: &[&str] = &[
     "transfer/challenge",
     "transfer/custom",
     "transfer/digest",
+    "transfer/held",
     "transfer/pieces",
     "transfer/quota",
     "transfer/range",

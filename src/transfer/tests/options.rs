@@ -28,12 +28,10 @@ async fn a_file_with_another_hash_is_dropped_and_fetched_again() {
     for octets in [10, 100_000, 5_000_000] {
         let (body, other) = (content(octets, 1), content(octets, 2));
         let sent = body.clone();
-        let origin = FaultyOrigin::new(move |asked| match asked.number {
-            0 => Reply::right(asked, TAG, &other),
-            _ => {
-                assert_eq!(asked.from(), None);
-                Reply::right(asked, TAG, &sent)
-            }
+        let origin = FaultyOrigin::new(move |asked| {
+            assert_eq!(asked.from(), None);
+            let now = if asked.number == 0 { &other } else { &sent };
+            Reply::right(asked, TAG, now)
         })
         .await;
         let bench = with_hash(&origin.url(), &body);

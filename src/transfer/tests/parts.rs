@@ -46,7 +46,7 @@ async fn parts_are_put_together_in_the_order_of_the_client() {
     bench.attempt().await.expect("fetched");
     bench.assert_lands(&wanted(&body));
     assert_eq!(bench.file().size, Some(2_300_005));
-    let asked: Vec<_> = origin.asked().iter().map(|asked| asked.range()).collect();
+    let asked: Vec<_> = origin.asked().iter().map(Asked::range).collect();
     assert_eq!(
         asked,
         [
@@ -241,9 +241,12 @@ async fn a_hash_is_that_of_the_parts_together() {
     let hash = sha256(&wanted(&body));
     for has_ranges in [true, false] {
         let sent = body.clone();
-        let origin = FaultyOrigin::new(move |asked| match has_ranges {
-            true => Reply::right(asked, TAG, &sent),
-            false => Reply::new("200 OK", TAG, &sent),
+        let origin = FaultyOrigin::new(move |asked| {
+            if has_ranges {
+                Reply::right(asked, TAG, &sent)
+            } else {
+                Reply::new("200 OK", TAG, &sent)
+            }
         })
         .await;
         let bench = bench(&origin.url(), RANGES);

@@ -169,7 +169,8 @@ async fn a_server_without_ranges_is_told_of() {
 
 #[tokio::test]
 async fn a_strict_job_refuses_a_server_without_ranges() {
-    let rows: &[(&str, fn(&Asked, &[u8]) -> Reply)] = &[
+    type Script = fn(&Asked, &[u8]) -> Reply;
+    let rows: &[(&str, Script)] = &[
         ("the whole file", |_, body| Reply::new("200 OK", TAG, body)),
         ("a part that is not named", |_, body| {
             Reply::new("206 Partial Content", TAG, body)
