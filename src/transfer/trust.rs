@@ -300,7 +300,7 @@ mod tests {
             let flags = SecurityFlags::from_number(flags).expect("known");
             let demand = trust.of(flags, &[])?;
             let name = ServerName::try_from("server.example").expect("a name");
-            let now = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
+            let now = UnixTime::since_unix_epoch(Duration::from_hours(500_000));
             let judged = demand.verifier.judge(own.der(), &[], &name, now);
             Ok::<_, Failure>(judged.is_ok())
         };
