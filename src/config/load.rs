@@ -736,8 +736,50 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_of_hosts_or_a_scheme_that_is_none_names_line_and_key() {
+        for (text, words) in [
+            ("allow_hosts = [\"a*.b\"]", "allow_hosts: `a*.b` is no host"),
+            (
+                "deny_hosts = [\"10.0.0.0/8\"]",
+                "deny_hosts: `10.0.0.0/8` is no host",
+            ),
+            ("schemes = [\"ftp\"]", "schemes: "),
+            ("allow_ports = [65536]", "allow_ports: "),
+        ] {
+            let error = parse(&format!("[transfer]\n{text}\n")).expect_err(text);
+            assert!(
+                error.starts_with("bitsd.toml, line 2: transfer."),
+                "{error}"
+            );
+            assert!(error.contains(words), "{error}");
+        }
+        let list = "x".repeat(4_001);
+        let error = parse(&format!("[transfer]\nproxy_list = \"{list}\"\n")).expect_err("long");
+        assert!(
+            error.contains("transfer.proxy_list: longer than 4000"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_bad_value_names_its_key_and_the_range() {
         let cases = [
+            (
+                "[transfer]\nschemes = []\n",
+                "transfer.schemes: at least one",
+            ),
+            (
+                "[transfer]\nallow_ports = [443, 0]\n",
+                "transfer.allow_ports: 0 is not from 1",
+            ),
+            (
+                "[transfer]\nserver_thumbprints = [\"ab cd\"]\n",
+                "transfer.server_thumbprints: \"ab cd\" is not 40 or 64",
+            ),
+            (
+                "[transfer]\nrevocation_lists = [\"list.pem\"]\n",
+                "transfer.revocation_lists: \"list.pem\" is no abs",
+            ),
             (
                 "[wsman]\nmax_envelope_size_kb = 1\n",
                 "wsman.max_envelope_size_kb: 1 is not from 32",

@@ -97,9 +97,11 @@ pub(crate) use selections::owners_are_those_who_have_jobs;
 pub(crate) fn what_was_committed_is_there_after_reopening(place: &impl Place) {
     let (store, job) = (place.open(), rich_job(1));
     let files = [rich_file(0), plain_file(1, "/data/b")];
+    let automatic = altered(&plain_job(2), |parts| parts.proxy = Proxy::Automatic);
     commit(
         &*store,
         vec![
+            Change::Job(automatic.clone()),
             Change::Job(job.clone()),
             Change::File(job.id, files[0].clone()),
             Change::File(job.id, files[1].clone()),
@@ -110,6 +112,8 @@ pub(crate) fn what_was_committed_is_there_after_reopening(place: &impl Place) {
     .expect("kept");
     drop(store);
     let store = place.open();
+    let read = store.job(automatic.id).expect("read");
+    assert_eq!(read, Some(automatic));
     assert_eq!(store.job(job.id).expect("read"), Some(job.clone()));
     assert_eq!(store.files(job.id, 0, 10).expect("read"), files);
     assert_eq!(store.files(job.id, 1, 10).expect("read"), files[1..]);

@@ -112,19 +112,20 @@ fn remedy(refused: &Refused) -> String {
             Wrong::Date(_) => 0x4,
             Wrong::Authority(_) => 0x8,
             Wrong::Usage => 0x10,
-            Wrong::OtherPinned => return "its thumbprint stands not in Thumbprints".to_owned(),
-            Wrong::Revoked => return "nothing makes it good".to_owned(),
+            Wrong::OtherPinned => {
+                return "its SHA-256 among the thumbprints of the job would take it".to_owned();
+            }
+            Wrong::Revoked | Wrong::Unreadable(_) => return "nothing makes it good".to_owned(),
             Wrong::Revocation(_) => {
                 return "transfer.revocation_lists must have a list of each issuer that is in \
                         time, or the job security flag 0x1 no more"
                     .to_owned();
             }
-            Wrong::Unreadable(_) => return "nothing makes it good".to_owned(),
         };
     }
     let pin = match refused.wrong.as_slice() {
         [Wrong::Date(_)] => "",
-        _ => ", or the SHA-256 in transfer.server_thumbprints or the Thumbprints of the job",
+        _ => ", or the SHA-256 in transfer.server_thumbprints or among the thumbprints of the job",
     };
     let authority = match refused.wrong.as_slice() {
         [Wrong::Authority(_)] => ", or its authority in transfer.ca_certificates",

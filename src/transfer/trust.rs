@@ -240,3 +240,90 @@ const MAX_LISTS: u64 = 64 << 20;
 
 /// How everything in DER begins, and nothing in PEM.
 const DER_SEQUENCE: u8 = 0x30;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustls::pki_types::ServerName;
+    use rustls::pki_types::UnixTime;
+
+    use super::*;
+
+    type Signer = rcgen::Issuer<'static, rcgen::KeyPair>;
+
+    fn authority() -> (String, Signer) {
+        let mut parameters = rcgen::CertificateParams::default();
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = parameters.self_signed(&key).expect("signed");
+        (certificate.pem(), rcgen::Issuer::new(parameters, key))
+    }
+
+    fn list(by: &Signer, serials: &[u64]) -> rcgen::CertificateRevocationList {
+        let revoked = serials.iter().map(|serial| rcgen::RevokedCertParams {
+            serial_number: rcgen::SerialNumber::from(*serial),
+            revocation_time: rcgen::date_time_ymd(2021, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        rcgen::CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2021, 1, 1),
+            next_update: rcgen::date_time_ymd(2049, 1, 1),
+            crl_number: rcgen::SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        }
+        .signed_by(by)
+        .expect("signed")
+    }
+
+    #[test]
+    fn lists_are_read_anew_for_each_job_in_either_form() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let (pem, by) = authority();
+        std::fs::write(at("ca.pem"), pem).expect("written");
+        let names = vec!["server.example".to_owned()];
+        let mut parameters = rcgen::CertificateParams::new(names).expect("a name");
+        parameters.serial_number = Some(rcgen::SerialNumber::from(7_u64));
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let own = parameters.signed_by(&key, &by).expect("signed");
+        let trust = Trust::new(&TransferSettings {
+            ca_certificates: Some(at("ca.pem")),
+            revocation_lists: vec![at("list")],
+            ..TransferSettings::default()
+        })
+        .expect("usable");
+        let judge = |flags: u32| {
+            let flags = SecurityFlags::from_number(flags).expect("known");
+            let demand = trust.of(flags, &[])?;
+            let name = ServerName::try_from("server.example").expect("a name");
+            let now = UnixTime::since_unix_epoch(Duration::from_hours(500_000));
+            let judged = demand.verifier.judge(own.der(), &[], &name, now);
+            Ok::<_, Failure>(judged.is_ok())
+        };
+        assert!(judge(0).expect("usable"));
+        let failure = judge(1).expect_err("no file");
+        assert_eq!(failure.code, Hresult::WININET_E_DECODING_FAILED);
+        assert!(
+            failure.detail.contains("transfer.revocation_lists"),
+            "{failure}"
+        );
+        for (octets, is_good) in [
+            (list(&by, &[]).der().to_vec(), true),
+            (list(&by, &[7]).der().to_vec(), false),
+            (list(&by, &[8]).pem().expect("PEM").into_bytes(), true),
+            (list(&by, &[7]).pem().expect("PEM").into_bytes(), false),
+        ] {
+            std::fs::write(at("list"), octets).expect("written");
+            assert_eq!(judge(1).expect("usable"), is_good);
+            assert!(judge(0).expect("usable"), "nobody has asked for it");
+        }
+        for octets in [&b"no list"[..], b"", &[DER_SEQUENCE, 0]] {
+            std::fs::write(at("list"), octets).expect("written");
+            assert!(judge(1).is_err());
+        }
+    }
+}

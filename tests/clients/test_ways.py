@@ -169,17 +169,6 @@ class Proxies(Ways):
         self.arrives(self.run_job(url, proxy=self.through()), source.data)
         self.assertIn(f"GET {url}", self.squid.seen())
 
-    def test_https_comes_through_connect(self) -> None:
-        shown = signed_by_itself(self.folder / self.name, "localhost", "IP:127.0.0.1")
-        data = content(self.name, 200_000)
-        (self.folder / self.name / "file").write_bytes(data)
-        with tls_server(self.folder / self.name, shown) as url:
-            job = self.run_job(url, proxy=self.through())
-            # Nobody has said that it is to be trusted: but the way is open.
-            self.fails(job, BAD_CERTIFICATE, thumbprint(shown.certificate, "sha256"))
-        port = url.split(":")[2].split("/")[0]
-        self.assertIn(f"CONNECT 127.0.0.1:{port}", self.squid.seen())
-
     def test_a_proxy_that_is_down_is_passed_over(self) -> None:
         url, source = self.source()
         down = f"127.0.0.1:{free_port()}"
@@ -316,6 +305,19 @@ class Certificates(Ways):
                 with self.subTest(kind, version=version), tls_server(self.made, self.shown[kind], version) as url:
                     name = kind + version
                     self.arrives(self.run_job(url, name), self.data, name)
+
+    def test_https_comes_through_connect(self) -> None:
+        squid = Squid(self.folder / "squid")
+        self.addCleanup(squid.close)
+        proxy = {"ProxyUsage": 2, "ProxyList": f"127.0.0.1:{squid.port}"}
+        with tls_server(self.made, self.shown["good"]) as url:
+            self.arrives(self.run_job(url, "good", proxy), self.data, "good")
+            at = url.split("/")[2]
+            self.assertIn(f"CONNECT {at}", squid.seen())
+        with tls_server(self.made, self.shown["unknown"]) as url:
+            self.fails(self.run_job(url, "unknown", proxy), BAD_CERTIFICATE, "from no authority")
+        # Nobody listens there any more: what the proxy says is not an end.
+        self.client.wait_for(self.run_job(url, "gone", proxy), TRANSIENT_ERROR)
 
     def test_an_older_tls_is_refused_for_good(self) -> None:
         with tls_server(self.made, self.shown["good"], "-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0") as url:

@@ -564,3 +564,16 @@ fn an_upload_is_completed_only_when_the_server_has_all_of_it() {
     job.apply(Input::Transferred, NOW).expect("fits");
     assert!(job.apply(Input::Complete, NOW).is_ok());
 }
+
+#[test]
+fn a_file_that_has_moved_has_its_new_address_and_nothing_else_changes() {
+    let (mut job, mut files) = running(1);
+    let before = (job.clone(), files[0].clone());
+    let to = "http://other/b?c".to_owned();
+    job.report(&mut files[0], FileReport::Moved(to.clone()), NOW);
+    assert_eq!(files[0].remote_url, to);
+    files[0].remote_url.clone_from(&before.1.remote_url);
+    assert_eq!(files[0], before.1);
+    assert_eq!(job.bytes_transferred, before.0.bytes_transferred);
+    assert_eq!(job.state, before.0.state);
+}
