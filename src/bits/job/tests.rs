@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 
 use super::*;
+use crate::bits::OptionChange;
 
 const NOW: Timestamp = Timestamp::from_ticks(1_000_000_000);
 
@@ -419,7 +420,8 @@ fn no_jump_of_the_calendar_ends_a_job() {
 fn time_counts_while_a_job_runs_and_until_it_is_resumed() {
     let minute = Duration::from_mins(1);
     let (mut job, mut files) = running(1);
-    job.0.options.maximum_download_time_s = Some(600);
+    job.set_options([OptionChange::MaximumDownloadTime(Some(600))], NOW)
+        .expect("open");
     assert_eq!(job.time_over_at(HOUR), Some(NOW + Duration::from_mins(10)));
     job.apply(Input::Preempt, NOW + minute).expect("fits");
     assert_eq!((job.active_for, job.time_over_at(HOUR)), (minute, None));
@@ -442,7 +444,8 @@ fn the_usual_time_counts_for_a_job_that_sets_none_and_zero_is_none() {
     let (mut job, _) = running(1);
     assert_eq!(job.time_over_at(HOUR), Some(NOW + HOUR));
     assert_eq!(job.time_over_at(Duration::ZERO), None);
-    job.0.options.maximum_download_time_s = Some(0);
+    job.set_options([OptionChange::MaximumDownloadTime(Some(0))], NOW)
+        .expect("open");
     assert_eq!(job.time_over_at(HOUR), None);
 }
 

@@ -26,7 +26,7 @@ pub(crate) enum OptionChange {
     SecurityFlags(u32),
     /// `ServerThumbprints`.
     Thumbprints(Vec<String>),
-    /// `MaximumDownloadTime`, seconds; none: as the service is set.
+    /// `MaximumDownloadTime`, seconds, 0 for no limit; none: as the service is set.
     MaximumDownloadTime(Option<u64>),
     /// `MaxDownloadSize`; none: no limit.
     MaxDownloadSize(Option<u64>),
@@ -151,7 +151,6 @@ impl JobOptions {
                 let read = given.iter().map(|text| thumbprint(text));
                 next.thumbprints = read.collect::<Option<_>>().ok_or(Hresult::E_INVALIDARG)?;
             }
-            OptionChange::MaximumDownloadTime(Some(0)) => return Err(Hresult::E_INVALIDARG),
             OptionChange::MaximumDownloadTime(seconds) => next.maximum_download_time_s = seconds,
             OptionChange::MaxDownloadSize(Some(0)) => {
                 return Err(Hresult::BG_E_MAX_DOWNLOAD_SIZE_INVALID_VALUE);

@@ -174,39 +174,40 @@ fn more(item: &Item) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// Lists the files of a job: from the instance where they fit one answer, else
-/// as `BitsdFile`, page by page, or one by one, by fragment Gets of `Files[n]`.
+/// Lists the files of a job: as `BitsdFile`, page by page. Where the host has no
+/// such class, from the instance if they fit one answer, and else one by one,
+/// by fragment Gets of `Files[n]`.
 pub(super) async fn files(client: &Client, args: &FilesArgs, form: Form) -> Result<(), Failure> {
     let id = class::find(client, &args.job).await?;
     let job = class::instance(&id);
     let item = class::get(client, &job).await?;
     let total: u32 = item.number("FilesTotal").unwrap_or(0);
     let skip = usize::try_from(args.first - 1).unwrap_or(usize::MAX);
-    let mut files: Vec<Item> = Vec::new();
-    if left_out(&item) {
-        let end = total.min(args.first.saturating_add(args.most).saturating_sub(1));
-        match bitsd_job::files(client, &id, args.first - 1, args.most).await {
-            Ok(found) => files = found,
-            Err(Error::Fault(_)) => {
-                for number in args.first..=end {
-                    let fragment = client
-                        .get_fragment(&job, &format!("Files[{number}]"))
-                        .await?;
-                    files.extend(fragment.into_iter().filter(|f| f.text.is_some()));
-                }
+    let most = if left_out(&item) { args.most } else { u32::MAX };
+    let end = total.min(args.first.saturating_add(most).saturating_sub(1));
+    let files = match bitsd_job::files(client, &id, args.first - 1, most).await {
+        Ok(files) => files,
+        Err(Error::Fault(_)) if left_out(&item) => {
+            let mut files = Vec::new();
+            for number in args.first..=end {
+                let path = format!("Files[{number}]");
+                let fragment = client.get_fragment(&job, &path).await?;
+                files.extend(fragment.into_iter().filter(|f| f.text.is_some()));
             }
-            Err(error) => return Err(error.into()),
+            files
         }
-        if end < total {
-            output::note(&format!(
-                "these are the files {} to {end} of {total}; go on with --first {}",
-                args.first,
-                end + 1
-            ));
+        Err(Error::Fault(_)) => {
+            let whole = item.all("Files").filter(|f| f.text.is_some());
+            whole.skip(skip).cloned().collect()
         }
-    } else {
-        let whole = item.all("Files").filter(|f| f.text.is_some());
-        files.extend(whole.skip(skip).cloned());
+        Err(error) => return Err(error.into()),
+    };
+    if end < total {
+        output::note(&format!(
+            "these are the files {} to {end} of {total}; go on with --first {}",
+            args.first,
+            end + 1
+        ));
     }
     if form == Form::Json {
         output::json(&Value::Array(files.iter().map(fields::json).collect()));

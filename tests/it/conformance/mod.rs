@@ -59,6 +59,7 @@ themes! {
     enumeration: enumerations_run_in_every_mode_to_their_end,
     filters: a_filter_is_held_against_instances_or_refused,
     class_metadata: classes_describe_themselves,
+    bitsd: our_own_classes_are_read_set_called_and_listed,
     winrm_config: the_configuration_is_read_and_set,
     languages: sentences_are_in_the_language_of_the_client,
     headers: header_blocks_are_heeded_let_be_or_refused,
