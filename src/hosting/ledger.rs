@@ -129,6 +129,10 @@ impl Ledger {
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             if path.extension().is_none_or(|extension| extension != RECORD) {
+                // A crash came between the two of one session.
+                if !path.with_extension(RECORD).exists() {
+                    let _ = fs::remove_file(&path);
+                }
                 continue;
             }
             let id = path.file_stem().and_then(|stem| stem.to_str());
@@ -153,7 +157,7 @@ impl Ledger {
     /// Of the file system.
     pub(super) fn keep(&self, id: JobId, record: &Record, how: Keeping) -> io::Result<()> {
         let path = self.path(id, RECORD);
-        let new = self.path(id, "new");
+        let new = self.path(id, NEW);
         let octets = serde_json::to_vec(record).map_err(io::Error::other)?;
         let mut file = fs::OpenOptions::new()
             .write(true)
@@ -174,7 +178,7 @@ impl Ledger {
 
     /// Forgets a session.
     pub(super) fn forget(&self, id: JobId) {
-        for extension in [RECORD, MARK] {
+        for extension in [RECORD, MARK, NEW] {
             // What is left is cleared away by a later start.
             let _ = fs::remove_file(self.path(id, extension));
         }
@@ -254,6 +258,8 @@ const FOLDER: &str = "uploads";
 /// Extensions of a session's files.
 const RECORD: &str = "json";
 const MARK: &str = "mark";
+/// A record until it is whole.
+const NEW: &str = "new";
 
 /// Octets of a mark.
 const MARK_OCTETS: usize = 40;
@@ -286,7 +292,13 @@ mod tests {
         ledger.keep(id, &record(), Keeping::Durable).expect("kept");
         fs::write(folder.path().join("uploads/torn.json"), "{").expect("written");
         let again = Ledger::open(folder.path()).expect("open");
-        assert_eq!(again.load().expect("read"), [(id, record())]);
+        fs::write(folder.path().join("uploads/left.mark"), "").expect("written");
+        again.mark(id, 7).expect("made").advance(1);
+        let mut found = again.load().expect("read");
+        found[0].1.touched_at = 3;
+        assert_eq!(found, [(id, record())]);
+        assert!(!folder.path().join("uploads/left.mark").exists());
+        assert_eq!(again.written(id, 7), Some(1));
         again.forget(id);
         assert_eq!(again.load().expect("read"), []);
     }

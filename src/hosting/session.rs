@@ -75,8 +75,10 @@ impl Session {
             }
             Some(Standing::File { .. }) | None => {}
         }
-        let made = spot.create(Hidden::Data).and_then(|file| {
-            record.inode = inode(&file)?;
+        // First the record: a file that no record names would stay for ever.
+        let named = kept(ledger.keep(id, &record, Keeping::Likely));
+        let made = named.and_then(|()| {
+            record.inode = inode(&spot.create(Hidden::Data)?)?;
             kept(ledger.keep(id, &record, Keeping::Durable))
         });
         if let Err(failure) = made {
