@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-import unittest
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,8 +25,6 @@ PROXY_AUTHENTICATION = 0x80190197
 NO_CREDENTIALS = 0x8009030E
 PASSWORD = "correct horse, battery"
 WRONG = "wrong staple"
-# To be true once jobs of Type 1 send plain PUTs, and read below `files`.
-UPLOADS = False
 SERVICES = ("HTTP/localhost", "HTTP/127.0.0.1")
 
 
@@ -52,11 +49,10 @@ class LogsOn(WithDaemon):
         cls.addClassCleanup(cls.realm.close)
         cls.realm.principal("ann", PASSWORD)
         cls.keytab = cls.realm.keytab(SERVICES)
-        files = {"read_roots": [str(cls.base)]} if UPLOADS else {}
         transfer: dict[str, object] = {"allow_addresses": ["127.0.0.0/8", "::1"], **cls.more}
         if cls.own:
             transfer["keytab"] = str(cls.realm.keytab(["mover"]))
-        cls.settings = {"transfer": transfer, "files": files}
+        cls.settings = {"transfer": transfer}
         cls.environment = cls.realm.configured()
         super().setUpClass()
 
@@ -209,20 +205,8 @@ class AtApache(LogsOn):
         self.fails(job, UNAUTHORIZED)
         self.assertFalse([one for one in self.asked() if one[4] != "-"])
 
-    def test_what_cannot_be_in_force_is_refused(self) -> None:
-        urls, _ = self.files("basic")
-        job = self.job(*urls)
-        for scheme, user in ((PASSPORT, "ann"), (BASIC, None), (DIGEST, None), (NTLM, None)):
-            with self.assertRaises(SoapFault):
-                self.give(job, scheme, user)
-        self.client.set_state(job, 0)
-
-
-@unittest.skipUnless(UPLOADS, "uploads are not in force")
-class UploadsAtApache(AtApache):
-    """A PUT by a job of Type 1 that Apache (mod_dav) takes from ann alone."""
-
-    def test_an_upload_by_kerberos(self) -> None:
+    def uploads_by_kerberos(self) -> None:
+        """A plain PUT that mod_dav takes from ann alone; a test once there are uploads."""
         source = self.target("source")
         source.parent.mkdir(parents=True, exist_ok=True)
         data = content(self.name, 3_000_000)
@@ -236,6 +220,14 @@ class UploadsAtApache(AtApache):
         self.client.set_state(job, 1)
         landed = self.apache.folder / "files" / "connection" / self.name
         self.assertEqual(landed.read_bytes(), data)
+
+    def test_what_cannot_be_in_force_is_refused(self) -> None:
+        urls, _ = self.files("basic")
+        job = self.job(*urls)
+        for scheme, user in ((PASSPORT, "ann"), (BASIC, None), (DIGEST, None), (NTLM, None)):
+            with self.assertRaises(SoapFault):
+                self.give(job, scheme, user)
+        self.client.set_state(job, 0)
 
 
 class AtSquid(LogsOn):
