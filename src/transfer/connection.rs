@@ -39,7 +39,9 @@ use super::credentials::Realm;
 use super::credentials::Wallet;
 use super::fault;
 use super::fence::Fence;
+use super::memory::Memory;
 use super::outgoing::Outgoing;
+use super::pool::Place;
 use super::proxy::ProxyEndpoint;
 use crate::bits::AuthTarget;
 use crate::bits::ErrorContext;
@@ -75,12 +77,16 @@ pub(super) struct Dialer {
     pub(super) wallet: Arc<Wallet>,
     /// Header `User-Agent`.
     pub(super) user_agent: String,
+    /// What buffers may have.
+    pub(super) memory: Memory,
 }
 
 /// A connection on which one request at a time can be sent.
 pub(super) struct Connection {
     sender: http1::SendRequest<Outgoing>,
     driver: Option<Pin<Box<Driver>>>,
+    /// Given back once the socket is closed.
+    place: Option<Place>,
 }
 
 type Driver = http1::Connection<TokioIo<Stream>, Outgoing>;
@@ -96,14 +102,16 @@ impl Dialer {
     /// # Errors
     ///
     /// [`Failure`]; fatal when the fence or the certificate is against it.
-    pub(super) async fn dial(&self, way: &Way) -> Result<Connection, Failure> {
+    pub(super) async fn dial(&self, way: &Way, place: Place) -> Result<Connection, Failure> {
         let dialled = tokio::time::timeout(self.timeout, self.dial_slowly(way)).await;
-        dialled.unwrap_or_else(|_| {
+        let mut connection = dialled.unwrap_or_else(|_| {
             Err(Failure::transport(
                 Hresult::WININET_E_TIMEOUT,
                 format!("connecting to {way}: timed out"),
             ))
-        })
+        })?;
+        connection.place = Some(place);
+        Ok(connection)
     }
 
     async fn dial_slowly(&self, way: &Way) -> Result<Connection, Failure> {
@@ -146,7 +154,7 @@ impl Dialer {
             Stream::Plain(tcp)
         };
         let (sender, driver) = http1::Builder::new()
-            .max_buf_size(MAX_BUFFER)
+            .max_buf_size(self.memory.share(MAX_BUFFER, LEAST_BUFFER))
             .max_headers(MAX_HEADERS)
             .max_header_size(MAX_HEAD)
             .handshake(TokioIo::new(stream))
@@ -155,6 +163,7 @@ impl Dialer {
         Ok(Connection {
             sender,
             driver: Some(Box::pin(driver)),
+            place: None,
         })
     }
 
@@ -335,6 +344,16 @@ impl Connection {
         .await
     }
 
+    /// Takes the right to be out of it.
+    pub(super) fn take_place(&mut self) -> Option<Place> {
+        self.place.take()
+    }
+
+    /// Gives the right to be back.
+    pub(super) fn give_place(&mut self, place: Place) {
+        self.place = Some(place);
+    }
+
     /// Can another request be sent? Looks whether the server has hung up
     /// meanwhile.
     pub(super) async fn is_usable(&mut self) -> bool {
@@ -464,8 +483,9 @@ const RECEIVE_BUFFER: u32 = 2 * 1_024 * 1_024;
 /// Octets of the head of an answer.
 const MAX_HEAD: usize = 64 * 1_024;
 
-/// hyper's read buffer, octets.
-const MAX_BUFFER: usize = 2 * 1_024 * 1_024;
+/// hyper's read buffer, octets: it grows to that when a body fills it.
+pub(super) const MAX_BUFFER: usize = 2 * 1_024 * 1_024;
+pub(super) const LEAST_BUFFER: usize = 256 * 1_024;
 
 /// Headers of an answer.
 const MAX_HEADERS: usize = 100;

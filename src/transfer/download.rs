@@ -22,6 +22,8 @@ use super::clock;
 use super::disk_writer::ALIGNMENT;
 use super::disk_writer::Progress;
 use super::disk_writer::Target;
+use super::feed::Feed;
+use super::feed::Whole;
 use super::http_origin::Answer;
 use super::http_origin::Ask;
 use super::http_origin::HttpOrigin;
@@ -122,7 +124,13 @@ impl<'a> Download<'a> {
             }
             return self.report(FileReport::Done(octets)).await;
         };
-        self.receive(answer, version, here).await
+        let whole = version.size.map(|size| Whole {
+            url,
+            from: version.from,
+            size,
+            validator: version.validator.clone(),
+        });
+        self.receive(Feed::new(answer, whole), version, here).await
     }
 
     /// What counts of the temporary file: the written offset if this boot and
@@ -217,7 +225,7 @@ impl<'a> Download<'a> {
 
     async fn receive(
         &mut self,
-        mut answer: Answer<'_>,
+        mut answer: Feed<'_>,
         version: Version,
         here: Here,
     ) -> Result<(), Failure> {
@@ -254,7 +262,7 @@ impl<'a> Download<'a> {
     /// Moves the body into memory or the file until it ends.
     async fn pump(
         &mut self,
-        answer: &mut Answer<'_>,
+        answer: &mut Feed<'_>,
         arrival: &mut Arrival,
     ) -> Result<(), Failure> {
         let stop = self.order.stop.clone();
@@ -395,7 +403,8 @@ impl<'a> Download<'a> {
             slot: self.record.begin(job, index, entry),
             claim: Some(Arc::clone(&self.claim)),
         };
-        let sink = Sink::new(target, from, arrival.version.size, progress)?;
+        let memory = self.origin.pool.memory();
+        let sink = Sink::new(target, from, arrival.version.size, progress, memory)?;
         arrival.sink = Some(sink);
         Ok(())
     }

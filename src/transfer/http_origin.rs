@@ -26,6 +26,7 @@ use super::credentials::Realm;
 use super::fault;
 use super::outgoing::Outgoing;
 use super::pool::Pool;
+use super::pool::Turn;
 use super::proxy::Proxies;
 use super::remote;
 use crate::bits::AuthTarget;
@@ -265,11 +266,9 @@ impl HttpOrigin {
     ) -> Result<Answer<'_>, Failure> {
         let shown = remote::redact(url);
         let doing = format!("asking for {shown}");
-        let pooled = self.pool.take(way).await;
-        let mut was_pooled = pooled.is_some();
-        let mut connection = match pooled {
-            Some(connection) => connection,
-            None => self.dialer.dial(way).await?,
+        let (mut connection, mut was_pooled) = match self.pool.take(way).await {
+            Turn::Use(connection) => (*connection, true),
+            Turn::Dial(place) => (self.dialer.dial(way, place).await?, false),
         };
         loop {
             let sent = tokio::time::timeout(self.idle_timeout, connection.send(request.clone()));
@@ -298,8 +297,11 @@ impl HttpOrigin {
                 // The server may have closed an idle connection just now: that
                 // says nothing about the request.
                 Ok(Err(error)) if was_pooled && !error.is_parse() => {
+                    let Some(place) = connection.take_place() else {
+                        return Err(fault::classify(&error, &doing));
+                    };
                     was_pooled = false;
-                    connection = self.dialer.dial(way).await?;
+                    connection = self.dialer.dial(way, place).await?;
                 }
                 Ok(Err(error)) => return Err(fault::classify(&error, &doing)),
                 Err(_) => {
@@ -346,6 +348,13 @@ impl HttpOrigin {
     }
 }
 
+impl<'a> Answer<'a> {
+    /// Who gave it.
+    pub(super) fn origin(&self) -> &'a HttpOrigin {
+        self.origin
+    }
+}
+
 impl Answer<'_> {
     /// The value of a header, if it is there and is text.
     pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
@@ -370,6 +379,12 @@ impl Answer<'_> {
             return None;
         };
         Some(data.map_err(|error| fault::classify(&error, &format!("reading {}", self.shown))))
+    }
+
+    /// Was all of the body handed out?
+    pub(super) fn is_at_its_end(&mut self) -> bool {
+        self.ended |= self.body.is_end_stream();
+        self.ended
     }
 
     /// Ends an answer whose body was read to its end; the connection serves

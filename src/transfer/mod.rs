@@ -17,10 +17,13 @@ mod failure;
 mod fault;
 #[cfg(test)]
 mod faulty_origin;
+mod feed;
 mod fence;
 mod http_origin;
 mod landing;
+mod lanes;
 mod last_folder;
+mod memory;
 mod outgoing;
 mod pool;
 mod proxy;
@@ -33,6 +36,7 @@ mod spot;
 mod tests;
 mod trust;
 mod validator;
+mod window;
 mod windows_path;
 mod written;
 
@@ -69,7 +73,8 @@ use fence::Fence;
 use http_origin::HttpOrigin;
 use landing::Landing;
 use last_folder::LastFolder;
-use pool::Pool;
+use memory::Memory;
+use pool::Connections;
 use proxy::Proxies;
 use trust::Trust;
 use written::Written;
@@ -89,6 +94,7 @@ struct Parts {
     /// For jobs with proxy usage 0.
     proxies: Proxies,
     claims: Claims,
+    connections: Connections,
 }
 
 /// A remote address that a client gave, checked and taken apart.
@@ -211,6 +217,12 @@ impl Mover {
             trust: Trust::new(transfer.ca_certificates.as_deref())?,
             proxies,
             claims: Claims::default(),
+            connections: Connections::new(
+                transfer.connections_per_origin,
+                transfer.ranges_per_origin,
+                transfer.http2,
+                Memory::new(transfer.buffer_memory_mb * 1_024 * 1_024),
+            ),
             settings: transfer.clone(),
         })))
     }
@@ -319,6 +331,7 @@ impl Mover {
             anonymous_tls: parts.trust.plain(),
             wallet: Arc::new(Wallet::new(access.credentials)),
             user_agent: settings.user_agent.clone(),
+            memory: parts.connections.memory().clone(),
         };
         Ok(Session {
             mover: self.clone(),
@@ -328,7 +341,7 @@ impl Mover {
             origin: Arc::new(HttpOrigin {
                 dialer,
                 proxies,
-                pool: Pool::default(),
+                pool: parts.connections.session(),
                 idle_timeout: Duration::from_secs(settings.idle_timeout_s),
                 max_redirects: settings.max_redirects,
             }),

@@ -1,0 +1,485 @@
+//! The octets of a file in their order, from one answer, or from several
+//! connections where that is faster.
+//!
+//! A file begins with one answer. When [`Lanes`] wants more, the answer goes on
+//! to the end of a chunk and further lanes ask for the chunks behind it, each
+//! with `Range` and `If-Range`. Every part is held against the version, the
+//! place and the size of the first. A server that answers otherwise, or wants
+//! fewer connections, gets one again, and the file goes on.
+//!
+//! No lane has a task of its own: whoever reads drives them all.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::task::Context;
+use std::task::Poll;
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header;
+use tokio::time::Instant;
+use tracing::debug;
+use url::Url;
+
+use super::Failure;
+use super::clock;
+use super::http_origin::Answer;
+use super::http_origin::Ask;
+use super::http_origin::HttpOrigin;
+use super::http_origin::Part;
+use super::lanes::Lanes;
+use super::memory::Reserved;
+use super::range::ContentRange;
+use super::window::Flow;
+use super::window::Task;
+use super::window::Window;
+use crate::bits::Hresult;
+use crate::bits::Validator;
+
+/// What must be true of a file before it is fetched in parts.
+#[derive(Clone, Debug)]
+pub(super) struct Whole {
+    /// Where it is asked for.
+    pub(super) url: Url,
+    /// The first octet that the answer brings.
+    pub(super) from: u64,
+    /// Octets of the file.
+    pub(super) size: u64,
+    /// Its version.
+    pub(super) validator: Validator,
+}
+
+/// The octets of a file in their order.
+pub(super) struct Feed<'a> {
+    /// What was asked for and where it led, for people.
+    pub(super) shown: String,
+    length: Option<u64>,
+    way: Way<'a>,
+    /// Where several lanes are possible.
+    plan: Option<Plan<'a>>,
+}
+
+enum Way<'a> {
+    One(Answer<'a>),
+    Several(Several<'a>),
+    /// Between the two.
+    Changing,
+}
+
+/// When to change.
+struct Plan<'a> {
+    origin: &'a HttpOrigin,
+    whole: Arc<Whole>,
+    if_range: Arc<str>,
+    lanes: Lanes,
+    /// Octets from the start of the file that were handed out.
+    taken: u64,
+    /// Handed out since the last look at the clock.
+    fresh: u64,
+    looked_at: Instant,
+}
+
+/// Lanes side by side.
+struct Several<'a> {
+    shared: Arc<Shared>,
+    lanes: Vec<Lane<'a>>,
+    /// Why the last lane that failed did; none has since everything was
+    /// given to one.
+    failure: Option<Failure>,
+    is_alone: bool,
+    /// Of the memory of all transfers: a chunk for each lane.
+    reserved: Vec<Reserved>,
+}
+
+type Lane<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
+
+/// What the lanes of a file share.
+struct Shared(Mutex<State>);
+
+struct State {
+    window: Window,
+    /// Lanes that there should be.
+    wanted: usize,
+    /// Lanes that there are.
+    running: usize,
+}
+
+impl<'a> Feed<'a> {
+    /// The octets that `answer` brings; in parts if `whole` says what they
+    /// must agree with, and the settings and the server allow it.
+    pub(super) fn new(answer: Answer<'a>, whole: Option<Whole>) -> Self {
+        let origin = answer.origin();
+        let plan = whole.and_then(|whole| Plan::new(origin, whole, &answer));
+        Self {
+            shown: answer.shown.clone(),
+            length: answer.length(),
+            way: Way::One(answer),
+            plan,
+        }
+    }
+
+    /// Octets that follow in all, if they were known at the start.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// The next octets; `None` at the end.
+    ///
+    /// Dropping the future half-way loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when they cannot be had.
+    pub(super) async fn data(&mut self) -> Option<Result<Bytes, Failure>> {
+        self.change();
+        let data = match &mut self.way {
+            Way::One(answer) => answer.data().await,
+            Way::Several(several) => {
+                let plan = self.plan.as_mut()?;
+                std::future::poll_fn(|context| several.poll_data(plan, context)).await
+            }
+            Way::Changing => None,
+        };
+        if let (Some(Ok(octets)), Some(plan)) = (&data, &mut self.plan) {
+            plan.count(octets.len() as u64);
+        }
+        data
+    }
+
+    /// Ends a feed that was read to its end; its connections serve others.
+    pub(super) fn finish(self) {
+        if let Way::One(answer) = self.way {
+            answer.finish();
+        }
+    }
+
+    /// Follows the controller.
+    fn change(&mut self) {
+        let Some(plan) = &mut self.plan else {
+            return;
+        };
+        let wanted = plan.lanes.count();
+        match &mut self.way {
+            Way::One(_) if wanted > 1 => {
+                let Way::One(answer) = std::mem::replace(&mut self.way, Way::Changing) else {
+                    return;
+                };
+                self.way = Way::Several(plan.split(answer));
+            }
+            Way::Several(several) => several.want(plan, wanted),
+            Way::One(_) | Way::Changing => {}
+        }
+    }
+}
+
+impl<'a> Plan<'a> {
+    fn new(origin: &'a HttpOrigin, whole: Whole, answer: &Answer<'_>) -> Option<Self> {
+        let most = origin.pool.ranges(&whole.url);
+        let none = answer
+            .header(header::ACCEPT_RANGES)
+            .is_some_and(|unit| unit.trim().eq_ignore_ascii_case("none"));
+        let if_range = Arc::from(whole.validator.if_range()?);
+        let left = whole.size.checked_sub(whole.from)?;
+        if most <= 1 || none || left < LEAST || answer.length() != Some(left) {
+            return None;
+        }
+        Some(Self {
+            origin,
+            if_range,
+            lanes: Lanes::new(most),
+            taken: whole.from,
+            whole: Arc::new(whole),
+            fresh: 0,
+            looked_at: clock::instant(),
+        })
+    }
+
+    fn count(&mut self, octets: u64) {
+        self.taken += octets;
+        self.fresh += octets;
+        if self.fresh < LOOK_OCTETS && self.whole.size > self.taken {
+            return;
+        }
+        let now = clock::instant();
+        let elapsed = now - self.looked_at;
+        let left = self.whole.size.saturating_sub(self.taken);
+        self.lanes.sample(self.fresh, elapsed, left);
+        self.fresh = 0;
+        self.looked_at = now;
+    }
+
+    /// Gives the answer the next chunk, and others what lies behind it.
+    fn split(&mut self, answer: Answer<'a>) -> Several<'a> {
+        let mut window = Window::new(self.taken, self.whole.size);
+        let first = window.assign(1, 1);
+        window.share();
+        let mut several = Several {
+            shared: Arc::new(Shared(Mutex::new(State {
+                window,
+                wanted: 1,
+                running: 0,
+            }))),
+            lanes: Vec::new(),
+            failure: None,
+            is_alone: false,
+            reserved: Vec::new(),
+        };
+        several.start(self, first.map(|task| (answer, task)));
+        several.want(self, self.lanes.count());
+        several
+    }
+}
+
+impl<'a> Several<'a> {
+    fn start(&mut self, plan: &Plan<'a>, first: Option<(Answer<'a>, Task)>) {
+        self.shared.state().running += 1;
+        let run = Run {
+            origin: plan.origin,
+            whole: Arc::clone(&plan.whole),
+            if_range: Arc::clone(&plan.if_range),
+            shared: Arc::clone(&self.shared),
+        };
+        self.lanes.push(Box::pin(run.run(first)));
+    }
+
+    /// Makes it so many lanes, as far as there is memory for their chunks.
+    fn want(&mut self, plan: &mut Plan<'a>, wanted: usize) {
+        self.reserved.truncate(wanted.saturating_sub(1));
+        while self.reserved.len() + 1 < wanted {
+            // What waits for its turn: a chunk and its neighbour.
+            match plan.origin.pool.memory().reserve(LANE_MEMORY) {
+                Some(reserved) => self.reserved.push(reserved),
+                None => {
+                    plan.lanes.limit(self.reserved.len() + 1);
+                    break;
+                }
+            }
+        }
+        let wanted = wanted.min(self.reserved.len() + 1);
+        let mut state = self.shared.state();
+        if wanted != state.wanted {
+            debug!(url = %self.shown(plan), lanes = wanted, "Parallel ranges");
+            state.wanted = wanted;
+            if wanted > 1 {
+                state.window.share();
+            }
+        }
+        let missing = if state.window.has_work() {
+            wanted.saturating_sub(state.running)
+        } else {
+            0
+        };
+        drop(state);
+        for _ in 0..missing {
+            self.start(plan, None);
+        }
+    }
+
+    fn shown(&self, plan: &Plan<'_>) -> String {
+        super::remote::redact(&plan.whole.url)
+    }
+
+    fn poll_data(
+        &mut self,
+        plan: &mut Plan<'a>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Failure>>> {
+        loop {
+            let has_changed = self.poll_lanes(plan, context);
+            let mut state = self.shared.state();
+            if let Some(data) = state.window.take() {
+                return Poll::Ready(Some(Ok(data)));
+            }
+            if state.window.is_empty() {
+                return Poll::Ready(None);
+            }
+            drop(state);
+            if self.lanes.is_empty() {
+                // The last one goes on alone, once.
+                if std::mem::replace(&mut self.is_alone, true) && self.failure.is_some() {
+                    return Poll::Ready(self.failure.take().map(Err));
+                }
+                self.failure = None;
+                self.start(plan, None);
+            } else if !has_changed {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Lets all lanes go on; says whether one has ended.
+    fn poll_lanes(&mut self, plan: &mut Plan<'a>, context: &mut Context<'_>) -> bool {
+        let mut has_changed = false;
+        let mut at = 0;
+        while at < self.lanes.len() {
+            let Poll::Ready(ended) = self.lanes[at].as_mut().poll(context) else {
+                at += 1;
+                continue;
+            };
+            drop(self.lanes.swap_remove(at));
+            self.shared.state().running -= 1;
+            has_changed = true;
+            if let Err(failure) = ended {
+                debug!(url = %self.shown(plan), why = failure.detail, "A parallel range failed");
+                plan.lanes.limit(1);
+                self.shared.state().wanted = 1;
+                self.reserved.clear();
+                self.failure = Some(failure);
+            }
+        }
+        has_changed
+    }
+}
+
+/// A lane at work.
+struct Run<'a> {
+    origin: &'a HttpOrigin,
+    whole: Arc<Whole>,
+    if_range: Arc<str>,
+    shared: Arc<Shared>,
+}
+
+impl<'a> Run<'a> {
+    /// Fetches chunks until there are no more, or too many lanes.
+    async fn run(self, first: Option<(Answer<'a>, Task)>) -> Result<(), Failure> {
+        let mut first = first;
+        loop {
+            let (answer, task) = match first.take() {
+                Some(first) => first,
+                None => match self.shared.task().await {
+                    None => return Ok(()),
+                    Some(task) => match self.ask(task).await {
+                        Ok(answer) => (answer, task),
+                        Err(failure) => {
+                            self.shared.give_back(task.name);
+                            return Err(failure);
+                        }
+                    },
+                },
+            };
+            if let Err(failure) = self.read(answer, task.name).await {
+                self.shared.give_back(task.name);
+                return Err(failure);
+            }
+        }
+    }
+
+    async fn read(&self, mut answer: Answer<'a>, name: u64) -> Result<(), Failure> {
+        loop {
+            let Some(data) = answer.data().await else {
+                return Err(Failure::transport(
+                    Hresult::WININET_E_CONNECTION_ABORTED,
+                    format!("reading {}: the part ended too soon", answer.shown),
+                ));
+            };
+            let flow = self.shared.state().window.put(name, data?);
+            if flow == Flow::Whole {
+                if answer.is_at_its_end() {
+                    answer.finish();
+                }
+                return Ok(());
+            }
+        }
+    }
+
+    /// Asks for a chunk, and checks that it is what comes.
+    async fn ask(&self, task: Task) -> Result<Answer<'a>, Failure> {
+        let part = Part {
+            first: task.first,
+            last: Some(task.end - 1),
+            if_range: Some(self.if_range.to_string()),
+        };
+        let ask = Ask::get(Some(part));
+        let answer = self.origin.ask(&self.whole.url, &ask).await?;
+        let fits = answer.status == StatusCode::PARTIAL_CONTENT
+            && answer.header(header::CONTENT_ENCODING).is_none()
+            && self.is_of_the_version(&answer)
+            && answer
+                .header(header::CONTENT_RANGE)
+                .and_then(ContentRange::parse)
+                .is_some_and(|range| {
+                    range
+                        == ContentRange::Part {
+                            first: task.first,
+                            last: task.end - 1,
+                            total: Some(self.whole.size),
+                        }
+                });
+        if fits {
+            return Ok(answer);
+        }
+        // Never again for this job: what holds for one file of a server holds
+        // for the next.
+        self.origin.pool.forbid_ranges(&self.whole.url);
+        if !answer.status.is_success() {
+            return Err(answer.to_failure());
+        }
+        Err(Failure::transport(
+            Hresult::WININET_E_INVALID_SERVER_RESPONSE,
+            format!(
+                "asking for {}: octets {} to {} of the same version cannot be had (HTTP status {})",
+                answer.shown,
+                task.first,
+                task.end - 1,
+                answer.status.as_u16()
+            ),
+        ))
+    }
+
+    fn is_of_the_version(&self, answer: &Answer<'_>) -> bool {
+        let came = Validator::read(
+            answer.header(header::ETAG),
+            answer.header(header::LAST_MODIFIED),
+            answer.header(header::DATE),
+        );
+        self.whole.validator.is_same_version(&came)
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_back(&self, name: u64) {
+        self.state().window.give_back(name);
+    }
+
+    /// The next chunk; waits while too much is held. None: the lane ends.
+    async fn task(&self) -> Option<Task> {
+        // INVARIANT: nobody wakes this: whoever reads polls all lanes each
+        // time that he has taken something.
+        std::future::poll_fn(|_| {
+            let mut state = self.state();
+            if state.running > state.wanted || !state.window.has_work() {
+                return Poll::Ready(None);
+            }
+            let lanes = state.wanted;
+            match state.window.assign(lanes, 2 * lanes) {
+                Some(task) => Poll::Ready(Some(task)),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Feed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Feed(…)")
+    }
+}
+
+/// Files of fewer octets come in one piece.
+const LEAST: u64 = 32 * 1_024 * 1_024;
+
+/// Memory of a lane: a chunk that waits for its turn, and its neighbour.
+const LANE_MEMORY: usize = 2 * 4 * 1_024 * 1_024;
+
+/// Octets between two looks at the clock.
+const LOOK_OCTETS: u64 = 64 * 1_024;
