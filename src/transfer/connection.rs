@@ -39,6 +39,8 @@ use super::credentials::Realm;
 use super::credentials::Wallet;
 use super::fault;
 use super::fence::Fence;
+use super::http2::Lease;
+use super::http2::Shared;
 use super::memory::Memory;
 use super::outgoing::Outgoing;
 use super::pool::Place;
@@ -83,10 +85,36 @@ pub(super) struct Dialer {
 
 /// A connection on which one request at a time can be sent.
 pub(super) struct Connection {
-    sender: http1::SendRequest<Outgoing>,
-    driver: Option<Pin<Box<Driver>>>,
+    kind: Kind,
     /// Given back once the socket is closed.
     place: Option<Place>,
+}
+
+enum Kind {
+    /// Of HTTP/1.1.
+    Own {
+        sender: http1::SendRequest<Outgoing>,
+        driver: Option<Pin<Box<Driver>>>,
+    },
+    /// A part of one of HTTP/2.
+    Leased(Lease),
+}
+
+/// Which versions of HTTP a server may choose from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Offer {
+    /// HTTP/1.1.
+    One,
+    /// HTTP/2 too.
+    Both,
+}
+
+/// A connection by the version that the server chose.
+pub(super) enum Dialled {
+    /// HTTP/1.1.
+    Own(Connection),
+    /// HTTP/2.
+    Shared(Shared),
 }
 
 type Driver = http1::Connection<TokioIo<Stream>, Outgoing>;
@@ -102,19 +130,27 @@ impl Dialer {
     /// # Errors
     ///
     /// [`Failure`]; fatal when the fence or the certificate is against it.
-    pub(super) async fn dial(&self, way: &Way, place: Place) -> Result<Connection, Failure> {
-        let dialled = tokio::time::timeout(self.timeout, self.dial_slowly(way)).await;
-        let mut connection = dialled.unwrap_or_else(|_| {
+    pub(super) async fn dial(
+        &self,
+        way: &Way,
+        place: Place,
+        offer: Offer,
+    ) -> Result<Dialled, Failure> {
+        let dialled = tokio::time::timeout(self.timeout, self.dial_slowly(way, offer)).await;
+        let mut dialled = dialled.unwrap_or_else(|_| {
             Err(Failure::transport(
                 Hresult::WININET_E_TIMEOUT,
                 format!("connecting to {way}: timed out"),
             ))
         })?;
-        connection.place = Some(place);
-        Ok(connection)
+        match &mut dialled {
+            Dialled::Own(connection) => connection.place = Some(place),
+            Dialled::Shared(shared) => shared.give_place(place),
+        }
+        Ok(dialled)
     }
 
-    async fn dial_slowly(&self, way: &Way) -> Result<Connection, Failure> {
+    async fn dial_slowly(&self, way: &Way, offer: Offer) -> Result<Dialled, Failure> {
         let mut tcp = match &way.proxy {
             None => self.reach(&way.host, way.port).await?,
             Some(proxy) => {
@@ -144,11 +180,17 @@ impl Dialer {
             } else {
                 &self.anonymous_tls
             };
-            let connector = TlsConnector::from(Arc::clone(config));
+            let connector = TlsConnector::from(offering(config, offer));
             let tls = connector
                 .connect(name, tcp)
                 .await
                 .map_err(|error| fault::classify(&error, &format!("securing {way}")))?;
+            if tls.get_ref().1.alpn_protocol() == Some(HTTP_2) {
+                let shared = Shared::begin(TokioIo::new(Stream::Tls(Box::new(tls)))).await;
+                return shared
+                    .map(Dialled::Shared)
+                    .map_err(|error| fault::classify(&error, &format!("connecting to {way}")));
+            }
             Stream::Tls(Box::new(tls))
         } else {
             Stream::Plain(tcp)
@@ -160,11 +202,13 @@ impl Dialer {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| fault::classify(&error, &format!("connecting to {way}")))?;
-        Ok(Connection {
-            sender,
-            driver: Some(Box::pin(driver)),
+        Ok(Dialled::Own(Connection {
+            kind: Kind::Own {
+                sender,
+                driver: Some(Box::pin(driver)),
+            },
             place: None,
-        })
+        }))
     }
 
     fn check(&self, address: std::net::IpAddr, host: &str) -> Result<(), Failure> {
@@ -304,8 +348,11 @@ impl Connection {
         &mut self,
         request: Request<Outgoing>,
     ) -> hyper::Result<Response<Incoming>> {
-        let mut answer = pin!(self.sender.send_request(request));
-        let driver = &mut self.driver;
+        let (sender, driver) = match &mut self.kind {
+            Kind::Own { sender, driver } => (sender, driver),
+            Kind::Leased(lease) => return lease.send(request).await,
+        };
+        let mut answer = pin!(sender.send_request(request));
         std::future::poll_fn(|context| {
             drive(driver, context);
             answer.as_mut().poll(context)
@@ -320,6 +367,12 @@ impl Connection {
     ///
     /// Of hyper.
     pub(super) async fn data(&mut self, body: &mut Incoming) -> Option<hyper::Result<Bytes>> {
+        let mut none = None;
+        let driver = match &mut self.kind {
+            Kind::Own { driver, .. } => driver,
+            // Its own task drives it.
+            Kind::Leased(_) => &mut none,
+        };
         std::future::poll_fn(|context| {
             let mut driven = false;
             loop {
@@ -335,7 +388,7 @@ impl Connection {
                     Poll::Ready(None) => return Poll::Ready(None),
                     Poll::Pending if driven => return Poll::Pending,
                     Poll::Pending => {
-                        drive(&mut self.driver, context);
+                        drive(driver, context);
                         driven = true;
                     }
                 }
@@ -357,18 +410,49 @@ impl Connection {
     /// Can another request be sent? Looks whether the server has hung up
     /// meanwhile.
     pub(super) async fn is_usable(&mut self) -> bool {
-        std::future::poll_fn(|context| {
-            drive(&mut self.driver, context);
-            Poll::Ready(())
-        })
-        .await;
-        self.driver.is_some() && self.sender.is_ready()
+        match &mut self.kind {
+            Kind::Leased(lease) => lease.is_open(),
+            Kind::Own { sender, driver } => {
+                std::future::poll_fn(|context| {
+                    drive(driver, context);
+                    Poll::Ready(())
+                })
+                .await;
+                driver.is_some() && sender.is_ready()
+            }
+        }
+    }
+
+    /// A part of a shared connection.
+    pub(super) fn leased(lease: Lease) -> Self {
+        Self {
+            kind: Kind::Leased(lease),
+            place: None,
+        }
+    }
+
+    /// Is it a part of a shared one?
+    pub(super) fn is_leased(&self) -> bool {
+        matches!(self.kind, Kind::Leased(_))
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Connection(…)")
+    }
+}
+
+/// The TLS that offers these versions by ALPN (RFC 7301); without an offer it is
+/// HTTP/1.1.
+fn offering(config: &Arc<rustls::ClientConfig>, offer: Offer) -> Arc<rustls::ClientConfig> {
+    match offer {
+        Offer::One => Arc::clone(config),
+        Offer::Both => {
+            let mut config = rustls::ClientConfig::clone(config);
+            config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
+            Arc::new(config)
+        }
     }
 }
 
@@ -479,6 +563,9 @@ impl AsyncWrite for Stream {
 
 /// Octets; the kernel takes twice that for its own bookkeeping.
 const RECEIVE_BUFFER: u32 = 2 * 1_024 * 1_024;
+
+/// HTTP/2 over TLS, as ALPN names it.
+const HTTP_2: &[u8] = b"h2";
 
 /// Octets of the head of an answer.
 const MAX_HEAD: usize = 64 * 1_024;

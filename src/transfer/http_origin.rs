@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyper::HeaderMap;
 use hyper::Method;
 use hyper::Request;
+use hyper::Response;
 use hyper::StatusCode;
 use hyper::Version;
 use hyper::body::Body as _;
@@ -20,11 +21,15 @@ use url::Url;
 use super::Failure;
 use super::clock;
 use super::connection::Connection;
+use super::connection::Dialled;
 use super::connection::Dialer;
+use super::connection::Offer;
 use super::connection::Way;
 use super::credentials::Realm;
 use super::fault;
 use super::outgoing::Outgoing;
+use super::pool::Load;
+use super::pool::Place;
 use super::pool::Pool;
 use super::pool::Turn;
 use super::proxy::Proxies;
@@ -266,13 +271,21 @@ impl HttpOrigin {
     ) -> Result<Answer<'_>, Failure> {
         let shown = remote::redact(url);
         let doing = format!("asking for {shown}");
-        let (mut connection, mut was_pooled) = match self.pool.take(way).await {
-            Turn::Use(connection) => (*connection, true),
-            Turn::Dial(place) => (self.dialer.dial(way, place).await?, false),
-        };
+        // One connection to itself is faster for many octets, and a shared one
+        // for many requests.
+        let is_long = request.headers().contains_key(header::RANGE)
+            || !request.body().is_end_stream()
+            || !request.method().is_safe();
+        let mut load = if is_long { Load::Long } else { Load::Unknown };
+        let (mut connection, mut was_pooled) = self.connection(way, load).await?;
         loop {
             let sent = tokio::time::timeout(self.idle_timeout, connection.send(request.clone()));
             match sent.await {
+                Ok(Ok(response)) if load == Load::Unknown && wants_its_own(&connection, &response) => {
+                    drop(response);
+                    load = Load::Long;
+                    (connection, was_pooled) = self.connection(way, load).await?;
+                }
                 Ok(Ok(response)) => {
                     let (head, body) = response.into_parts();
                     if head.version < Version::HTTP_10 {
@@ -297,11 +310,17 @@ impl HttpOrigin {
                 // The server may have closed an idle connection just now: that
                 // says nothing about the request.
                 Ok(Err(error)) if was_pooled && !error.is_parse() => {
-                    let Some(place) = connection.take_place() else {
-                        return Err(fault::classify(&error, &doing));
-                    };
                     was_pooled = false;
-                    connection = self.dialer.dial(way, place).await?;
+                    match connection.take_place() {
+                        Some(place) => connection = self.dial(way, place).await?,
+                        // A shared one: a request that a server refuses, or has
+                        // not begun when it says good-bye, is not done (RFC 9113
+                        // 6.8, 8.7); only what is safe is sent that way at all.
+                        None => {
+                            load = Load::Long;
+                            (connection, _) = self.connection(way, load).await?;
+                        }
+                    }
                 }
                 Ok(Err(error)) => return Err(fault::classify(&error, &doing)),
                 Err(_) => {
@@ -311,6 +330,35 @@ impl HttpOrigin {
                     ));
                 }
             }
+        }
+    }
+
+    /// A connection, and whether it served before.
+    async fn connection(&self, way: &Way, load: Load) -> Result<(Connection, bool), Failure> {
+        match self.pool.take(way, load).await {
+            Turn::Use(connection) => Ok((*connection, true)),
+            Turn::Dial(place) => Ok((self.dial(way, place).await?, false)),
+            Turn::Offer(place, agreeing) => {
+                match self.dialer.dial(way, place, Offer::Both).await? {
+                    Dialled::Own(connection) => {
+                        agreeing.refused(way);
+                        Ok((connection, false))
+                    }
+                    // It counts as one that served: another may be tried.
+                    Dialled::Shared(shared) => Ok((agreeing.agreed(way, shared), true)),
+                }
+            }
+        }
+    }
+
+    /// A connection of HTTP/1.1.
+    async fn dial(&self, way: &Way, place: Place) -> Result<Connection, Failure> {
+        match self.dialer.dial(way, place, Offer::One).await? {
+            Dialled::Own(connection) => Ok(connection),
+            Dialled::Shared(_) => Err(Failure::transport(
+                Hresult::WININET_E_INVALID_SERVER_RESPONSE,
+                format!("connecting to {way}: the server chose what was not offered"),
+            )),
         }
     }
 
@@ -423,6 +471,17 @@ impl Answer<'_> {
     }
 }
 
+/// Is this answer, over a shared connection, better asked for over another? A
+/// big body is, and what the server takes for misdirected (RFC 9110 15.5.20).
+fn wants_its_own(connection: &Connection, response: &Response<Incoming>) -> bool {
+    let is_big = response
+        .body()
+        .size_hint()
+        .exact()
+        .is_some_and(|length| length >= LONG);
+    connection.is_leased() && (is_big || response.status() == StatusCode::MISDIRECTED_REQUEST)
+}
+
 fn request_target(url: &Url, absolute: bool) -> String {
     if absolute {
         return url.as_str().to_owned();
@@ -439,6 +498,9 @@ fn add_secret(headers: &mut HeaderMap, name: HeaderName, text: &str) {
         headers.insert(name, value);
     }
 }
+
+/// Octets of a body that gets a connection to itself.
+const LONG: u64 = 8 * 1_024 * 1_024;
 
 /// Octets of a body that is read only to keep the connection.
 const MAX_DISCARD: usize = 64 * 1_024;

@@ -105,7 +105,7 @@ impl Lanes {
             self.pause = FIRST_PAUSE;
             self.try_another(octets_per_s, is_worth_it);
         } else {
-            self.now = before.lanes;
+            self.now = before.lanes.min(self.most);
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
             self.rest();
         }

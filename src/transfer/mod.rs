@@ -19,6 +19,7 @@ mod fault;
 mod faulty_origin;
 mod feed;
 mod fence;
+mod http2;
 mod http_origin;
 mod landing;
 mod lanes;

@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::OwnedMutexGuard;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use url::Url;
@@ -23,6 +24,8 @@ use url::Url;
 use super::clock;
 use super::connection::Connection;
 use super::connection::Way;
+use super::http2::Lease;
+use super::http2::Shared;
 use super::memory::Memory;
 
 /// The connections of the service. Cheap to clone.
@@ -54,11 +57,13 @@ struct Origin {
 
 /// The connections to one origin.
 ///
-/// INVARIANT: while somebody waits, all places are taken and none is idle.
+/// INVARIANT: while somebody waits, all places are taken and none is idle, shared
+/// ones but for the moment in which their last lease ends.
 #[derive(Debug, Default)]
 struct Line {
     open: usize,
     idle: Vec<Idle>,
+    shared: Vec<(u64, Way, Shared)>,
     waiting: VecDeque<Waiting>,
 }
 
@@ -84,6 +89,38 @@ pub(super) enum Turn {
     Use(Box<Connection>),
     /// The right to make one.
     Dial(Place),
+    /// The right to make one that may be of HTTP/2; meanwhile nobody else of
+    /// the job tries.
+    Offer(Place, Agreeing),
+}
+
+/// What a connection is wanted for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Load {
+    /// Nobody knows yet: many small files, it may be.
+    Unknown,
+    /// Many octets.
+    Long,
+}
+
+/// Finds out which version of HTTP a server speaks.
+#[derive(Debug)]
+pub(super) struct Agreeing {
+    of: Connections,
+    session: u64,
+    known: OwnedMutexGuard<HashMap<Way, Version>>,
+}
+
+/// What is known of a server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Version {
+    /// A connection of HTTP/1.1 was made, for the first file: a job of one file
+    /// needs no other.
+    Untried,
+    /// Nothing else.
+    One,
+    /// HTTP/2 was agreed on.
+    Two,
 }
 
 /// The right to have one connection to an origin; ends when dropped.
@@ -101,6 +138,8 @@ pub(super) struct Pool {
     session: u64,
     /// Origins that refused parallel ranges.
     refused: Mutex<HashSet<String>>,
+    /// What is known of servers with TLS.
+    known: Arc<tokio::sync::Mutex<HashMap<Way, Version>>>,
 }
 
 /// What [`Connections::find`] found.
@@ -129,6 +168,7 @@ impl Connections {
             of: self.clone(),
             session: self.0.sessions.fetch_add(1, Ordering::Relaxed),
             refused: Mutex::default(),
+            known: Arc::default(),
         }
     }
 
@@ -139,6 +179,7 @@ impl Connections {
 
     fn find(&self, session: u64, way: &Way) -> Found {
         let mut late = Vec::new();
+        let mut unused = Vec::new();
         let mut origins = self.origins();
         let line = origins.entry(Origin::of(way)).or_default();
         let own = |idle: &Idle| idle.session == session && idle.way == *way;
@@ -153,6 +194,17 @@ impl Connections {
         let found = if line.open < self.0.per_origin {
             line.open += 1;
             Found::Place(self.place(way))
+        } else if let Some(at) = line.shared.iter().position(|shared| shared.2.is_idle()) {
+            let (.., shared) = line.shared.remove(at);
+            let place = shared.take_place();
+            unused.push(shared);
+            match place {
+                Some(place) => Found::Place(place),
+                None => {
+                    line.open += 1;
+                    Found::Place(self.place(way))
+                }
+            }
         } else if line.idle.is_empty() {
             let (turn, wait) = oneshot::channel();
             line.waiting.push_back(Waiting {
@@ -175,11 +227,54 @@ impl Connections {
             }
         };
         drop(origins);
-        drop(late);
+        drop((late, unused));
         found
     }
 
+    /// A part of a shared connection of the job.
+    fn lease(&self, session: u64, way: &Way) -> Option<Connection> {
+        let mut origins = self.origins();
+        let line = origins.get_mut(&Origin::of(way))?;
+        let closed: Vec<_> = line
+            .shared
+            .extract_if(.., |(.., shared)| !shared.is_open())
+            .collect();
+        let shared = line
+            .shared
+            .iter()
+            .find(|(of, along, _)| *of == session && along == way)
+            .map(|(.., shared)| shared.clone());
+        drop(origins);
+        drop(closed);
+        Some(Connection::leased(Lease::new(
+            shared?,
+            self.clone(),
+            way.clone(),
+        )))
+    }
+
+    /// A lease of a shared connection has ended: if it was the last, who waits
+    /// gets the place.
+    pub(super) fn lease_ended(&self, way: &Way) {
+        let mut origins = self.origins();
+        let Some(line) = origins.get_mut(&Origin::of(way)) else {
+            return;
+        };
+        if line.waiting.is_empty() {
+            return;
+        }
+        let unused: Vec<_> = line
+            .shared
+            .extract_if(.., |(.., shared)| shared.is_idle())
+            .collect();
+        drop(origins);
+        drop(unused);
+    }
+
     fn put(&self, session: u64, way: Way, connection: Connection) {
+        if connection.is_leased() {
+            return;
+        }
         let mut connection = Box::new(connection);
         let mut origins = self.origins();
         let Some(line) = origins.get_mut(&Origin::of(&way)) else {
@@ -189,7 +284,7 @@ impl Connections {
             if next.session == session && next.way == way {
                 match next.turn.send(Turn::Use(connection)) {
                     Err(Turn::Use(again)) => connection = again,
-                    Ok(()) | Err(Turn::Dial(_)) => return,
+                    Ok(()) | Err(Turn::Dial(_) | Turn::Offer(..)) => return,
                 }
                 continue;
             }
@@ -198,7 +293,7 @@ impl Connections {
             };
             match next.turn.send(Turn::Dial(place)) {
                 Err(Turn::Dial(place)) => connection.give_place(place),
-                Ok(()) | Err(Turn::Use(_)) => {
+                Ok(()) | Err(Turn::Use(_) | Turn::Offer(..)) => {
                     drop(origins);
                     return;
                 }
@@ -236,7 +331,7 @@ impl Connections {
             match next.turn.send(Turn::Dial(place)) {
                 // He does not wait any more.
                 Err(Turn::Dial(mut place)) => place.origin = None,
-                Ok(()) | Err(Turn::Use(_)) => return,
+                Ok(()) | Err(Turn::Use(_) | Turn::Offer(..)) => return,
             }
         }
         line.open = line.open.saturating_sub(1);
@@ -255,8 +350,16 @@ impl Connections {
                     .collect::<Vec<_>>()
             })
             .collect();
+        let unshared: Vec<_> = origins
+            .values_mut()
+            .flat_map(|line| {
+                line.shared
+                    .extract_if(.., |(of, ..)| *of == session)
+                    .collect::<Vec<_>>()
+            })
+            .collect();
         drop(origins);
-        drop(gone);
+        drop((gone, unshared));
     }
 
     fn place(&self, way: &Way) -> Place {
@@ -279,7 +382,49 @@ impl Pool {
     /// waits while the origin has as many as it gets.
     ///
     /// Dropping the future half-way gives the turn to the next.
-    pub(super) async fn take(&self, way: &Way) -> Turn {
+    pub(super) async fn take(&self, way: &Way, load: Load) -> Turn {
+        if load == Load::Unknown && way.tls && self.of.0.http2 {
+            return self.take_shared(way).await;
+        }
+        self.take_own(way).await
+    }
+
+    /// A part of a shared connection, if the server speaks HTTP/2.
+    async fn take_shared(&self, way: &Way) -> Turn {
+        if let Some(leased) = self.of.lease(self.session, way) {
+            return Turn::Use(Box::new(leased));
+        }
+        let mut known = Arc::clone(&self.known).lock_owned().await;
+        // Somebody else may just have made one.
+        if let Some(leased) = self.of.lease(self.session, way) {
+            return Turn::Use(Box::new(leased));
+        }
+        match known.get(way) {
+            Some(Version::One) => {}
+            None => {
+                if known.len() < MAX_KNOWN {
+                    known.insert(way.clone(), Version::Untried);
+                }
+            }
+            Some(Version::Untried | Version::Two) => match self.take_own(way).await {
+                Turn::Dial(place) => {
+                    return Turn::Offer(
+                        place,
+                        Agreeing {
+                            of: self.of.clone(),
+                            session: self.session,
+                            known,
+                        },
+                    );
+                }
+                other => return other,
+            },
+        }
+        drop(known);
+        self.take_own(way).await
+    }
+
+    async fn take_own(&self, way: &Way) -> Turn {
         loop {
             let turn = match self.of.find(self.session, way) {
                 Found::Idle(connection) => Turn::Use(connection),
@@ -296,7 +441,7 @@ impl Pool {
                         return Turn::Use(connection);
                     }
                 }
-                Turn::Dial(place) => return Turn::Dial(place),
+                other => return other,
             }
         }
     }
@@ -329,10 +474,23 @@ impl Pool {
     pub(super) fn memory(&self) -> &Memory {
         self.of.memory()
     }
+}
 
-    /// Is HTTP/2 offered?
-    pub(super) fn offers_http2(&self) -> bool {
-        self.of.0.http2
+impl Agreeing {
+    /// The server speaks HTTP/1.1 only.
+    pub(super) fn refused(mut self, way: &Way) {
+        self.known.insert(way.clone(), Version::One);
+    }
+
+    /// The server speaks HTTP/2: the job shares the connection.
+    pub(super) fn agreed(mut self, way: &Way, shared: Shared) -> Connection {
+        self.known.insert(way.clone(), Version::Two);
+        let mut origins = self.of.origins();
+        let line = origins.entry(Origin::of(way)).or_default();
+        line.shared
+            .push((self.session, way.clone(), shared.clone()));
+        drop(origins);
+        Connection::leased(Lease::new(shared, self.of.clone(), way.clone()))
     }
 }
 
@@ -368,6 +526,7 @@ const MAX_IDLE: Duration = Duration::from_secs(30);
 
 /// Origins of one job that are remembered: redirects may lead to many.
 const MAX_REFUSED: usize = 64;
+const MAX_KNOWN: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -388,9 +547,9 @@ mod tests {
     }
 
     async fn dial(pool: &Pool, host: &str) -> Place {
-        match pool.take(&way(host)).await {
+        match pool.take(&way(host), Load::Unknown).await {
             Turn::Dial(place) => place,
-            Turn::Use(_) => panic!("none is idle"),
+            Turn::Use(_) | Turn::Offer(..) => panic!("none is idle"),
         }
     }
 
