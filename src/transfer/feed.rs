@@ -1,11 +1,12 @@
 //! The octets of a file in their order, from one answer, or from several
 //! connections where that is faster.
 //!
-//! A file begins with one answer. When [`Lanes`] wants more, the answer goes on
-//! to the end of a chunk and further lanes ask for the chunks behind it, each
-//! with `Range` and `If-Range`. Every part is held against the version, the
-//! place and the size of the first. A server that answers otherwise, or wants
-//! fewer connections, gets one again, and the file goes on.
+//! A file begins with one answer. When [`Lanes`] wants more, a second lane asks
+//! for a chunk ahead of it, with `Range` and `If-Range`; once that has come to
+//! an answer the first one ends there, and all take the chunks behind. Every
+//! part is held against the version, the place and the size of the first. A
+//! server that answers otherwise, or wants fewer connections, gets one again,
+//! and the file goes on.
 //!
 //! No lane has a task of its own: whoever reads drives them all.
 
@@ -18,6 +19,7 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::task::Context;
 use std::task::Poll;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -35,6 +37,7 @@ use super::http_origin::Part;
 use super::lanes::Lanes;
 use super::memory::Reserved;
 use super::range::ContentRange;
+use super::window::CHUNK;
 use super::window::Flow;
 use super::window::Task;
 use super::window::Window;
@@ -82,6 +85,8 @@ struct Plan<'a> {
     /// Handed out since the last look at the clock.
     fresh: u64,
     looked_at: Instant,
+    /// What came of late in [`ANSWER_TIME`].
+    ahead: u64,
 }
 
 /// Lanes side by side.
@@ -96,7 +101,26 @@ struct Several<'a> {
     reserved: Vec<Reserved>,
 }
 
-type Lane<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
+type Lane<'a> = Pin<Box<dyn Future<Output = Result<Ended, Failure>> + Send + 'a>>;
+
+/// What a lane begins with.
+enum Start<'a> {
+    /// An answer that brings a chunk, and more.
+    With(Answer<'a>, Task),
+    /// A chunk of what another lane has to itself.
+    Probe(Task),
+    /// Whatever is next.
+    Next,
+}
+
+/// How a lane ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ended {
+    /// There is no more for it.
+    Done,
+    /// The first lane was faster than the answer to the second.
+    Late,
+}
 
 /// What the lanes of a file share.
 struct Shared(Mutex<State>);
@@ -196,6 +220,7 @@ impl<'a> Plan<'a> {
             whole: Arc::new(whole),
             fresh: 0,
             looked_at: clock::instant(),
+            ahead: 0,
         })
     }
 
@@ -209,15 +234,23 @@ impl<'a> Plan<'a> {
         let elapsed = now - self.looked_at;
         let left = self.whole.size.saturating_sub(self.taken);
         self.lanes.sample(self.fresh, elapsed, left);
+        let share = ANSWER_TIME.as_secs_f64() / elapsed.as_secs_f64().max(0.000_1);
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an estimate"
+        )]
+        let ahead = (self.fresh as f64 * share) as u64;
+        self.ahead = (self.ahead / 8 * 7) + ahead / 8;
         self.fresh = 0;
         self.looked_at = now;
     }
 
-    /// Gives the answer the next chunk, and others what lies behind it.
+    /// Makes the answer the first lane, which has all that is left.
     fn split(&mut self, answer: Answer<'a>) -> Several<'a> {
         let mut window = Window::new(self.taken, self.whole.size);
         let first = window.assign(1, 1);
-        window.share();
         let mut several = Several {
             shared: Arc::new(Shared(Mutex::new(State {
                 window,
@@ -229,14 +262,16 @@ impl<'a> Plan<'a> {
             is_alone: false,
             reserved: Vec::new(),
         };
-        several.start(self, first.map(|task| (answer, task)));
+        if let Some(task) = first {
+            several.start(self, Start::With(answer, task));
+        }
         several.want(self, self.lanes.count());
         several
     }
 }
 
 impl<'a> Several<'a> {
-    fn start(&mut self, plan: &Plan<'a>, first: Option<(Answer<'a>, Task)>) {
+    fn start(&mut self, plan: &Plan<'a>, start: Start<'a>) {
         self.shared.state().running += 1;
         let run = Run {
             origin: plan.origin,
@@ -244,7 +279,7 @@ impl<'a> Several<'a> {
             if_range: Arc::clone(&plan.if_range),
             shared: Arc::clone(&self.shared),
         };
-        self.lanes.push(Box::pin(run.run(first)));
+        self.lanes.push(Box::pin(run.run(start)));
     }
 
     /// Makes it so many lanes, as far as there is memory for their chunks.
@@ -265,9 +300,15 @@ impl<'a> Several<'a> {
         if wanted != state.wanted {
             debug!(url = %self.shown(plan), lanes = wanted, "Parallel ranges");
             state.wanted = wanted;
-            if wanted > 1 {
-                state.window.share();
+        }
+        if wanted > 1 && state.running == 1 && state.window.is_of_one() {
+            let probe = state.window.probe(plan.ahead + CHUNK);
+            drop(state);
+            match probe {
+                Some(task) => self.start(plan, Start::Probe(task)),
+                None => plan.lanes.limit(1),
             }
+            return;
         }
         let missing = if state.window.has_work() {
             wanted.saturating_sub(state.running)
@@ -276,7 +317,7 @@ impl<'a> Several<'a> {
         };
         drop(state);
         for _ in 0..missing {
-            self.start(plan, None);
+            self.start(plan, Start::Next);
         }
     }
 
@@ -305,7 +346,7 @@ impl<'a> Several<'a> {
                     return Poll::Ready(self.failure.take().map(Err));
                 }
                 self.failure = None;
-                self.start(plan, None);
+                self.start(plan, Start::Next);
             } else if !has_changed {
                 return Poll::Pending;
             }
@@ -324,15 +365,24 @@ impl<'a> Several<'a> {
             drop(self.lanes.swap_remove(at));
             self.shared.state().running -= 1;
             has_changed = true;
-            if let Err(failure) = ended {
-                debug!(url = %self.shown(plan), why = failure.detail, "A parallel range failed");
-                plan.lanes.limit(1);
-                self.shared.state().wanted = 1;
-                self.reserved.clear();
-                self.failure = Some(failure);
+            match ended {
+                Ok(Ended::Done) => {}
+                Ok(Ended::Late) => self.limit(plan),
+                Err(failure) => {
+                    debug!(url = %self.shown(plan), why = failure.detail, "A parallel range failed");
+                    self.failure = Some(failure);
+                    self.limit(plan);
+                }
             }
         }
         has_changed
+    }
+
+    /// One lane from now on.
+    fn limit(&mut self, plan: &mut Plan<'a>) {
+        plan.lanes.limit(1);
+        self.shared.state().wanted = 1;
+        self.reserved.clear();
     }
 }
 
@@ -346,13 +396,19 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Fetches chunks until there are no more, or too many lanes.
-    async fn run(self, first: Option<(Answer<'a>, Task)>) -> Result<(), Failure> {
-        let mut first = first;
+    async fn run(self, mut start: Start<'a>) -> Result<Ended, Failure> {
         loop {
-            let (answer, task) = match first.take() {
-                Some(first) => first,
-                None => match self.shared.task().await {
-                    None => return Ok(()),
+            let (answer, task) = match std::mem::replace(&mut start, Start::Next) {
+                Start::With(answer, task) => (answer, task),
+                Start::Probe(task) => {
+                    let answer = self.ask(task).await?;
+                    if !self.shared.state().window.accept(task) {
+                        return Ok(Ended::Late);
+                    }
+                    (answer, task)
+                }
+                Start::Next => match self.shared.task().await {
+                    None => return Ok(Ended::Done),
                     Some(task) => match self.ask(task).await {
                         Ok(answer) => (answer, task),
                         Err(failure) => {
@@ -481,5 +537,11 @@ const LEAST: u64 = 32 * 1_024 * 1_024;
 /// Memory of a lane: a chunk that waits for its turn, and its neighbour.
 const LANE_MEMORY: usize = 2 * 4 * 1_024 * 1_024;
 
+/// Within this time a server mostly begins to answer.
+const ANSWER_TIME: Duration = Duration::from_millis(250);
+
 /// Octets between two looks at the clock.
 const LOOK_OCTETS: u64 = 64 * 1_024;
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,18 @@ impl Lanes {
         }
     }
 
+    /// Always so many lanes, unless there is a limit.
+    #[cfg(test)]
+    pub(super) fn fixed(count: usize) -> Self {
+        Self {
+            now: count,
+            phase: Phase::Resting {
+                left: Duration::MAX,
+            },
+            ..Self::new(count)
+        }
+    }
+
     /// How many lanes there should be.
     pub(super) fn count(&self) -> usize {
         self.now

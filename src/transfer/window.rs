@@ -93,27 +93,63 @@ impl Window {
         Some(task)
     }
 
-    /// Leaves the far end of the last chunk, if it is a long one, to others.
-    pub(super) fn share(&mut self) {
-        if let Some(last) = self.chunks.back_mut()
-            && last.end == self.next
-            && last.end - last.at > 2 * CHUNK
-        {
-            last.end = last.at + CHUNK;
-            self.next = last.end;
+    /// Does one lane fetch all that is left?
+    pub(super) fn is_of_one(&self) -> bool {
+        self.next >= self.size && self.chunks.len() == 1
+    }
+
+    /// A chunk that another lane may fetch of what one has to itself, so many
+    /// octets ahead of it; nothing changes until [`Window::accept`].
+    pub(super) fn probe(&mut self, ahead: u64) -> Option<Task> {
+        let last = self.chunks.back().filter(|_| self.is_of_one())?;
+        let first = last.at.checked_add(ahead.max(1))?;
+        let end = first.checked_add(CHUNK)?;
+        self.names += 1;
+        (end < self.size).then_some(Task {
+            name: self.names,
+            first,
+            end,
+        })
+    }
+
+    /// The other lane has its chunk: the first one ends before it, and what lies
+    /// behind is everybody's. Not when the first has come too far by now.
+    pub(super) fn accept(&mut self, task: Task) -> bool {
+        if !self.is_of_one() {
+            return false;
         }
+        let Some(last) = self.chunks.back_mut().filter(|last| last.at < task.first) else {
+            return false;
+        };
+        last.end = task.first;
+        self.next = task.end;
+        self.chunks.push_back(Chunk {
+            name: task.name,
+            at: task.first,
+            end: task.end,
+            pieces: VecDeque::new(),
+            has_lane: true,
+        });
+        true
     }
 
     /// Takes in what came of a chunk; what lies beyond its end is another's.
     pub(super) fn put(&mut self, name: u64, mut data: Bytes) -> Flow {
-        let Some(chunk) = self.chunks.iter_mut().find(|chunk| chunk.name == name) else {
+        let Some(at) = self.chunks.iter().position(|chunk| chunk.name == name) else {
             return Flow::Whole;
         };
+        let chunk = &mut self.chunks[at];
         let missing = usize::try_from(chunk.end - chunk.at).unwrap_or(usize::MAX);
         data.truncate(missing);
         chunk.at += data.len() as u64;
         if !data.is_empty() {
-            chunk.pieces.push_back(data);
+            // A piece keeps the whole buffer in memory that it was read into: what
+            // waits for its turn is copied.
+            chunk.pieces.push_back(if at == 0 {
+                data
+            } else {
+                Bytes::copy_from_slice(&data)
+            });
         }
         if chunk.at < chunk.end {
             return Flow::More;
@@ -190,9 +226,23 @@ mod tests {
         let all = window.assign(1, 1).expect("all");
         assert_eq!((all.first, all.end), (5, size));
         assert_eq!(window.assign(2, 4), None);
-        window.share();
-        let second = window.assign(2, 4).expect("the rest");
+        let second = window.probe(CHUNK).expect("there is room");
         assert_eq!((second.first, second.end), (5 + CHUNK, 5 + 2 * CHUNK));
+        assert!(!window.has_work(), "only once it is accepted");
+        assert!(window.accept(second));
+        let third = window.assign(2, 4).expect("the rest");
+        assert_eq!((third.first, third.end), (second.end, second.end + CHUNK));
+        assert_eq!(window.probe(CHUNK), None);
+    }
+
+    #[test]
+    fn a_chunk_that_the_first_lane_has_passed_is_not_accepted() {
+        let mut window = Window::new(0, 100 * CHUNK);
+        let all = window.assign(1, 1).expect("all");
+        let second = window.probe(10).expect("there is room");
+        assert_eq!(window.put(all.name, octets(0, 11)), Flow::More);
+        assert!(!window.accept(second));
+        assert_eq!(window.put(all.name, octets(11, 11)), Flow::More);
     }
 
     proptest! {
@@ -223,8 +273,11 @@ mod tests {
                     if what == 1 {
                         window.give_back(running.remove(at).name);
                     } else {
-                        if what == 2 {
-                            window.share();
+                        if what == 2
+                            && let Some(task) = window.probe(count as u64)
+                            && window.accept(task)
+                        {
+                            running.push(task);
                         }
                         let task = &mut running[at];
                         let flow = window.put(task.name, octets(task.first, count));
