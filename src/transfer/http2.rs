@@ -190,24 +190,4 @@ const PING: Duration = Duration::from_secs(20);
 const PONG: Duration = Duration::from_secs(20);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_target_names_the_host_as_the_header_did() {
-        let way = Way {
-            tls: true,
-            host: "h.test".to_owned(),
-            port: 8443,
-            proxy: None,
-            trusted: true,
-        };
-        let mut request = Request::new(Outgoing::Empty);
-        *request.uri_mut() = "/a/b?c=d".parse().expect("target");
-        let host = "h.test:8443".parse().expect("value");
-        request.headers_mut().insert(header::HOST, host);
-        let adapted = adapted(request, &way);
-        assert_eq!(adapted.uri(), "https://h.test:8443/a/b?c=d");
-        assert!(adapted.headers().is_empty());
-    }
-}
+mod tests;

@@ -97,6 +97,8 @@ pub(super) struct Answer<'a> {
     pub(super) headers: HeaderMap,
     /// What was asked for and where it led, for people.
     pub(super) shown: String,
+    #[cfg(test)]
+    version: Version,
     origin: &'a HttpOrigin,
     way: Way,
     connection: Connection,
@@ -300,6 +302,8 @@ impl HttpOrigin {
                         status: head.status,
                         headers: head.headers,
                         shown,
+                        #[cfg(test)]
+                        version: head.version,
                         origin: self,
                         way: way.clone(),
                         connection,
@@ -427,6 +431,12 @@ impl Answer<'_> {
             return None;
         };
         Some(data.map_err(|error| fault::classify(&error, &format!("reading {}", self.shown))))
+    }
+
+    /// Of HTTP, in which it came.
+    #[cfg(test)]
+    pub(super) fn version(&self) -> Version {
+        self.version
     }
 
     /// Was all of the body handed out?
