@@ -3,7 +3,8 @@
 //!
 //! A connection has no task of its own: its owner polls it while waiting for
 //! the answer or the next piece of body. That saves a hop between threads a
-//! piece, and an idle connection costs nothing.
+//! piece, and an idle connection costs nothing. Only one of HTTP/2, which several
+//! share, has a task ([`Shared`]).
 
 use std::fmt;
 use std::future::Future;

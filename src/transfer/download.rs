@@ -260,11 +260,7 @@ impl<'a> Download<'a> {
     }
 
     /// Moves the body into memory or the file until it ends.
-    async fn pump(
-        &mut self,
-        answer: &mut Feed<'_>,
-        arrival: &mut Arrival,
-    ) -> Result<(), Failure> {
+    async fn pump(&mut self, answer: &mut Feed<'_>, arrival: &mut Arrival) -> Result<(), Failure> {
         let stop = self.order.stop.clone();
         let mut stopped = pin!(stop.cancelled());
         let idle_timeout = self.origin.idle_timeout;

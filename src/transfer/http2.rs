@@ -129,7 +129,10 @@ impl Lease {
     ) -> hyper::Result<Response<Incoming>> {
         let shared = self.shared.as_mut().expect("there until it is dropped");
         shared.sender.ready().await?;
-        shared.sender.send_request(adapted(request, &self.way)).await
+        shared
+            .sender
+            .send_request(adapted(request, &self.way))
+            .await
     }
 
     /// Can a request be sent?

@@ -21,8 +21,8 @@ use url::Url;
 use super::Failure;
 use super::clock;
 use super::connection::Connection;
-use super::connection::Dialled;
 use super::connection::Dialer;
+use super::connection::Dialled;
 use super::connection::Offer;
 use super::connection::Way;
 use super::credentials::Realm;
@@ -283,8 +283,11 @@ impl HttpOrigin {
         loop {
             let sent = tokio::time::timeout(self.idle_timeout, connection.send(request.clone()));
             match sent.await {
-                Ok(Ok(response)) if load == Load::Unknown && wants_its_own(&connection, &response) => {
-                    drop(response);
+                Ok(Ok(response))
+                    if load == Load::Unknown && wants_its_own(&connection, &response) =>
+                {
+                    // Or it would wait for itself where there is one place only.
+                    drop((response, connection));
                     load = Load::Long;
                     (connection, was_pooled) = self.connection(way, load).await?;
                 }
@@ -321,6 +324,7 @@ impl HttpOrigin {
                         // not begun when it says good-bye, is not done (RFC 9113
                         // 6.8, 8.7); only what is safe is sent that way at all.
                         None => {
+                            drop(connection);
                             load = Load::Long;
                             (connection, _) = self.connection(way, load).await?;
                         }

@@ -360,7 +360,8 @@ mod tests {
         let full = std::path::Path::new("/dev/full");
         for in_memory in [true, false] {
             let target = target(full, in_memory, false);
-            let mut sink = Sink::new(target, 0, None, progress(), &Memory::new(1 << 24)).expect("opened");
+            let mut sink =
+                Sink::new(target, 0, None, progress(), &Memory::new(1 << 24)).expect("opened");
             let mut failure = None;
             for _ in 0..8 {
                 if failure.is_none() {

@@ -87,10 +87,13 @@ const DECIDING: &[&str] = &[
     "auth/ntlm",
     "auth/sealed",
     "engine/scheduler",
+    "transfer/lanes",
+    "transfer/memory",
     "transfer/range",
     "transfer/validator",
     "transfer/throttle",
     "transfer/upload_packet",
+    "transfer/window",
     "wsman/fault",
     "wsman/filter",
 ];
