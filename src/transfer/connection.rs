@@ -43,6 +43,7 @@ use super::fence::Fence;
 use super::http2::Lease;
 use super::http2::Shared;
 use super::memory::Memory;
+use super::memory::Reserved;
 use super::outgoing::Outgoing;
 use super::pool::Place;
 use super::proxy::ProxyEndpoint;
@@ -96,6 +97,9 @@ enum Kind {
     Own {
         sender: http1::SendRequest<Outgoing>,
         driver: Option<Pin<Box<Driver>>>,
+        /// For its read buffer.
+        #[expect(dead_code, reason = "held, not read")]
+        reserved: Reserved,
     },
     /// A part of one of HTTP/2.
     Leased(Lease),
@@ -196,8 +200,11 @@ impl Dialer {
         } else {
             Stream::Plain(tcp)
         };
+        let reserved = self
+            .memory
+            .grant(GROWTH * MAX_BUFFER, GROWTH * LEAST_BUFFER);
         let (sender, driver) = http1::Builder::new()
-            .max_buf_size(self.memory.share(MAX_BUFFER, LEAST_BUFFER))
+            .max_buf_size(reserved.octets() / GROWTH)
             .max_headers(MAX_HEADERS)
             .max_header_size(MAX_HEAD)
             .handshake(TokioIo::new(stream))
@@ -207,6 +214,7 @@ impl Dialer {
             kind: Kind::Own {
                 sender,
                 driver: Some(Box::pin(driver)),
+                reserved,
             },
             place: None,
         }))
@@ -350,7 +358,7 @@ impl Connection {
         request: Request<Outgoing>,
     ) -> hyper::Result<Response<Incoming>> {
         let (sender, driver) = match &mut self.kind {
-            Kind::Own { sender, driver } => (sender, driver),
+            Kind::Own { sender, driver, .. } => (sender, driver),
             Kind::Leased(lease) => return lease.send(request).await,
         };
         let mut answer = pin!(sender.send_request(request));
@@ -413,7 +421,7 @@ impl Connection {
     pub(super) async fn is_usable(&mut self) -> bool {
         match &mut self.kind {
             Kind::Leased(lease) => lease.is_open(),
-            Kind::Own { sender, driver } => {
+            Kind::Own { sender, driver, .. } => {
                 std::future::poll_fn(|context| {
                     drive(driver, context);
                     Poll::Ready(())
@@ -572,8 +580,12 @@ const HTTP_2: &[u8] = b"h2";
 const MAX_HEAD: usize = 64 * 1_024;
 
 /// hyper's read buffer, octets: it grows to that when a body fills it.
-pub(super) const MAX_BUFFER: usize = 2 * 1_024 * 1_024;
-pub(super) const LEAST_BUFFER: usize = 256 * 1_024;
+const MAX_BUFFER: usize = 1_024 * 1_024;
+const LEAST_BUFFER: usize = 128 * 1_024;
+
+/// What it may take of memory while it grows and is handed out: so many times
+/// that.
+const GROWTH: usize = 2;
 
 /// Headers of an answer.
 const MAX_HEADERS: usize = 100;

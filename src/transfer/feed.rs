@@ -515,8 +515,8 @@ impl Shared {
             if state.running > state.wanted || !state.window.has_work() {
                 return Poll::Ready(None);
             }
-            let lanes = state.wanted;
-            match state.window.assign(lanes, 2 * lanes) {
+            let lanes = state.wanted.max(1);
+            match state.window.assign(lanes, 2 * lanes - 1) {
                 Some(task) => Poll::Ready(Some(task)),
                 None => Poll::Pending,
             }

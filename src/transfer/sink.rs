@@ -20,8 +20,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Failure;
-use super::connection::LEAST_BUFFER;
-use super::connection::MAX_BUFFER;
 use super::disk_writer::BUFFERS;
 use super::disk_writer::Buffer;
 use super::disk_writer::Command;
@@ -31,7 +29,6 @@ use super::disk_writer::Target;
 use super::disk_writer::Writer;
 use super::disk_writer::length;
 use super::memory::Memory;
-use super::memory::Reserved;
 
 /// Takes octets in order, from an offset on.
 #[derive(Debug)]
@@ -42,9 +39,6 @@ pub(super) struct Sink {
     asked: u64,
     shared: Arc<Shared>,
     way: Way,
-    /// For the buffer of the connection that brings the octets.
-    #[expect(dead_code, reason = "held, not read")]
-    reserved: Reserved,
 }
 
 #[derive(Debug)]
@@ -116,7 +110,6 @@ impl Sink {
             asked: offset,
             shared,
             way,
-            reserved: memory.grant(MAX_BUFFER, LEAST_BUFFER),
         })
     }
 

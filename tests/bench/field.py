@@ -69,6 +69,12 @@ class Field:
         self.daemon.kill()
         self.nginx.close()
 
+    def restart(self) -> None:
+        """A daemon that has done nothing yet."""
+        self.client.close()
+        self.daemon.restart()
+        self.client = self.daemon.client()
+
     def make(self, name: str, octets: int) -> Path:
         """A source of so many octets that nothing can compress away."""
         path = self.root / name

@@ -203,8 +203,13 @@ async fn fetch_many(session: &Session, server: &Server, at_once: usize, times: u
 async fn the_files_of_a_job_share_one_connection() {
     let server = Server::new(&["h2", "http/1.1"], Lasts::Always).await;
     let (_folder, session) = server.session(true, 64);
+    // Before the server has said how many streams it takes, it refuses some:
+    // those get a connection of HTTP/1.1.
+    fetch_many(&session, &server, 16, 1).await;
+    let first = server.made();
+    assert_eq!(first.1, 1);
     fetch_many(&session, &server, 16, 4).await;
-    assert_eq!(server.made(), (1, 1), "the first file has one to itself");
+    assert_eq!(server.made(), first);
 }
 
 #[tokio::test]
