@@ -9,11 +9,13 @@ use url::Url;
 use super::Failure;
 use super::download::Download;
 use super::feed::Feed;
+use super::feed::Whole;
 use super::http_origin::Answer;
 use super::http_origin::Part;
 use super::pieces::Outside;
 use super::pieces::Places;
 use super::range::ContentRange;
+use super::stretch::Stretch;
 use super::verdict;
 use super::verdict::Said;
 use super::verdict::Verdict;
@@ -92,8 +94,9 @@ impl<'a> Download<'a> {
             let misfit = match verdict {
                 Verdict::Part(part) => match self.fit(part, known, at, validator) {
                     Ok(version) => {
+                        let stretch = Stretch::part(answer, part.skip, part.octets);
                         return Ok(Start::Comes(Box::new(Begun {
-                            feed: Feed::part(answer, part.skip, part.octets),
+                            feed: Feed::new(stretch, self.in_parts(url, &version)),
                             version,
                             places: None,
                         })));
@@ -102,7 +105,7 @@ impl<'a> Download<'a> {
                 },
                 Verdict::Whole { is_same } => {
                     return self
-                        .whole(answer, known, at, is_same)
+                        .whole(url, answer, known, at, is_same)
                         .await
                         .map(|begun| Start::Comes(Box::new(begun)));
                 }
@@ -137,7 +140,7 @@ impl<'a> Download<'a> {
         if self.requires_ranges() && !(is_empty && answer.length() == Some(0)) {
             return Err(insufficient(&answer.shown, "the server has none"));
         }
-        let begun = begin(&answer).and_then(|()| self.anew(answer));
+        let begun = begin(&answer).and_then(|()| self.anew(url, answer));
         begun.map(|begun| Start::Comes(Box::new(begun)))
     }
 
@@ -236,6 +239,7 @@ impl<'a> Download<'a> {
     /// The whole remote file comes where a part was asked for.
     async fn whole(
         &mut self,
+        url: &Url,
         answer: Answer<'a>,
         known: &Known,
         at: u64,
@@ -248,7 +252,7 @@ impl<'a> Download<'a> {
                 .is_none_or(|size| length.is_none_or(|it| it == size));
         if at > 0 && !is_same {
             self.begin_again(Misfit::Changed, &answer.shown, at)?;
-            return self.anew(answer);
+            return self.anew(url, answer);
         }
         if self.requires_ranges() {
             return Err(insufficient(&answer.shown, "the whole file came"));
@@ -264,11 +268,11 @@ impl<'a> Download<'a> {
             self.report(FileReport::WithoutRanges).await?;
         }
         if !self.pieces.are_whole() {
-            return self.anew(answer);
+            return self.anew(url, answer);
         }
         // What lies here is of this version: it need not be written again.
         Ok(Begun {
-            feed: Feed::whole(answer, at),
+            feed: Feed::new(Stretch::whole(answer, at), None),
             version: Version {
                 size: length.or(known.size),
                 validator: known.validator.clone(),
@@ -279,7 +283,7 @@ impl<'a> Download<'a> {
     }
 
     /// The whole remote file comes, from its first octet.
-    fn anew(&self, answer: Answer<'a>) -> Result<Begun<'a>, Failure> {
+    fn anew(&self, url: &Url, answer: Answer<'a>) -> Result<Begun<'a>, Failure> {
         let length = answer.length();
         let outside = |Outside| {
             Failure::fatal(
@@ -302,14 +306,28 @@ impl<'a> Download<'a> {
                 })?)
             };
         let validator = self.validator_of(&answer);
+        let version = Version {
+            size,
+            validator,
+            from: 0,
+        };
         Ok(Begun {
-            feed: Feed::whole(answer, 0),
-            version: Version {
-                size,
-                validator,
-                from: 0,
-            },
+            feed: Feed::new(Stretch::whole(answer, 0), self.in_parts(url, &version)),
+            version,
             places,
+        })
+    }
+
+    /// What parallel ranges must agree with, where the file may come in them.
+    fn in_parts(&self, url: &Url, version: &Version) -> Option<Whole> {
+        if !self.pieces.are_whole() || !self.terms.has_ranges() {
+            return None;
+        }
+        Some(Whole {
+            url: url.clone(),
+            from: version.from,
+            size: version.size?,
+            validator: version.validator.clone(),
         })
     }
 

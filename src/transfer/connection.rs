@@ -3,7 +3,8 @@
 //!
 //! A connection has no task of its own: its owner polls it while waiting for
 //! the answer or the next piece of body. That saves a hop between threads a
-//! piece, and an idle connection costs nothing.
+//! piece, and an idle connection costs nothing. Only one of HTTP/2, which several
+//! share, has a task ([`Shared`]).
 
 use std::fmt;
 use std::future::Future;
@@ -36,15 +37,20 @@ use super::Failure;
 use super::credentials::Wallet;
 use super::fault;
 use super::fence::Fence;
+use super::http2::Lease;
+use super::http2::Shared;
 use super::log_on::Line;
+use super::memory::Memory;
+use super::memory::Reserved;
 use super::outgoing::Outgoing;
+use super::pool::Place;
 use super::proxy::ProxyEndpoint;
+use super::race;
+use super::resolver::Resolver;
 use crate::bits::ErrorContext;
 use crate::bits::Hresult;
 use crate::bits::Phase;
 use crate::mechanism::ChannelBinding;
-use super::race;
-use super::resolver::Resolver;
 
 /// Where a connection leads. Two requests with the same way may share one.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -78,12 +84,15 @@ pub(super) struct Dialer {
     pub(super) user_agent: String,
     /// For the addresses of names.
     pub(super) resolver: Resolver,
+    /// What buffers may have.
+    pub(super) memory: Memory,
 }
 
 /// A connection on which one request at a time can be sent.
 pub(super) struct Connection {
-    sender: http1::SendRequest<Outgoing>,
-    driver: Option<Pin<Box<Driver>>>,
+    kind: Kind,
+    /// Given back once the socket is closed.
+    place: Option<Place>,
     /// Where this job has logged on over it.
     pub(super) log_ons: LogOns,
     /// What names it, if it is TLS (RFC 5929 4).
@@ -101,6 +110,36 @@ pub(super) struct LogOns {
     pub(super) proxy: bool,
 }
 
+enum Kind {
+    /// Of HTTP/1.1.
+    Own {
+        sender: http1::SendRequest<Outgoing>,
+        driver: Option<Pin<Box<Driver>>>,
+        /// For its read buffer.
+        #[expect(dead_code, reason = "held, not read")]
+        reserved: Reserved,
+    },
+    /// A part of one of HTTP/2.
+    Leased(Lease),
+}
+
+/// Which versions of HTTP a server may choose from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Offer {
+    /// HTTP/1.1.
+    One,
+    /// HTTP/2 too.
+    Both,
+}
+
+/// A connection by the version that the server chose.
+pub(super) enum Dialled {
+    /// HTTP/1.1.
+    Own(Connection),
+    /// HTTP/2.
+    Shared(Shared),
+}
+
 type Driver = http1::Connection<TokioIo<Stream>, Outgoing>;
 
 enum Stream {
@@ -114,18 +153,28 @@ impl Dialer {
     /// # Errors
     ///
     /// [`Failure`]; fatal when the fence or the certificate is against it.
-    pub(super) async fn dial(&self, way: &Way) -> Result<Connection, Failure> {
-        let dialled = tokio::time::timeout(self.timeout, self.dial_slowly(way)).await;
-        dialled.unwrap_or_else(|_| {
+    pub(super) async fn dial(
+        &self,
+        way: &Way,
+        place: Place,
+        offer: Offer,
+    ) -> Result<Dialled, Failure> {
+        let dialled = tokio::time::timeout(self.timeout, self.dial_slowly(way, offer)).await;
+        let mut dialled = dialled.unwrap_or_else(|_| {
             Err(Failure::transport(
                 Hresult::WININET_E_TIMEOUT,
                 format!("connecting to {way}: timed out"),
             )
             .at(Phase::Connecting))
-        })
+        })?;
+        match &mut dialled {
+            Dialled::Own(connection) => connection.place = Some(place),
+            Dialled::Shared(shared) => shared.give_place(place),
+        }
+        Ok(dialled)
     }
 
-    async fn dial_slowly(&self, way: &Way) -> Result<Connection, Failure> {
+    async fn dial_slowly(&self, way: &Way, offer: Offer) -> Result<Dialled, Failure> {
         let mut tcp = match &way.proxy {
             None => self.reach(&way.host, way.port).await?,
             Some(proxy) => {
@@ -159,7 +208,7 @@ impl Dialer {
             } else {
                 &self.anonymous_tls
             };
-            let connector = TlsConnector::from(Arc::clone(config));
+            let connector = TlsConnector::from(offering(config, offer));
             let tls = connector.connect(name, tcp).await.map_err(|error| {
                 fault::classify(&error, &format!("securing {way}")).at(Phase::Securing)
             })?;
@@ -167,23 +216,36 @@ impl Dialer {
             end_point = chain
                 .and_then(<[_]>::first)
                 .map(|shown| ChannelBinding::of_end_point(shown));
+            if tls.get_ref().1.alpn_protocol() == Some(HTTP_2) {
+                let shared = Shared::begin(TokioIo::new(Stream::Tls(Box::new(tls)))).await;
+                return shared
+                    .map(Dialled::Shared)
+                    .map_err(|error| fault::classify(&error, &format!("connecting to {way}")));
+            }
             Stream::Tls(Box::new(tls))
         } else {
             Stream::Plain(tcp)
         };
+        let reserved = self
+            .memory
+            .grant(GROWTH * MAX_BUFFER, GROWTH * LEAST_BUFFER);
         let (sender, driver) = http1::Builder::new()
-            .max_buf_size(MAX_BUFFER)
+            .max_buf_size(reserved.octets() / GROWTH)
             .max_headers(MAX_HEADERS)
             .max_header_size(MAX_HEAD)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| fault::classify(&error, &format!("connecting to {way}")))?;
-        Ok(Connection {
-            sender,
-            driver: Some(Box::pin(driver)),
+        Ok(Dialled::Own(Connection {
+            kind: Kind::Own {
+                sender,
+                driver: Some(Box::pin(driver)),
+                reserved,
+            },
+            place: None,
             log_ons: LogOns::default(),
             end_point,
-        })
+        }))
     }
 
     fn check(&self, address: std::net::IpAddr, host: &str) -> Result<(), Failure> {
@@ -268,8 +330,11 @@ impl Connection {
         &mut self,
         request: Request<Outgoing>,
     ) -> hyper::Result<Response<Incoming>> {
-        let mut answer = pin!(self.sender.send_request(request));
-        let driver = &mut self.driver;
+        let (sender, driver) = match &mut self.kind {
+            Kind::Own { sender, driver, .. } => (sender, driver),
+            Kind::Leased(lease) => return lease.send(request).await,
+        };
+        let mut answer = pin!(sender.send_request(request));
         std::future::poll_fn(|context| {
             drive(driver, context);
             answer.as_mut().poll(context)
@@ -284,6 +349,12 @@ impl Connection {
     ///
     /// Of hyper.
     pub(super) async fn data(&mut self, body: &mut Incoming) -> Option<hyper::Result<Bytes>> {
+        let mut none = None;
+        let driver = match &mut self.kind {
+            Kind::Own { driver, .. } => driver,
+            // Its own task drives it.
+            Kind::Leased(_) => &mut none,
+        };
         std::future::poll_fn(|context| {
             let mut driven = false;
             loop {
@@ -299,7 +370,7 @@ impl Connection {
                     Poll::Ready(None) => return Poll::Ready(None),
                     Poll::Pending if driven => return Poll::Pending,
                     Poll::Pending => {
-                        drive(&mut self.driver, context);
+                        drive(driver, context);
                         driven = true;
                     }
                 }
@@ -308,15 +379,45 @@ impl Connection {
         .await
     }
 
+    /// Takes the right to be out of it.
+    pub(super) fn take_place(&mut self) -> Option<Place> {
+        self.place.take()
+    }
+
+    /// Gives the right to be back.
+    pub(super) fn give_place(&mut self, place: Place) {
+        self.place = Some(place);
+    }
+
     /// Can another request be sent? Looks whether the server has hung up
     /// meanwhile.
     pub(super) async fn is_usable(&mut self) -> bool {
-        std::future::poll_fn(|context| {
-            drive(&mut self.driver, context);
-            Poll::Ready(())
-        })
-        .await;
-        self.driver.is_some() && self.sender.is_ready()
+        match &mut self.kind {
+            Kind::Leased(lease) => lease.is_open(),
+            Kind::Own { sender, driver, .. } => {
+                std::future::poll_fn(|context| {
+                    drive(driver, context);
+                    Poll::Ready(())
+                })
+                .await;
+                driver.is_some() && sender.is_ready()
+            }
+        }
+    }
+
+    /// A part of a shared connection.
+    pub(super) fn leased(lease: Lease) -> Self {
+        Self {
+            kind: Kind::Leased(lease),
+            place: None,
+            log_ons: LogOns::default(),
+            end_point: None,
+        }
+    }
+
+    /// Is it a part of a shared one?
+    pub(super) fn is_leased(&self) -> bool {
+        matches!(self.kind, Kind::Leased(_))
     }
 }
 
@@ -341,6 +442,19 @@ impl LogOns {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Connection(…)")
+    }
+}
+
+/// The TLS that offers these versions by ALPN (RFC 7301); without an offer it is
+/// HTTP/1.1.
+fn offering(config: &Arc<rustls::ClientConfig>, offer: Offer) -> Arc<rustls::ClientConfig> {
+    match offer {
+        Offer::One => Arc::clone(config),
+        Offer::Both => {
+            let mut config = rustls::ClientConfig::clone(config);
+            config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
+            Arc::new(config)
+        }
     }
 }
 
@@ -426,12 +540,19 @@ impl AsyncWrite for Stream {
 /// Octets; the kernel takes twice that for its own bookkeeping.
 const RECEIVE_BUFFER: u32 = 2 * 1_024 * 1_024;
 
+/// HTTP/2 over TLS, as ALPN names it.
+const HTTP_2: &[u8] = b"h2";
+
 /// Octets of the head of an answer.
 const MAX_HEAD: usize = 64 * 1_024;
 
-/// hyper's read buffer, octets.
-const MAX_BUFFER: usize = 2 * 1_024 * 1_024;
+/// hyper's read buffer, octets: it grows to that when a body fills it.
+const MAX_BUFFER: usize = 1_024 * 1_024;
+const LEAST_BUFFER: usize = 128 * 1_024;
+
+/// What it may take of memory while it grows and is handed out: so many times
+/// that.
+const GROWTH: usize = 2;
 
 /// Headers of an answer.
 const MAX_HEADERS: usize = 100;
-

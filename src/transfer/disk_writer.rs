@@ -14,6 +14,8 @@ use tokio::sync::mpsc;
 
 use super::claim::Claim;
 use super::hashing::Hashing;
+use super::memory::Memory;
+use super::memory::Reserved;
 use super::written::Slot;
 
 /// A temporary file, open for writing.
@@ -151,25 +153,40 @@ impl Writer {
 pub(super) struct Buffer {
     storage: Vec<u8>,
     start: usize,
+    /// Room in it.
+    reserved: Reserved,
     /// Octets in it.
     pub(super) filled: usize,
 }
 
 impl Buffer {
-    /// An empty buffer.
-    pub(super) fn new() -> Self {
-        let storage = vec![0; BUFFER + ALIGNMENT];
+    /// An empty buffer, as large as there is memory for.
+    pub(super) fn new(memory: &Memory) -> Self {
+        let reserved = memory.grant(BUFFER, LEAST_BUFFER);
+        let storage = vec![0; reserved.octets() + ALIGNMENT];
         let start = storage.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
         Self {
             storage,
             start,
+            reserved,
             filled: 0,
         }
     }
 
+    /// This buffer, empty, or another where there is much less or much more
+    /// memory now.
+    pub(super) fn refitted(self) -> Self {
+        if !self.reserved.is_unfit(BUFFER, LEAST_BUFFER) {
+            return self;
+        }
+        let memory = self.reserved.memory().clone();
+        drop(self);
+        Self::new(&memory)
+    }
+
     /// Takes in as much as there is room for; says how much.
     pub(super) fn fill(&mut self, octets: &[u8]) -> usize {
-        let taken = octets.len().min(BUFFER - self.filled);
+        let taken = octets.len().min(self.reserved.octets() - self.filled);
         let at = self.start + self.filled;
         self.storage[at..at + taken].copy_from_slice(&octets[..taken]);
         self.filled += taken;
@@ -183,7 +200,7 @@ impl Buffer {
 
     /// Is there no room?
     pub(super) fn is_full(&self) -> bool {
-        self.filled == BUFFER
+        self.filled == self.reserved.octets()
     }
 
     /// How much is in it.
@@ -208,8 +225,9 @@ pub(super) fn length(octets: &[u8]) -> u64 {
 /// What devices want at most, and the size of a page.
 pub(super) const ALIGNMENT: usize = 4_096;
 
-/// Octets of one write.
+/// Octets of one write, at most and at least.
 const BUFFER: usize = 2 * 1_024 * 1_024;
+const LEAST_BUFFER: usize = 128 * 1_024;
 
 /// One is filled while one is written and one waits: 6 MiB for each file.
 pub(super) const BUFFERS: usize = 3;

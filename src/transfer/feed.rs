@@ -1,100 +1,554 @@
-//! The octets of a file as an answer brings them: in order, from the first that
-//! is wanted to the last.
+//! The octets of a file in their order, from one answer, or from several
+//! connections where that is faster.
+//!
+//! A file begins with one answer. When [`Lanes`] wants more, a second lane asks
+//! for a chunk ahead of it, with `Range` and `If-Range`; once that has come to
+//! an answer the first one ends there, and all take the chunks behind. Every
+//! part is held against the version, the place and the size of the first. A
+//! server that answers otherwise, or wants fewer connections, gets one again,
+//! and the file goes on.
 //!
 //! This is all that the writing side knows of where octets come from.
+//!
+//! No lane has a task of its own: whoever reads drives them all.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::StatusCode;
 use hyper::body::Bytes;
+use hyper::header;
+use tokio::time::Instant;
+use tracing::debug;
+use url::Url;
 
 use super::Failure;
+use super::clock;
 use super::http_origin::Answer;
+use super::http_origin::Ask;
+use super::http_origin::HttpOrigin;
+use super::http_origin::Part;
+use super::lanes::Lanes;
+use super::memory::Reserved;
+use super::range::ContentRange;
+use super::stretch::Stretch;
+use super::window::CHUNK;
+use super::window::Flow;
+use super::window::Task;
+use super::window::Window;
+use crate::bits::Hresult;
+use crate::bits::Validator;
 
-/// The wanted octets of one answer.
+/// What must be true of a file before it is fetched in parts.
+#[derive(Clone, Debug)]
+pub(super) struct Whole {
+    /// Where it is asked for.
+    pub(super) url: Url,
+    /// The first octet that the answer brings.
+    pub(super) from: u64,
+    /// Octets of the file.
+    pub(super) size: u64,
+    /// Its version.
+    pub(super) validator: Validator,
+}
+
+/// The octets of a file in their order.
 pub(super) struct Feed<'a> {
-    answer: Answer<'a>,
-    /// So many come before the first that is wanted.
-    skip: u64,
-    /// So many are wanted of what comes then; none: all of the body.
-    left: Option<u64>,
-    /// The body has ended.
-    has_ended: bool,
+    shown: String,
+    /// An answer that brings a part of the remote file only.
+    is_part: bool,
+    way: Way<'a>,
+    /// Where several lanes are possible.
+    plan: Option<Plan<'a>>,
+}
+
+enum Way<'a> {
+    One(Box<Stretch<'a>>),
+    Several(Several<'a>),
+    /// Between the two.
+    Changing,
+}
+
+/// When to change.
+struct Plan<'a> {
+    origin: &'a HttpOrigin,
+    whole: Arc<Whole>,
+    if_range: Arc<str>,
+    lanes: Lanes,
+    /// Octets from the start of the file that were handed out.
+    taken: u64,
+    /// Handed out since the last look at the clock.
+    fresh: u64,
+    looked_at: Instant,
+    /// What came of late in [`ANSWER_TIME`].
+    ahead: u64,
+}
+
+/// Lanes side by side.
+struct Several<'a> {
+    shared: Arc<Shared>,
+    lanes: Vec<Lane<'a>>,
+    /// Why the last lane that failed did; none has since everything was
+    /// given to one.
+    failure: Option<Failure>,
+    is_alone: bool,
+    /// Of the memory of all transfers: a chunk for each lane.
+    reserved: Vec<Reserved>,
+}
+
+type Lane<'a> = Pin<Box<dyn Future<Output = Result<Ended, Failure>> + Send + 'a>>;
+
+/// What a lane begins with.
+enum Start<'a> {
+    /// An answer that brings a chunk, and more.
+    With(Box<Answer<'a>>, Task),
+    /// A chunk of what another lane has to itself.
+    Probe(Task),
+    /// Whatever is next.
+    Next,
+}
+
+/// How a lane ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ended {
+    /// There is no more for it.
+    Done,
+    /// The first lane was faster than the answer to the second.
+    Late,
+}
+
+/// What the lanes of a file share.
+struct Shared(Mutex<State>);
+
+struct State {
+    window: Window,
+    /// Lanes that there should be.
+    wanted: usize,
+    /// Lanes that there are.
+    running: usize,
 }
 
 impl<'a> Feed<'a> {
-    /// A whole body, without its first `skip` octets.
-    pub(super) fn whole(answer: Answer<'a>, skip: u64) -> Self {
+    /// The octets of `stretch`; in parts if `whole` says what they must agree
+    /// with, and the settings and the server allow it.
+    pub(super) fn new(stretch: Stretch<'a>, whole: Option<Whole>) -> Self {
         Self {
-            answer,
-            skip,
-            left: None,
-            has_ended: false,
-        }
-    }
-
-    /// Behind the first `skip` octets of the body, `octets` of them.
-    pub(super) fn part(answer: Answer<'a>, skip: u64, octets: u64) -> Self {
-        Self {
-            answer,
-            skip,
-            left: Some(octets),
-            has_ended: false,
+            shown: stretch.shown().to_owned(),
+            is_part: stretch.is_part(),
+            plan: whole.and_then(|whole| Plan::new(whole, &stretch)),
+            way: Way::One(Box::new(stretch)),
         }
     }
 
     /// Is it a part of the remote file only?
     pub(super) fn is_part(&self) -> bool {
-        self.left.is_some()
+        self.is_part
     }
 
-    /// The next octets; `None` at the end of what is wanted, or of the body.
+    /// What was asked for and where it led, for people.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// The next octets; `None` at the end.
     ///
     /// Dropping the future half-way loses nothing.
     ///
     /// # Errors
     ///
-    /// [`Failure`] when the body is cut off.
+    /// [`Failure`] when they cannot be had.
     pub(super) async fn data(&mut self) -> Option<Result<Bytes, Failure>> {
-        loop {
-            if self.left == Some(0) {
-                return None;
+        self.change();
+        let data = match &mut self.way {
+            Way::One(stretch) => stretch.data().await,
+            Way::Several(several) => {
+                let plan = self.plan.as_mut()?;
+                std::future::poll_fn(|context| several.poll_data(plan, context)).await
             }
-            let Some(data) = self.answer.data().await else {
-                self.has_ended = true;
-                return None;
-            };
-            let mut data = match data {
-                Ok(data) => data,
-                Err(failure) => return Some(Err(failure)),
-            };
-            let length = data.len() as u64;
-            if self.skip >= length {
-                self.skip -= length;
-                // Whoever waits must be told that something comes.
-                return Some(Ok(Bytes::new()));
-            }
-            let skip = usize::try_from(self.skip).unwrap_or(usize::MAX);
-            self.skip = 0;
-            data = data.split_off(skip.min(data.len()));
-            if let Some(left) = &mut self.left {
-                data.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= data.len() as u64;
-            }
-            if !data.is_empty() {
-                return Some(Ok(data));
-            }
+            Way::Changing => None,
+        };
+        if let (Some(Ok(octets)), Some(plan)) = (&data, &mut self.plan) {
+            plan.count(octets.len() as u64);
+        }
+        data
+    }
+
+    /// Ends a feed that was read to its end; its connections serve others.
+    pub(super) async fn finish(self) {
+        if let Way::One(stretch) = self.way {
+            stretch.finish().await;
         }
     }
 
-    /// What was asked for, for people.
-    pub(super) fn shown(&self) -> &str {
-        &self.answer.shown
-    }
-
-    /// Ends it; the connection serves others, if little is left of the body.
-    pub(super) async fn finish(self) {
-        if self.has_ended {
-            self.answer.finish();
-        } else {
-            self.answer.discard().await;
+    /// Follows the controller.
+    fn change(&mut self) {
+        let Some(plan) = &mut self.plan else {
+            return;
+        };
+        let wanted = plan.lanes.count();
+        match &mut self.way {
+            Way::One(_) if wanted > 1 => {
+                let Way::One(stretch) = std::mem::replace(&mut self.way, Way::Changing) else {
+                    return;
+                };
+                let answer = Box::new(stretch.into_answer());
+                self.way = Way::Several(plan.split(answer));
+            }
+            Way::Several(several) => several.want(plan, wanted),
+            Way::One(_) | Way::Changing => {}
         }
     }
 }
+
+impl<'a> Plan<'a> {
+    fn new(whole: Whole, stretch: &Stretch<'a>) -> Option<Self> {
+        let answer = stretch.answer();
+        let origin = answer.origin();
+        let most = origin.pool.ranges(&whole.url);
+        let none = answer
+            .header(header::ACCEPT_RANGES)
+            .is_some_and(|unit| unit.trim().eq_ignore_ascii_case("none"));
+        let if_range = Arc::from(whole.validator.if_range()?);
+        let left = whole.size.checked_sub(whole.from)?;
+        if most <= 1 || none || left < LEAST || stretch.length() != Some(left) {
+            return None;
+        }
+        Some(Self {
+            origin,
+            if_range,
+            lanes: Lanes::new(most),
+            taken: whole.from,
+            whole: Arc::new(whole),
+            fresh: 0,
+            looked_at: clock::instant(),
+            ahead: 0,
+        })
+    }
+
+    fn shown(&self) -> String {
+        super::remote::redact(&self.whole.url)
+    }
+
+    fn count(&mut self, octets: u64) {
+        self.taken += octets;
+        self.fresh += octets;
+        if self.fresh < LOOK_OCTETS && self.whole.size > self.taken {
+            return;
+        }
+        let now = clock::instant();
+        let elapsed = now - self.looked_at;
+        let left = self.whole.size.saturating_sub(self.taken);
+        self.lanes.sample(self.fresh, elapsed, left);
+        let share = ANSWER_TIME.as_secs_f64() / elapsed.as_secs_f64().max(0.000_1);
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "an estimate"
+        )]
+        let ahead = (self.fresh as f64 * share) as u64;
+        self.ahead = (self.ahead / 8 * 7) + ahead / 8;
+        self.fresh = 0;
+        self.looked_at = now;
+    }
+
+    /// Makes the answer the first lane, which has all that is left.
+    fn split(&mut self, answer: Box<Answer<'a>>) -> Several<'a> {
+        let mut window = Window::new(self.taken, self.whole.size);
+        let first = window.assign(1, 1);
+        let mut several = Several {
+            shared: Arc::new(Shared(Mutex::new(State {
+                window,
+                wanted: 1,
+                running: 0,
+            }))),
+            lanes: Vec::new(),
+            failure: None,
+            is_alone: false,
+            reserved: Vec::new(),
+        };
+        if let Some(task) = first {
+            several.start(self, Start::With(answer, task));
+        }
+        several.want(self, self.lanes.count());
+        several
+    }
+}
+
+impl<'a> Several<'a> {
+    fn start(&mut self, plan: &Plan<'a>, start: Start<'a>) {
+        self.shared.state().running += 1;
+        let run = Run {
+            origin: plan.origin,
+            whole: Arc::clone(&plan.whole),
+            if_range: Arc::clone(&plan.if_range),
+            shared: Arc::clone(&self.shared),
+        };
+        self.lanes.push(Box::pin(run.run(start)));
+    }
+
+    /// Makes it so many lanes, as far as there is memory for their chunks.
+    fn want(&mut self, plan: &mut Plan<'a>, wanted: usize) {
+        self.reserved.truncate(wanted.saturating_sub(1));
+        while self.reserved.len() + 1 < wanted {
+            // What waits for its turn: a chunk and its neighbour.
+            let Some(reserved) = plan.origin.pool.memory().reserve(LANE_MEMORY) else {
+                plan.lanes.limit(self.reserved.len() + 1);
+                break;
+            };
+            self.reserved.push(reserved);
+        }
+        let wanted = wanted.min(self.reserved.len() + 1);
+        let mut state = self.shared.state();
+        if wanted != state.wanted {
+            debug!(url = %plan.shown(), lanes = wanted, "Parallel ranges");
+            state.wanted = wanted;
+        }
+        if wanted > 1 && state.running == 1 && state.window.is_of_one() {
+            let probe = state.window.probe(plan.ahead + CHUNK);
+            drop(state);
+            match probe {
+                Some(task) => self.start(plan, Start::Probe(task)),
+                None => plan.lanes.limit(1),
+            }
+            return;
+        }
+        let missing = if state.window.has_work() {
+            wanted.saturating_sub(state.running)
+        } else {
+            0
+        };
+        drop(state);
+        for _ in 0..missing {
+            self.start(plan, Start::Next);
+        }
+    }
+
+    fn poll_data(
+        &mut self,
+        plan: &mut Plan<'a>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Failure>>> {
+        loop {
+            let has_changed = self.poll_lanes(plan, context);
+            let mut state = self.shared.state();
+            if let Some(data) = state.window.take() {
+                return Poll::Ready(Some(Ok(data)));
+            }
+            if state.window.is_empty() {
+                return Poll::Ready(None);
+            }
+            drop(state);
+            if self.lanes.is_empty() {
+                // The last one goes on alone, once.
+                if std::mem::replace(&mut self.is_alone, true) && self.failure.is_some() {
+                    return Poll::Ready(self.failure.take().map(Err));
+                }
+                self.failure = None;
+                self.start(plan, Start::Next);
+            } else if !has_changed {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Lets all lanes go on; says whether one has ended.
+    fn poll_lanes(&mut self, plan: &mut Plan<'a>, context: &mut Context<'_>) -> bool {
+        let mut has_changed = false;
+        let mut at = 0;
+        while at < self.lanes.len() {
+            let Poll::Ready(ended) = self.lanes[at].as_mut().poll(context) else {
+                at += 1;
+                continue;
+            };
+            drop(self.lanes.swap_remove(at));
+            self.shared.state().running -= 1;
+            has_changed = true;
+            match ended {
+                Ok(Ended::Done) => {}
+                Ok(Ended::Late) => self.limit(plan),
+                Err(failure) => {
+                    debug!(url = %plan.shown(), why = failure.detail, "A parallel range failed");
+                    self.failure = Some(failure);
+                    self.limit(plan);
+                }
+            }
+        }
+        has_changed
+    }
+
+    /// One lane from now on.
+    fn limit(&mut self, plan: &mut Plan<'a>) {
+        plan.lanes.limit(1);
+        self.shared.state().wanted = 1;
+        self.reserved.clear();
+    }
+}
+
+/// A lane at work.
+struct Run<'a> {
+    origin: &'a HttpOrigin,
+    whole: Arc<Whole>,
+    if_range: Arc<str>,
+    shared: Arc<Shared>,
+}
+
+impl<'a> Run<'a> {
+    /// Fetches chunks until there are no more, or too many lanes.
+    async fn run(self, mut start: Start<'a>) -> Result<Ended, Failure> {
+        loop {
+            let (answer, task) = match std::mem::replace(&mut start, Start::Next) {
+                Start::With(answer, task) => (answer, task),
+                Start::Probe(task) => {
+                    let answer = self.ask(task).await?;
+                    if !self.shared.state().window.accept(task) {
+                        return Ok(Ended::Late);
+                    }
+                    (Box::new(answer), task)
+                }
+                Start::Next => match self.shared.task().await {
+                    None => return Ok(Ended::Done),
+                    Some(task) => match self.ask(task).await {
+                        Ok(answer) => (Box::new(answer), task),
+                        Err(failure) => {
+                            self.shared.give_back(task.name);
+                            return Err(failure);
+                        }
+                    },
+                },
+            };
+            if let Err(failure) = self.read(*answer, task.name).await {
+                self.shared.give_back(task.name);
+                return Err(failure);
+            }
+        }
+    }
+
+    async fn read(&self, mut answer: Answer<'a>, name: u64) -> Result<(), Failure> {
+        loop {
+            let Some(data) = answer.data().await else {
+                return Err(Failure::transport(
+                    Hresult::WININET_E_CONNECTION_ABORTED,
+                    format!("reading {}: the part ended too soon", answer.shown),
+                ));
+            };
+            let flow = self.shared.state().window.put(name, data?);
+            if flow == Flow::Whole {
+                if answer.is_at_its_end() {
+                    answer.finish();
+                }
+                return Ok(());
+            }
+        }
+    }
+
+    /// Asks for a chunk, and checks that it is what comes.
+    async fn ask(&self, task: Task) -> Result<Answer<'a>, Failure> {
+        let part = Part {
+            first: task.first,
+            last: Some(task.end - 1),
+            if_range: Some(self.if_range.to_string()),
+        };
+        let ask = Ask::get(Some(part));
+        let answer = self.origin.ask(&self.whole.url, &ask).await?;
+        let fits = answer.status == StatusCode::PARTIAL_CONTENT
+            && answer.header(header::CONTENT_ENCODING).is_none()
+            && self.is_of_the_version(&answer)
+            && answer
+                .header(header::CONTENT_RANGE)
+                .and_then(ContentRange::parse)
+                .is_some_and(|range| {
+                    range
+                        == ContentRange::Part {
+                            first: task.first,
+                            last: task.end - 1,
+                            total: Some(self.whole.size),
+                        }
+                });
+        if fits {
+            return Ok(answer);
+        }
+        // Never again for this job: what holds for one file of a server holds
+        // for the next.
+        self.origin.pool.forbid_ranges(&self.whole.url);
+        if !answer.status.is_success() {
+            return Err(answer.to_failure());
+        }
+        Err(Failure::transport(
+            Hresult::WININET_E_INVALID_SERVER_RESPONSE,
+            format!(
+                "asking for {}: octets {} to {} of the same version cannot be had (HTTP status {})",
+                answer.shown,
+                task.first,
+                task.end - 1,
+                answer.status.as_u16()
+            ),
+        ))
+    }
+
+    fn is_of_the_version(&self, answer: &Answer<'_>) -> bool {
+        let came = Validator::read(
+            answer.header(header::ETAG),
+            answer.header(header::LAST_MODIFIED),
+            answer.header(header::DATE),
+        );
+        self.whole.validator.is_same_version(&came)
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_back(&self, name: u64) {
+        self.state().window.give_back(name);
+    }
+
+    /// The next chunk; waits while too much is held. None: the lane ends.
+    async fn task(&self) -> Option<Task> {
+        // INVARIANT: nobody wakes this: whoever reads polls all lanes each
+        // time that he has taken something.
+        std::future::poll_fn(|_| {
+            let mut state = self.state();
+            if state.running > state.wanted || !state.window.has_work() {
+                return Poll::Ready(None);
+            }
+            let lanes = state.wanted.max(1);
+            match state.window.assign(lanes, 2 * lanes - 1) {
+                Some(task) => Poll::Ready(Some(task)),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Feed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Feed(…)")
+    }
+}
+
+/// Files of fewer octets come in one piece.
+const LEAST: u64 = 32 * 1_024 * 1_024;
+
+/// Memory of a lane: a chunk that waits for its turn, and its neighbour.
+const LANE_MEMORY: usize = 2 * 4 * 1_024 * 1_024;
+
+/// Within this time a server mostly begins to answer.
+const ANSWER_TIME: Duration = Duration::from_millis(250);
+
+/// Octets between two looks at the clock.
+const LOOK_OCTETS: u64 = 64 * 1_024;
+
+#[cfg(test)]
+mod tests;

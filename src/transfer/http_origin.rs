@@ -8,6 +8,7 @@ use std::time::Duration;
 use hyper::HeaderMap;
 use hyper::Method;
 use hyper::Request;
+use hyper::Response;
 use hyper::StatusCode;
 use hyper::Version;
 use hyper::body::Body as _;
@@ -23,6 +24,8 @@ use super::Failure;
 use super::clock;
 use super::connection::Connection;
 use super::connection::Dialer;
+use super::connection::Dialled;
+use super::connection::Offer;
 use super::connection::Way;
 use super::custom;
 use super::fault;
@@ -30,7 +33,10 @@ use super::log_on::LogOn;
 use super::log_on::Verdict;
 use super::out_of_order::OutOfOrder;
 use super::outgoing::Outgoing;
+use super::pool::Load;
+use super::pool::Place;
 use super::pool::Pool;
+use super::pool::Turn;
 use super::proxy::Proxies;
 use super::remote;
 use crate::bits::AuthTarget;
@@ -106,6 +112,8 @@ enum Sent<'a> {
     Answered(Answer<'a>),
     /// The connection was cut before.
     Lost(Failure),
+    /// It is better asked for over a connection of its own.
+    Misplaced,
 }
 
 /// The head of an answer, and the way to its body.
@@ -121,6 +129,8 @@ pub(super) struct Answer<'a> {
     pub(super) was_repeated: bool,
     /// Where redirects led, if the job wants to know.
     pub(super) moved: Option<Url>,
+    #[cfg(test)]
+    version: Version,
     origin: &'a HttpOrigin,
     way: Way,
     connection: Connection,
@@ -259,10 +269,15 @@ impl HttpOrigin {
         let absolute = way.proxy.is_some() && !way.tls;
         let target = request_target(url, absolute);
         let wallet = &self.dialer.wallet;
-        let mut server = trusted.then(|| {
-            let realm = (AuthTarget::Server, url.origin().ascii_serialization());
-            LogOn::new(wallet, realm, &way.host)
-        });
+        let realm = (AuthTarget::Server, url.origin().ascii_serialization());
+        // One connection to itself is faster for many octets, and a shared one
+        // for many requests; some log-ons need one to themselves.
+        let is_long = ask.part.is_some()
+            || !ask.body.is_end_stream()
+            || !ask.method.is_safe()
+            || trusted && wallet.binds_connections(&realm);
+        let mut load = if is_long { Load::Long } else { Load::Unknown };
+        let mut server = trusted.then(|| LogOn::new(wallet, realm, &way.host));
         // A tunnel is logged on where it is made.
         let mut proxy = way.proxy.as_ref().filter(|_| absolute).map(|proxy| {
             let realm = (AuthTarget::Proxy, format!("{}:{}", proxy.host, proxy.port));
@@ -274,7 +289,7 @@ impl HttpOrigin {
             let is_kept = kept.is_some();
             let (connection, was_pooled) = match kept.take() {
                 Some(connection) => (connection, false),
-                None => self.connection(way, was_lost).await?,
+                None => self.connection(way, load, was_lost).await?,
             };
             let mut request = self.request(url, ask, &target, trusted)?;
             let line = connection.log_ons.server(connection.end_point.as_ref());
@@ -294,8 +309,12 @@ impl HttpOrigin {
             if holds_back {
                 hold_back(&mut request);
             }
-            let mut answer = match self.exchange(way, url, request, connection).await? {
+            let mut answer = match self.exchange(way, url, request, load, connection).await? {
                 Sent::Answered(answer) => answer,
+                Sent::Misplaced => {
+                    load = Load::Long;
+                    continue;
+                }
                 // The server may have closed an idle connection just now: that
                 // says nothing about the request.
                 Sent::Lost(failure) => {
@@ -307,6 +326,7 @@ impl HttpOrigin {
                         return Err(failure);
                     }
                     was_lost = true;
+                    load = Load::Long;
                     let log_ons = [&mut server, &mut proxy].into_iter().flatten();
                     log_ons.for_each(LogOn::lost_connection);
                     continue;
@@ -329,7 +349,9 @@ impl HttpOrigin {
                 answer.was_repeated = was_lost;
                 return Ok(answer);
             }
-            kept = answer.keep().await;
+            // A log-on may need a connection to itself.
+            load = Load::Long;
+            kept = answer.keep().await.filter(|kept| !kept.is_leased());
             if kept.is_none() {
                 let log_ons = [&mut server, &mut proxy];
                 log_ons
@@ -375,11 +397,30 @@ impl HttpOrigin {
 
     /// A connection along `way`, and whether it has waited for this; `anew`
     /// makes one.
-    async fn connection(&self, way: &Way, anew: bool) -> Result<(Connection, bool), Failure> {
-        if !anew && let Some(connection) = self.pool.take(way).await {
-            return Ok((connection, true));
+    async fn connection(
+        &self,
+        way: &Way,
+        load: Load,
+        anew: bool,
+    ) -> Result<(Connection, bool), Failure> {
+        loop {
+            return match self.pool.take(way, load).await {
+                // What has waited may have been closed as well.
+                Turn::Use(connection) if anew && !connection.is_leased() => continue,
+                Turn::Use(connection) => Ok((*connection, true)),
+                Turn::Dial(place) => Ok((self.dial(way, place).await?, false)),
+                Turn::Offer(place, agreeing) => {
+                    match self.dialer.dial(way, place, Offer::Both).await? {
+                        Dialled::Own(connection) => {
+                            agreeing.refused(way);
+                            Ok((connection, false))
+                        }
+                        // It counts as one that served: another may be tried.
+                        Dialled::Shared(shared) => Ok((agreeing.agreed(way, shared), true)),
+                    }
+                }
+            };
         }
-        Ok((self.dialer.dial(way).await?, false))
     }
 
     fn request(
@@ -411,6 +452,7 @@ impl HttpOrigin {
         way: &Way,
         url: &Url,
         request: Request<Outgoing>,
+        load: Load,
         mut connection: Connection,
     ) -> Result<Sent<'_>, Failure> {
         let shown = remote::redact(url);
@@ -419,6 +461,9 @@ impl HttpOrigin {
         let body = request.body().clone();
         let answer = connection.send(request);
         match body.in_time(self.idle_timeout, answer).await {
+            Ok(Ok(response)) if load == Load::Unknown && wants_its_own(&connection, &response) => {
+                Ok(Sent::Misplaced)
+            }
             Ok(Ok(response)) => {
                 let (head, body) = response.into_parts();
                 if head.version < Version::HTTP_10 {
@@ -436,6 +481,8 @@ impl HttpOrigin {
                     shown,
                     was_repeated: false,
                     moved: None,
+                    #[cfg(test)]
+                    version: head.version,
                     origin: self,
                     way: way.clone(),
                     connection,
@@ -456,6 +503,17 @@ impl HttpOrigin {
                 format!("{doing}: no answer in time"),
             )
             .at(Phase::Asking)),
+        }
+    }
+
+    /// A connection of HTTP/1.1.
+    async fn dial(&self, way: &Way, place: Place) -> Result<Connection, Failure> {
+        match self.dialer.dial(way, place, Offer::One).await? {
+            Dialled::Own(connection) => Ok(connection),
+            Dialled::Shared(_) => Err(Failure::transport(
+                Hresult::WININET_E_INVALID_SERVER_RESPONSE,
+                format!("connecting to {way}: the server chose what was not offered"),
+            )),
         }
     }
 
@@ -506,6 +564,13 @@ impl HttpOrigin {
     }
 }
 
+impl<'a> Answer<'a> {
+    /// Who gave it.
+    pub(super) fn origin(&self) -> &'a HttpOrigin {
+        self.origin
+    }
+}
+
 impl Answer<'_> {
     /// The value of a header, if it is there and is text.
     pub(super) fn header(&self, name: HeaderName) -> Option<&str> {
@@ -534,6 +599,18 @@ impl Answer<'_> {
                 .at(Phase::Receiving)
                 .of(&self.shown)
         }))
+    }
+
+    /// Of HTTP, in which it came.
+    #[cfg(test)]
+    pub(super) fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Was all of the body handed out?
+    pub(super) fn is_at_its_end(&mut self) -> bool {
+        self.ended |= self.body.is_end_stream();
+        self.ended
     }
 
     /// Ends an answer whose body was read to its end; the connection serves
@@ -654,6 +731,17 @@ fn may_repeat(is_once: bool, error: &hyper::Error) -> bool {
     !error.is_parse() && (!is_once || error.is_canceled())
 }
 
+/// Is this answer, over a shared connection, better asked for over another? A
+/// big body is, and what the server takes for misdirected (RFC 9110 15.5.20).
+fn wants_its_own(connection: &Connection, response: &Response<Incoming>) -> bool {
+    let is_big = response
+        .body()
+        .size_hint()
+        .exact()
+        .is_some_and(|length| length >= LONG);
+    connection.is_leased() && (is_big || response.status() == StatusCode::MISDIRECTED_REQUEST)
+}
+
 fn request_target(url: &Url, absolute: bool) -> String {
     if absolute {
         return url.as_str().to_owned();
@@ -678,6 +766,8 @@ fn hold_back(request: &mut Request<Outgoing>) {
 /// How often one thing is asked of one server: the legs of two log-ons, a nonce
 /// that was too old, and a connection that was lost.
 const MAX_ASKS: usize = 16;
+/// Octets of a body that gets a connection to itself.
+const LONG: u64 = 8 * 1_024 * 1_024;
 
 /// Octets of a body that is read only to keep the connection.
 const MAX_DISCARD: usize = 64 * 1_024;

@@ -19,11 +19,11 @@ use tracing::debug;
 use tracing::warn;
 use zeroize::Zeroizing;
 
-use super::clock;
 use super::Failure;
 use super::attempt::Attempt;
 use super::challenge::Challenge;
 use super::challenge::Parameters;
+use super::clock;
 use super::credentials::Choice;
 use super::credentials::Method;
 use super::credentials::Realm;

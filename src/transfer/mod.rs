@@ -26,12 +26,15 @@ mod feed;
 mod fence;
 mod hashing;
 mod held;
+mod http2;
 mod http_origin;
 mod inbox;
 mod kerberos;
 mod landing;
+mod lanes;
 mod last_folder;
 mod log_on;
+mod memory;
 mod out_of_order;
 mod outgoing;
 mod pieces;
@@ -48,6 +51,7 @@ mod settle;
 mod sink;
 mod source;
 mod spot;
+mod stretch;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -57,6 +61,7 @@ mod upload;
 pub(crate) mod upload_packet;
 mod validator;
 mod verdict;
+mod window;
 mod windows_path;
 mod written;
 
@@ -106,9 +111,10 @@ pub(crate) use inbox::Standing;
 use kerberos::Kerberos;
 use landing::Landing;
 use last_folder::LastFolder;
+use memory::Memory;
 use out_of_order::OutOfOrder;
 use pieces::Pieces;
-use pool::Pool;
+use pool::Connections;
 use proxy::Proxies;
 use proxy::ProxyError;
 use quota::Quota;
@@ -142,6 +148,7 @@ struct Parts {
     resolver: Resolver,
     claims: Claims,
     kerberos: Arc<Kerberos>,
+    connections: Connections,
 }
 
 /// A remote address that a client gave, checked and taken apart.
@@ -279,6 +286,12 @@ impl Mover {
             proxies,
             claims: Claims::default(),
             kerberos: Arc::new(Kerberos::new(transfer.keytab.as_deref())),
+            connections: Connections::new(
+                transfer.connections_per_origin,
+                transfer.ranges_per_origin,
+                transfer.http2,
+                Memory::new(transfer.buffer_memory_mb * 1_024 * 1_024),
+            ),
             settings: transfer.clone(),
         })))
     }
@@ -466,6 +479,7 @@ impl Mover {
             wallet: Arc::new(Wallet::new(credentials, Arc::clone(&parts.kerberos))),
             user_agent: settings.user_agent.clone(),
             resolver: parts.resolver.clone(),
+            memory: parts.connections.memory().clone(),
         };
         let terms = if access.kind == JobType::Download {
             Terms::new(&access.options, settings.require_ranges)?
@@ -489,7 +503,7 @@ impl Mover {
                 out_of_order: Arc::clone(&parts.out_of_order),
                 redirects: flags.redirects(),
                 may_downgrade: flags.allows_downgrade(),
-                pool: Pool::default(),
+                pool: parts.connections.session(),
                 idle_timeout: Duration::from_secs(settings.idle_timeout_s),
                 max_redirects: settings.max_redirects,
                 home: OnceLock::new(),

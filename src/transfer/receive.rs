@@ -311,7 +311,8 @@ impl<'a> Download<'a> {
             claim: Some(Arc::clone(&self.claim)),
             hashing: self.hash_from(from),
         };
-        let sink = Sink::new(target, from, arrival.version.size, progress)?;
+        let memory = self.origin.pool.memory();
+        let sink = Sink::new(target, from, arrival.version.size, progress, memory)?;
         arrival.sink = Some(sink);
         Ok(())
     }

@@ -28,6 +28,7 @@ use super::disk_writer::Shared;
 use super::disk_writer::Target;
 use super::disk_writer::Writer;
 use super::disk_writer::length;
+use super::memory::Memory;
 
 /// Takes octets in order, from an offset on.
 #[derive(Debug)]
@@ -68,6 +69,7 @@ impl Sink {
         offset: u64,
         size: Option<u64>,
         progress: Progress,
+        memory: &Memory,
     ) -> Result<Self, Failure> {
         progress.written.store(offset, Ordering::Relaxed);
         let shared = Arc::new(Shared {
@@ -88,7 +90,7 @@ impl Sink {
             let (outbox, free) = mpsc::channel(BUFFERS);
             for _ in 0..BUFFERS {
                 // There is room for each of them.
-                let _ = outbox.try_send(Buffer::new());
+                let _ = outbox.try_send(Buffer::new(memory));
             }
             let writer = Writer {
                 target,
@@ -145,7 +147,8 @@ impl Sink {
             let taken = match buffer {
                 Some(buffer) => buffer.fill(octets),
                 None => match free.recv().await {
-                    Some(mut next) => {
+                    Some(next) => {
+                        let mut next = next.refitted();
                         let taken = next.fill(octets);
                         *buffer = Some(next);
                         taken
@@ -352,7 +355,8 @@ mod tests {
         let full = std::path::Path::new("/dev/full");
         for in_memory in [true, false] {
             let target = target(full, in_memory, false);
-            let mut sink = Sink::new(target, 0, None, progress()).expect("opened");
+            let mut sink =
+                Sink::new(target, 0, None, progress(), &Memory::new(1 << 24)).expect("opened");
             let mut failure = None;
             for _ in 0..8 {
                 if failure.is_none() {
@@ -379,6 +383,7 @@ mod tests {
             blocks in 0_usize..3,
             way in 0..3,
             known: bool,
+            memory in 0_usize..20_000_000,
         ) {
             let folder = tempfile::tempdir().expect("folder");
             let path = folder.path().join("file");
@@ -391,7 +396,7 @@ mod tests {
             runtime.block_on(async {
                 let target = target(&path, way == 0, way == 1);
                 let size = known.then_some(total as u64);
-                let mut sink = Sink::new(target, start as u64, size, progress()).expect("opened");
+                let mut sink = Sink::new(target, start as u64, size, progress(), &Memory::new(memory)).expect("opened");
                 for (at, (length, checkpoint)) in pieces.iter().enumerate() {
                     let piece = vec![u8::try_from(at).expect("few"); *length];
                     sink.put(&piece).await.expect("taken");

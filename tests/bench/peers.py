@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
@@ -13,8 +14,12 @@ from harness.daemon import free_port
 PACKAGES = {
     "nginx": "nginx-light",
     "curl": "curl",
+    "wget": "wget",
     "wget2": "wget2",
     "aria2c": "aria2",
+    "rclone": "rclone",
+    "axel": "axel",
+    "lftp": "lftp",
     "wrk": "wrk",
     "valgrind": "valgrind",
     "openssl": "openssl",
@@ -27,6 +32,8 @@ class Cost:
 
     seconds: float
     cpu_seconds: float
+    # Peak of resident memory.
+    resident_octets: int = 0
 
 
 def require(*tools: str) -> None:
@@ -44,9 +51,20 @@ def require(*tools: str) -> None:
         raise SystemExit(f"not to be had: {' '.join(still)}")
 
 
+def available(*tools: str) -> set[str]:
+    """Those that are here or could be installed; says which are missing."""
+    for tool in tools:
+        with contextlib.suppress(SystemExit, subprocess.CalledProcessError):
+            require(tool)
+    found = {tool for tool in tools if _found(tool)}
+    for tool in sorted(set(tools) - found):
+        print(f"missing: {tool} (package {PACKAGES[tool]})", flush=True)
+    return found
+
+
 def run(*commands: list[str]) -> Cost:
     """Runs commands one after the other; wall time and CPU of them all."""
-    cpu = 0.0
+    cpu, resident = 0.0, 0
     began = time.monotonic()
     for command in commands:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -55,17 +73,24 @@ def run(*commands: list[str]) -> Cost:
         if process.returncode:
             raise RuntimeError(f"{command[0]} ended with {process.returncode}")
         cpu += usage.ru_utime + usage.ru_stime
-    return Cost(time.monotonic() - began, cpu)
+        resident = max(resident, usage.ru_maxrss * 1024)
+    return Cost(time.monotonic() - began, cpu, resident)
 
 
 class Nginx:
-    """Two workers on loopback, plain and TLS, from a folder."""
+    """Two workers, plain, TLS with HTTP/1.1 and TLS with HTTP/2, from a folder.
 
-    def __init__(self, folder: Path, root: Path) -> None:
-        self.folder = folder
-        self.ports = (free_port(), free_port())
+    What is PUT below `/put/` lies in `folder/put`.
+    """
+
+    def __init__(
+        self, folder: Path, root: Path, address: str = "127.0.0.1", before: list[str] | None = None
+    ) -> None:
+        self.folder, self.address = folder, address
+        self.ports = (free_port(), free_port(), free_port())
         self.ca = folder / "ca.pem"
-        folder.mkdir(parents=True, exist_ok=True)
+        self.put = folder / "put"
+        self.put.mkdir(parents=True, exist_ok=True)
         self._certificates()
         configuration = folder / "nginx.conf"
         user = "user root;" if os.geteuid() == 0 else ""
@@ -77,18 +102,22 @@ class Nginx:
               access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
               client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
               fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-              server {{ listen 127.0.0.1:{self.ports[0]} backlog=4096; root {root}; }}
-              server {{ listen 127.0.0.1:{self.ports[1]} ssl; root {root};
-                ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
-                ssl_protocols TLSv1.3; }}
+              ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;
+              ssl_protocols TLSv1.3; client_max_body_size 0;
+              server {{ listen {address}:{self.ports[0]} backlog=4096; root {root};
+                location /put/ {{ root {folder}; dav_methods PUT; }} }}
+              server {{ listen {address}:{self.ports[1]} ssl; root {root}; }}
+              server {{ listen {address}:{self.ports[2]} ssl http2; root {root}; }}
             }}"""
         )
-        self.process = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(configuration)])
+        self.process = subprocess.Popen([*(before or []), "nginx", "-p", str(folder), "-c", str(configuration)])
         self._wait()
 
-    def url(self, path: str, tls: bool = False) -> str:
+    def url(self, path: str, tls: bool = False, http2: bool = False) -> str:
         """The address of a file."""
-        return f"https://127.0.0.1:{self.ports[1]}/{path}" if tls else f"http://127.0.0.1:{self.ports[0]}/{path}"
+        if tls:
+            return f"https://{self.address}:{self.ports[2 if http2 else 1]}/{path}"
+        return f"http://{self.address}:{self.ports[0]}/{path}"
 
     def close(self) -> None:
         """Stops it."""
@@ -113,8 +142,8 @@ class Nginx:
         curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "7")
         openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=bench authority")
         openssl(
-            "req", "-x509", *curve, "-keyout", "server.key", "-out", "server.pem", "-subj", "/CN=127.0.0.1",
-            "-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1",
+            "req", "-x509", *curve, "-keyout", "server.key", "-out", "server.pem", "-subj", "/CN=bench origin",
+            "-CA", "ca.pem", "-CAkey", "ca.key", "-addext", f"subjectAltName=IP:{self.address}",
             "-addext", "basicConstraints=critical,CA:FALSE",
         )
 

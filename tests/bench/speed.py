@@ -4,44 +4,46 @@ nginx on loopback serves; each round runs every contender once, in an order
 that rotates. The daemon's job is built suspended; its clock runs from Resume
 to State 6, with store and checkpoints as always. A ratio is the peer's time
 by ours within one round; what is held against a bar is the median ratio.
+
+The row `line` runs over 20 ms and 1 % loss between two namespaces
+(`bench.line`) and needs root.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.peers import Cost, Nginx, require, run
-from harness.daemon import Daemon
-from harness.wsman import COMPLETE, ERROR, RESUME, TRANSFERRED, TRANSIENT_ERROR, X
+from bench.field import MIB, Field, NotInForce
+from bench.line import FAR_ADDRESS, Line, Unavailable
+from bench.peers import Cost, available, require
 
-MIB = 1024 * 1024
-
-# Between two looks at a job's state; on average half of it counts as ours.
-POLL_S = 0.01
 OURS = "bitsd"
+HASHED = "bitsd, SHA-256"
+ROWS = ("memory", "disk", "tls", "many", "tiny", "line", "upload", "resident")
+PEERS = ("curl", "wget", "wget2", "aria2c", "rclone", "axel", "lftp")
 
 
 @dataclass
 class Row:
-    """One comparison and its bar."""
+    """One comparison and its bars."""
 
     title: str
-    peer: str
-    bar: float
+    # The least ratio to each of these.
+    bars: dict[str, float]
     octets: int
     contenders: dict[str, Callable[[], Cost]]
-    cpu_bar: bool
+    # Our CPU seconds by this peer's are at most one.
+    cpu_peer: str | None = None
     costs: dict[str, list[Cost]] = field(default_factory=dict)
 
     def run(self, rounds: int) -> None:
@@ -51,164 +53,220 @@ class Row:
             turn = number % len(names)
             for name in names[turn:] + names[:turn]:
                 os.sync()
-                cost = self.contenders[name]()
+                try:
+                    cost = self.contenders[name]()
+                except NotInForce as why:
+                    if not number:
+                        print(f"\nSKIPPED {self.title}, {name}: {why}", flush=True)
+                    continue
                 if number:
                     self.costs.setdefault(name, []).append(cost)
 
     def ratio(self, to: str) -> float:
         """How much faster we are, by the median of rounds."""
-        pairs = zip(self.costs[to], self.costs[OURS], strict=True)
-        return statistics.median(peer.seconds / ours.seconds for peer, ours in pairs)
+        return self._median(OURS, to, lambda ours, peer: peer.seconds / ours.seconds)
 
-    def cpu_ratio(self) -> float:
+    def cpu_ratio(self, to: str) -> float:
         """Our CPU seconds by the peer's, by the median of rounds."""
-        pairs = zip(self.costs[self.peer], self.costs[OURS], strict=True)
-        return statistics.median(ours.cpu_seconds / peer.cpu_seconds for peer, ours in pairs)
+        return self._median(OURS, to, lambda ours, peer: ours.cpu_seconds / max(peer.cpu_seconds, 0.01))
 
     def table(self) -> str:
         """The row's own table, in Markdown."""
-        lines = [f"\n**{self.title}** (bar: {self.bar} x {self.peer})\n", "| | MB/s | s | CPU s | ratio to it |", "|---|---|---|---|---|"]
+        bars = ", ".join(f"{bar} x {peer}" for peer, bar in self.bars.items())
+        lines = [
+            f"\n**{self.title}** (bars: {bars})\n",
+            "| | MB/s | s (least to most) | CPU s | RSS MiB | ratio to it |",
+            "|---|---|---|---|---|---|",
+        ]
         for name, costs in self.costs.items():
-            seconds = statistics.median(cost.seconds for cost in costs)
+            times = [cost.seconds for cost in costs]
+            seconds = statistics.median(times)
             cpu = statistics.median(cost.cpu_seconds for cost in costs)
-            mark = "" if name == OURS else f"{self.ratio(name):.2f}"
-            lines.append(f"| {name} | {self.octets / seconds / 1e6:.0f} | {seconds:.3f} | {cpu:.2f} | {mark} |")
+            resident = max(cost.resident_octets for cost in costs) / MIB
+            mark = "" if name == OURS or OURS not in self.costs else f"{self.ratio(name):.2f}"
+            spread = f"{seconds:.3f} ({min(times):.3f} to {max(times):.3f})"
+            lines.append(
+                f"| {name} | {self.octets / seconds / 1e6:.0f} | {spread} | {cpu:.2f} | {resident:.0f} | {mark} |"
+            )
         return "\n".join(lines)
 
     def missed(self) -> list[str]:
         """The bars that were not reached."""
+        if OURS not in self.costs:
+            return []
         missed = []
-        if self.ratio(self.peer) < self.bar:
-            missed.append(f"{self.title}: {self.ratio(self.peer):.2f} x {self.peer}, wanted {self.bar}")
-        if self.cpu_bar and self.cpu_ratio() > 1.0:
-            missed.append(f"{self.title}: {self.cpu_ratio():.2f} x the CPU seconds of {self.peer}, wanted at most 1.0")
+        for peer, bar in self.bars.items():
+            if peer not in self.costs:
+                missed.append(f"{self.title}: no {peer} to compare with")
+            elif self.ratio(peer) < bar:
+                missed.append(f"{self.title}: {self.ratio(peer):.2f} x {peer}, wanted {bar}")
+        if self.cpu_peer in self.costs and self.cpu_ratio(self.cpu_peer) > 1.0:
+            ratio = self.cpu_ratio(self.cpu_peer)
+            missed.append(f"{self.title}: {ratio:.2f} x the CPU seconds of {self.cpu_peer}, wanted at most 1.0")
         return missed
 
+    def _median(self, ours: str, to: str, ratio: Callable[[Cost, Cost], float]) -> float:
+        pairs = zip(self.costs[ours], self.costs[to], strict=True)
+        return statistics.median(ratio(own, peer) for own, peer in pairs)
 
-class Field:
-    """Where it all happens: sources, destinations, the daemon."""
 
-    def __init__(self, disk: Path, memory: Path, small: int, large: int, many: int) -> None:
-        self.disk, self.memory = disk, memory
-        self.sizes = {"small": small * MIB, "large": large * MIB}
-        self.many = many
-        self.root = memory / "root"
-        (self.root / "many").mkdir(parents=True)
-        _make(self.root / "large", self.sizes["large"])
-        with (self.root / "large").open("rb") as whole:
-            left = self.sizes["small"]
-            with (self.root / "small").open("wb") as part:
-                while left > 0:
-                    left -= part.write(whole.read(min(left, MIB)))
-            for n in range(many):
-                (self.root / "many" / f"{n:05}").write_bytes(whole.read(100 * 1024))
-                if whole.tell() + 100 * 1024 > self.sizes["large"]:
-                    whole.seek(0)
-        self.nginx = Nginx(memory / "nginx", self.root)
-        settings = {
-            "files": {"write_roots": [str(disk / "out"), str(memory / "out")], "drives": {}},
-            "transfer": {"ca_certificates": str(self.nginx.ca)},
-        }
-        for place in (disk, memory):
-            (place / "out").mkdir()
-        self.daemon = Daemon(disk / "daemon", settings)
-        self.daemon.start()
-        self.client = self.daemon.client()
-        self.completes: list[float] = []
+class Rows:
+    """The rows that can be had of a field and the peers that are here."""
 
-    def close(self) -> None:
-        """Ends both servers."""
-        self.client.close()
-        self.daemon.kill()
-        self.nginx.close()
+    def __init__(self, ground: Field, peers: set[str]) -> None:
+        self.ground, self.peers = ground, peers
 
-    def ours(self, files: list[tuple[str, Path]], octets: int) -> Cost:
-        """Our run: from Resume to State 6; Complete apart."""
-        job = self.client.create_job("bench", files[0][0], files[0][1], suspended=True)
-        for url, path in files[1:]:
-            self.client.add_file(job, url, path)
-        self.client.put(job, {"Priority": 0})
-        cpu = self.daemon.cpu_seconds()
-        began = time.monotonic()
-        self.client.set_state(job, RESUME)
-        while (state := self._state(job)) != TRANSFERRED:
-            if state in (ERROR, TRANSIENT_ERROR):
-                raise RuntimeError(str(self.client.error(job)))
-            time.sleep(POLL_S)
-        cost = Cost(time.monotonic() - began, self.daemon.cpu_seconds() - cpu)
-        began = time.monotonic()
-        self.client.set_state(job, COMPLETE)
-        self.completes.append(time.monotonic() - began)
-        _check_and_clear(files[0][1].parent, len(files), octets)
-        return cost
-
-    def _state(self, job: str) -> int:
-        """The state alone: a whole Get of many files costs both sides what is to be measured."""
-        header = '<w:FragmentTransfer s:mustUnderstand="true">State/text()</w:FragmentTransfer>'
-        answer = self.client.call(f"{X}/Get", selectors={"JobId": job}, header=header)
-        return int("".join(answer.itertext()))
-
-    def theirs(self, folder: Path, count: int, octets: int, *commands: list[str]) -> Cost:
-        """A peer's run into `folder`."""
-        folder.mkdir(exist_ok=True)
-        cost = run(*commands)
-        _check_and_clear(folder, count, octets)
-        return cost
-
-    def one_file(self, title: str, size: str, place: Path, bar: float, durable: bool, tls: bool) -> Row:
+    def one_file(
+        self, title: str, octets: int, place: Path, bars: dict[str, float], *, durable: bool = False, tls: bool = False
+    ) -> Row:
         """A row of one file."""
-        octets = self.sizes[size]
-        url = self.nginx.url(size, tls)
+        ground = self.ground
+        name = f"one-{octets}"
+        source = ground.make(name, octets)
+        url = ground.nginx.url(name, tls)
         folder = place / "out" / "one"
         target = folder / "f"
         sync = [["sync", str(target)]] if durable else []
-        trust = ["--cacert", str(self.nginx.ca)] if tls else []
-        wget_trust = [f"--ca-certificate={self.nginx.ca}"] if tls else []
-        aria_trust = [f"--ca-certificate={self.nginx.ca}"] if tls else []
-        curl = ["curl", "-sS", *trust, "-o", str(target), url]
-        wget = ["wget2", "-q", *wget_trust, "-O", str(target), url]
-        aria = ["aria2c", "-q", "--file-allocation=none", "-x1", "-s1", *aria_trust, "-d", str(folder), "-o", "f", url]
-        return Row(
-            title=title,
-            peer="curl",
-            bar=bar,
-            octets=octets,
-            contenders={
-                OURS: lambda: self.ours([(url, target)], octets),
-                "curl": lambda: self.theirs(folder, 1, octets, curl, *sync),
-                "wget2": lambda: self.theirs(folder, 1, octets, wget, *sync),
-                "aria2c": lambda: self.theirs(folder, 1, octets, aria, *sync),
-            },
-            cpu_bar=True,
-        )
+        commands = _one_file_commands(url, folder, ground.nginx.ca if tls else None)
+        contenders: dict[str, Callable[[], Cost]] = {
+            OURS: lambda: ground.ours([(url, target)], octets),
+            HASHED: lambda: ground.ours(
+                [(url, target)], octets, lambda job: ground.expect_sha256(job, [_digest(source)])
+            ),
+        }
+        for peer, command in commands.items():
+            if command[0] in self.peers:
+                contenders[peer] = lambda command=command: ground.theirs(folder, 1, octets, command, *sync)  # type: ignore[misc]
+        return Row(title, bars, octets, contenders, cpu_peer="curl")
 
-    def many_files(self, title: str, place: Path, bar: float) -> Row:
+    def many_files(self, title: str, count: int, size: int, place: Path, bars: dict[str, float]) -> Row:
         """A row of many small files in one job."""
-        names = sorted(path.name for path in (self.root / "many").iterdir())
-        urls = [self.nginx.url(f"many/{name}") for name in names]
-        octets = len(names) * 100 * 1024
+        ground = self.ground
+        source = f"many-{size}"
+        names = ground.make_many(source, count, size)
+        urls = [ground.nginx.url(f"{source}/{name}") for name in names]
+        octets = count * size
         folder = place / "out" / "many"
-        listing = self.memory / "list"
+        listing = ground.memory / f"list-{size}"
         listing.write_text("\n".join(urls) + "\n")
-        configuration = place / "curlrc"
-        configuration.write_text("\n".join(f'url="{u}"\noutput="{folder}/{n}"' for u, n in zip(urls, names, strict=True)))
+        configuration = place / f"curlrc-{size}"
+        pairs = zip(urls, names, strict=True)
+        configuration.write_text("\n".join(f'url="{url}"\noutput="{folder}/{name}"' for url, name in pairs))
         files = [(url, folder / name) for url, name in zip(urls, names, strict=True)]
-        aria = ["aria2c", "-q", "-j16", "-d", str(folder), "-i", str(listing)]
-        wget = ["wget2", "-q", "-nd", "--max-threads=16", "-P", str(folder), "-i", str(listing)]
-        curl = ["curl", "-sS", "-f", "-Z", "--no-progress-meter", "--parallel-max", "50", "-K", str(configuration)]
-        return Row(
-            title=title,
-            peer="aria2c",
-            bar=bar,
-            octets=octets,
-            contenders={
-                OURS: lambda: self.ours(files, octets),
-                "aria2c": lambda: self.theirs(folder, len(names), octets, aria),
-                "wget2": lambda: self.theirs(folder, len(names), octets, wget),
-                "curl -Z": lambda: self.theirs(folder, len(names), octets, curl),
-            },
-            cpu_bar=False,
-        )
+        base = ground.nginx.url("").rstrip("/")
+        commands = {
+            "aria2c": ["aria2c", "-q", "-j16", "-d", str(folder), "-i", str(listing)],
+            "wget2": ["wget2", "-q", "-nd", "--max-threads=16", "-P", str(folder), "-i", str(listing)],
+            "curl -Z": ["curl", "-sS", "-f", "-Z", "--no-progress-meter", "--parallel-max", "50", "-K", str(configuration)],
+            "wget": ["wget", "-q", "-nd", "-P", str(folder), "-i", str(listing)],
+            "rclone": [
+                "rclone", "copy", "--transfers", "16", "--http-no-head", "--http-url", base,
+                f":http:{source}", str(folder), "--files-from", str(ground.memory / f"names-{size}"),
+            ],
+        }
+        (ground.memory / f"names-{size}").write_text("\n".join(names) + "\n")
+        digests = [_digest(ground.root / source / name) for name in names]
+        contenders: dict[str, Callable[[], Cost]] = {
+            OURS: lambda: ground.ours(files, octets),
+            HASHED: lambda: ground.ours(files, octets, lambda job: ground.expect_sha256(job, digests)),
+        }
+        for peer, command in commands.items():
+            if command[0] in self.peers:
+                contenders[peer] = lambda command=command: ground.theirs(folder, count, octets, command)  # type: ignore[misc]
+        return Row(title, bars, octets, contenders)
+
+    def upload(self, octets: int) -> Row:
+        """A row of one upload by PUT."""
+        ground = self.ground
+        source = ground.make(f"one-{octets}", octets)
+        arrived = ground.nginx.put / "f"
+        url = ground.nginx.url("put/f")
+
+        def put_ours() -> Cost:
+            arrived.unlink(missing_ok=True)
+            if not ground.is_in_force(lambda: ground.client.delete(ground.job([(url, source)], kind=1))):
+                raise NotInForce("jobs of Type 1 are refused")
+            cost = ground.ours([(url, source)], octets, lambda job: ground.use_method(job, "PUT"), kind=1)
+            _check_upload(arrived, octets)
+            return cost
+
+        def put_theirs(command: list[str]) -> Cost:
+            arrived.unlink(missing_ok=True)
+            cost = ground.theirs(ground.memory / "out" / "none", 0, 0, command)
+            _check_upload(arrived, octets)
+            return cost
+
+        commands = {
+            "curl": ["curl", "-sS", "-f", "-T", str(source), url],
+            "wget": ["wget", "-q", "-O", "/dev/null", "--method=PUT", f"--body-file={source}", url],
+        }
+        contenders: dict[str, Callable[[], Cost]] = {OURS: put_ours}
+        for peer, command in commands.items():
+            if command[0] in self.peers:
+                contenders[peer] = lambda command=command: put_theirs(command)  # type: ignore[misc]
+        return Row(f"upload of {octets // MIB} MiB by PUT", {"curl": 0.95}, octets, contenders, cpu_peer="curl")
+
+
+def line_rows(given: argparse.Namespace, disk: Path, memory: Path, peers: set[str], rounds: int) -> list[Row]:
+    """The rows of the long line: the host's own congestion control, and Reno."""
+    rows: list[Row] = []
+    try:
+        with Line(delay_ms=20, loss=0.01, rate_mbit=1000) as line, line.near():
+            for control in (None, "reno"):
+                size = given.line_mib if control is None else given.reno_mib
+                if not size:
+                    continue
+                if control and not line.congestion_control(control):
+                    print(f"\nSKIPPED the line with {control}: not to be had", flush=True)
+                    continue
+                place = Path(tempfile.mkdtemp(dir=memory))
+                place.chmod(0o755)
+                ground = Field(Path(tempfile.mkdtemp(dir=disk)), place, FAR_ADDRESS, line.far)
+                try:
+                    trip = line.round_trip_ms(ground.nginx.ports[0])
+                    title = f"{size} MiB over {trip:.1f} ms, 1 % loss, {control or 'congestion control of the host'}"
+                    if not 19.0 <= trip <= 30.0:
+                        raise Unavailable(f"round trip of {trip:.1f} ms")
+                    row = Rows(ground, peers).one_file(title, size * MIB, place, {})
+                    row.cpu_peer = None
+                    del row.contenders[HASHED]
+                    row.run(rounds)
+                    # The best peer is known only now.
+                    best = min(
+                        (name for name in row.costs if name != OURS),
+                        key=lambda name: statistics.median(cost.seconds for cost in row.costs[name]),
+                    )
+                    row.bars = {best: 0.95}
+                    rows.append(row)
+                    print(row.table(), flush=True)
+                finally:
+                    ground.close()
+                    shutil.rmtree(place, ignore_errors=True)
+    except Unavailable as why:
+        print(f"\nSKIPPED the long line: {why}", flush=True)
+    return rows
+
+
+def resident(ground: Field, megabytes: int) -> list[str]:
+    """Sixteen big files at once, in one job and in four: the peak of resident memory."""
+    missed = []
+    octets = megabytes * MIB
+    name = f"one-{octets}"
+    ground.make(name, octets)
+    for place in ("disk", "memory"):
+        base = (ground.disk if place == "disk" else ground.memory) / "out" / "sixteen"
+        for jobs, tls in ((1, False), (4, False), (4, True)):
+            url = ground.nginx.url(name, tls)
+            files = [[(url, base / f"{job}-{number}") for number in range(16 // jobs)] for job in range(jobs)]
+            # What earlier rows left behind in the heap is no part of this.
+            ground.restart()
+            seconds, peak = ground.side_by_side(files)
+            shutil.rmtree(base)
+            words = f"16 x {megabytes} MiB to {place} in {jobs} jobs{', TLS' if tls else ''}"
+            print(f"\n{words}: {peak / MIB:.0f} MiB resident at most, {16 * octets / seconds / 1e6:.0f} MB/s", flush=True)
+            if peak > 160 * MIB:
+                missed.append(f"{words}: {peak / MIB:.0f} MiB resident, wanted at most 160")
+    return missed
 
 
 def main() -> int:
@@ -217,73 +275,118 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--small-mib", type=int, default=1024)
     parser.add_argument("--large-mib", type=int, default=4096)
-    parser.add_argument("--many", type=int, default=2000)
+    parser.add_argument("--line-mib", type=int, default=256, help="over the long line; 0: not")
+    parser.add_argument("--reno-mib", type=int, default=64, help="the same with a loss-based sender; 0: not")
+    parser.add_argument("--many", type=int, default=2_000, help="files of 100 KiB")
+    parser.add_argument("--tiny", type=int, default=20_000, help="files of 4 KiB")
     parser.add_argument("--disk", type=Path, default=Path("/var/tmp"), help="folder on the disk")
     parser.add_argument("--memory", type=Path, default=Path("/dev/shm"), help="folder in memory")
-    parser.add_argument("--only", choices=("disk", "memory", "tls", "many"), action="append")
+    parser.add_argument("--only", choices=ROWS, action="append")
+    parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS)
     parser.add_argument("--report-only", action="store_true", help="a missed bar is no failure")
     given = parser.parse_args()
     # A stop from outside takes the servers and folders along.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    require("nginx", "curl", "wget2", "aria2c", "openssl")
+    require("nginx", "openssl")
+    peers = available(*given.peers)
     os.environ["PATH"] += ":/usr/sbin"
+    os.environ["RCLONE_CONFIG"] = "/dev/null"
     disk = Path(tempfile.mkdtemp(prefix="bitsd-bench-", dir=given.disk))
     memory = Path(tempfile.mkdtemp(prefix="bitsd-bench-", dir=given.memory))
     # The server's workers read as another user where it drops root.
     memory.chmod(0o755)
-    rows: list[Row] = []
-    field_: Field | None = None
+    wanted = given.only or list(ROWS)
+    done: list[Row] = []
+    missed: list[str] = []
+    ground: Field | None = None
     try:
-        field_ = Field(disk, memory, given.small_mib, given.large_mib, given.many)
-        wanted = given.only or ["disk", "memory", "tls", "many"]
-        small, large = given.small_mib, given.large_mib
-        if "disk" in wanted:
-            rows.append(field_.one_file(f"{small} MiB to disk, durable", "small", disk, 1.5, True, False))
-        if "memory" in wanted:
-            rows.append(field_.one_file(f"{large} MiB to tmpfs", "large", memory, 1.0, False, False))
-        if "tls" in wanted:
-            rows.append(field_.one_file(f"{small} MiB over HTTPS to tmpfs", "small", memory, 1.0, False, True))
-        if "many" in wanted:
-            rows.append(field_.many_files(f"{given.many} files of 100 KiB to tmpfs", memory, 2.0))
-            rows.append(field_.many_files(f"{given.many} files of 100 KiB to disk", disk, 2.0))
-        for row in rows:
-            field_.completes.clear()
+        ground = Field(disk, memory)
+        for make in _plan(Rows(ground, peers), given, wanted):
+            row = make()
+            ground.completes.clear()
             row.run(given.rounds)
             print(row.table(), flush=True)
-            print(f"\nComplete, apart: {statistics.median(field_.completes) * 1000:.1f} ms")
+            if ground.completes:
+                print(f"\nComplete, apart: {statistics.median(ground.completes) * 1000:.1f} ms", flush=True)
+            done.append(row)
+        if "resident" in wanted:
+            missed += resident(ground, given.small_mib // 4)
+        if "line" in wanted:
+            done += line_rows(given, disk, memory, peers, given.rounds)
     finally:
-        if field_:
-            field_.close()
+        if ground:
+            ground.close()
         shutil.rmtree(disk, ignore_errors=True)
         shutil.rmtree(memory, ignore_errors=True)
-    missed = [line for row in rows for line in row.missed()]
+    missed += [line for row in done for line in row.missed()]
     print("\n" + ("\n".join(f"MISSED {line}" for line in missed) or "all bars reached"))
     return 1 if missed and not given.report_only else 0
 
 
-def _make(path: Path, octets: int) -> None:
-    """Octets that nothing can compress away."""
-    key = ["-K", "00112233445566778899aabbccddeeff", "-iv", "0" * 32]
-    with path.open("wb") as out:
-        source = subprocess.Popen(
-            ["openssl", "enc", "-aes-128-ctr", *key, "-in", "/dev/zero"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )
-        assert source.stdout
-        left = octets
-        while left > 0:
-            left -= out.write(source.stdout.read(min(left, MIB)))
-        source.kill()
-        source.wait()
+def _plan(rows: Rows, given: argparse.Namespace, wanted: list[str]) -> list[Callable[[], Row]]:
+    ground = rows.ground
+    small, large = given.small_mib, given.large_mib
+    plan: list[tuple[str, Callable[[], Row]]] = [
+        (
+            "memory",
+            lambda: rows.one_file(f"{large} MiB to tmpfs", large * MIB, ground.memory, {"curl": 1.1, "wget2": 0.95}),
+        ),
+        (
+            "disk",
+            lambda: rows.one_file(
+                f"{small} MiB to disk, durable", small * MIB, ground.disk, {"wget2": 1.1, "curl": 1.8}, durable=True
+            ),
+        ),
+        (
+            "tls",
+            lambda: rows.one_file(f"{small} MiB over HTTPS to tmpfs", small * MIB, ground.memory, {"curl": 1.1}, tls=True),
+        ),
+        (
+            "many",
+            lambda: rows.many_files(
+                f"{given.many} files of 100 KiB to tmpfs", given.many, 100 * 1024, ground.memory,
+                {"aria2c": 2.5, "wget2": 0.95},
+            ),
+        ),
+        (
+            "tiny",
+            lambda: rows.many_files(
+                f"{given.tiny} files of 4 KiB to tmpfs", given.tiny, 4 * 1024, ground.memory,
+                {"aria2c": 2.5, "curl -Z": 0.8},
+            ),
+        ),
+        ("upload", lambda: rows.upload(small * MIB)),
+    ]
+    return [make for name, make in plan if name in wanted]
 
 
-def _check_and_clear(folder: Path, count: int, octets: int) -> None:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    found = sum(path.stat().st_size for path in files)
-    if len(files) != count or found != octets:
-        raise RuntimeError(f"{len(files)} files of {count}, {found} octets of {octets}")
-    shutil.rmtree(folder)
-    folder.mkdir()
+def _one_file_commands(url: str, folder: Path, ca: Path | None) -> dict[str, list[str]]:
+    target = str(folder / "f")
+    aria = ["aria2c", "-q", "--file-allocation=none", *([f"--ca-certificate={ca}"] if ca else [])]
+    where = ["-d", str(folder), "-o", "f", url]
+    commands = {
+        "curl": ["curl", "-sS", *(["--cacert", str(ca)] if ca else []), "-o", target, url],
+        "wget": ["wget", "-q", *([f"--ca-certificate={ca}"] if ca else []), "-O", target, url],
+        "wget2": ["wget2", "-q", *([f"--ca-certificate={ca}"] if ca else []), "-O", target, url],
+        "aria2c": [*aria, "-x1", "-s1", *where],
+        "aria2c -x4": [*aria, "-x4", "-s4", "-k1M", *where],
+        "rclone": ["rclone", "copyurl", *(["--ca-cert", str(ca)] if ca else []), url, target],
+    }
+    if not ca:
+        # Neither takes an authority of its own from the command line.
+        commands["axel -n4"] = ["axel", "-q", "-k", "-n4", "-o", target, url]
+        commands["lftp -n4"] = ["lftp", "-c", f"pget -n 4 {url} -o {target}"]
+    return commands
+
+
+def _check_upload(arrived: Path, octets: int) -> None:
+    if not arrived.exists() or arrived.stat().st_size != octets:
+        raise RuntimeError("the upload is not there, or not whole")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 if __name__ == "__main__":

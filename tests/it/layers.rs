@@ -19,7 +19,10 @@ const MODULES: &[(&str, &[&str])] = &[
     ("soap", &["xml"]),
     ("document", &["xml"]),
     ("mechanism", &[]),
-    ("auth", &["config", "mechanism", "telemetry", "trust", "vault"]),
+    (
+        "auth",
+        &["config", "mechanism", "telemetry", "trust", "vault"],
+    ),
     ("transfer", &["bits", "config", "mechanism", "trust"]),
     ("store", &["bits", "config", "vault"]),
     (
@@ -109,6 +112,8 @@ const DECIDING: &[&str] = &[
     "transfer/held",
     "transfer/pieces",
     "transfer/quota",
+    "transfer/lanes",
+    "transfer/memory",
     "transfer/range",
     "transfer/proxy",
     "transfer/terms",
@@ -117,6 +122,7 @@ const DECIDING: &[&str] = &[
     "transfer/validator",
     "transfer/verdict",
     "trust",
+    "transfer/window",
     "wsman/fault",
     "wsman/filter",
 ];

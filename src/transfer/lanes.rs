@@ -1,0 +1,274 @@
+//! How many parallel ranges a file is fetched in: starts with one, doubles
+//! while that raises the total goodput, and goes back when it does not. Pure.
+//!
+//! More ranges pay against senders that take loss for congestion and against
+//! limits per connection; against others they cost (a shorter queue for each,
+//! more memory), so fewer are tried again and again, too.
+
+use std::time::Duration;
+
+/// The controller of one file. Its time is the sum of what it is told.
+#[derive(Clone, Debug)]
+pub(super) struct Lanes {
+    most: usize,
+    now: usize,
+    phase: Phase,
+    /// Of the measurement under way.
+    octets: u64,
+    elapsed: Duration,
+    /// From the end of one trial to the next.
+    pause: Duration,
+    /// The last trial was one of more lanes.
+    went_up: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    /// What comes just after a change says nothing.
+    Settling { before: Option<Before> },
+    /// Measuring what `now` lanes bring.
+    Measuring { before: Option<Before> },
+    /// Nothing is tried until so much time has passed.
+    Resting { left: Duration },
+}
+
+/// What a trial is held against.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Before {
+    lanes: usize,
+    octets_per_s: f64,
+}
+
+impl Lanes {
+    /// One lane of at most `most`.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most: most.max(1),
+            now: 1,
+            phase: Phase::Settling { before: None },
+            octets: 0,
+            elapsed: Duration::ZERO,
+            pause: FIRST_PAUSE,
+            went_up: false,
+        }
+    }
+
+    /// Always so many lanes, unless there is a limit.
+    #[cfg(test)]
+    pub(super) fn fixed(count: usize) -> Self {
+        Self {
+            now: count,
+            phase: Phase::Resting {
+                left: Duration::MAX,
+            },
+            ..Self::new(count)
+        }
+    }
+
+    /// How many lanes there should be.
+    pub(super) fn count(&self) -> usize {
+        self.now
+    }
+
+    /// Takes in that `octets` came in the time `elapsed`, and that `left` are
+    /// still to come.
+    pub(super) fn sample(&mut self, octets: u64, elapsed: Duration, left: u64) {
+        self.octets = self.octets.saturating_add(octets);
+        self.elapsed = self.elapsed.saturating_add(elapsed);
+        match self.phase {
+            Phase::Settling { before } if self.elapsed >= SETTLE => {
+                self.enter(Phase::Measuring { before });
+            }
+            Phase::Measuring { before } if self.elapsed >= MEASURE => self.judge(before, left),
+            Phase::Resting { left } if self.elapsed >= left => {
+                self.enter(Phase::Measuring { before: None });
+            }
+            Phase::Settling { .. } | Phase::Measuring { .. } | Phase::Resting { .. } => {}
+        }
+    }
+
+    /// The server takes no more than one connection, or a lane was lost: no
+    /// more than `most` lanes from now on.
+    pub(super) fn limit(&mut self, most: usize) {
+        self.most = self.most.min(most.max(1));
+        if self.now > self.most {
+            self.now = self.most;
+            self.rest();
+        }
+    }
+
+    /// A measurement is over.
+    fn judge(&mut self, before: Option<Before>, left: u64) {
+        #[expect(clippy::cast_precision_loss, reason = "a rate needs no last octet")]
+        let octets_per_s = self.octets as f64 / self.elapsed.as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a time needs no last octet")]
+        let is_worth_it = left as f64 > octets_per_s * WORTH_S;
+        let Some(before) = before else {
+            self.try_another(octets_per_s, is_worth_it);
+            return;
+        };
+        let gain = octets_per_s / before.octets_per_s.max(1.0);
+        let is_better = if self.now > before.lanes {
+            gain >= WORTHWHILE
+        } else {
+            gain >= AS_GOOD
+        };
+        if is_better {
+            self.pause = FIRST_PAUSE;
+            self.try_another(octets_per_s, is_worth_it);
+        } else {
+            self.now = before.lanes.min(self.most);
+            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            self.rest();
+        }
+    }
+
+    /// Begins a trial: further the way that has just paid, else the other one.
+    fn try_another(&mut self, octets_per_s: f64, is_worth_it: bool) {
+        let more = (self.now * 2).min(self.most);
+        let fewer = (self.now / 2).max(1);
+        let next = match (self.went_up, more > self.now, fewer < self.now) {
+            (_, false, false) => None,
+            // The first way is up, and so it is as long as up has paid.
+            (false, true, _) | (true, true, false) => Some(more),
+            (true, true, true) if self.pause == FIRST_PAUSE => Some(more),
+            (_, _, true) => Some(fewer),
+        };
+        let Some(next) = next.filter(|_| is_worth_it) else {
+            self.rest();
+            return;
+        };
+        let before = Some(Before {
+            lanes: self.now,
+            octets_per_s,
+        });
+        self.went_up = next > self.now;
+        self.now = next;
+        self.enter(Phase::Settling { before });
+    }
+
+    fn rest(&mut self) {
+        self.enter(Phase::Resting { left: self.pause });
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.octets = 0;
+        self.elapsed = Duration::ZERO;
+    }
+}
+
+/// After a change: connections are made and find their speed.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// A measurement.
+const MEASURE: Duration = Duration::from_secs(1);
+
+/// Between trials; twice as long after each that did not pay.
+const FIRST_PAUSE: Duration = Duration::from_secs(4);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// Twice the lanes must bring so much more.
+const WORTHWHILE: f64 = 1.15;
+
+/// Half the lanes are as good if they bring so much.
+const AS_GOOD: f64 = 0.97;
+
+/// A file that will be here sooner is left alone, seconds.
+const WORTH_S: f64 = 3.0;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(100);
+
+    /// Fetches for so many seconds along a line that brings `rate(lanes)`
+    /// octets a second; the lanes over time, one entry a tick.
+    fn fetch(lanes: &mut Lanes, seconds: u32, rate: impl Fn(usize) -> u64) -> Vec<usize> {
+        (0..seconds * 10)
+            .map(|_| {
+                lanes.sample(rate(lanes.count()) / 10, TICK, u64::MAX / 2);
+                lanes.count()
+            })
+            .collect()
+    }
+
+    fn share(all: &[usize], wanted: usize) -> usize {
+        all.iter().filter(|lanes| **lanes == wanted).count() * 100 / all.len()
+    }
+
+    #[test]
+    fn a_limit_for_each_connection_brings_all_lanes_within_ten_seconds() {
+        let mut lanes = Lanes::new(8);
+        fetch(&mut lanes, 10, |lanes| lanes as u64 * 1_000_000);
+        assert_eq!(lanes.count(), 8);
+        let later = fetch(&mut lanes, 300, |lanes| lanes as u64 * 1_000_000);
+        assert!(share(&later, 8) >= 90, "{}", share(&later, 8));
+    }
+
+    #[test]
+    fn a_line_that_one_connection_fills_keeps_one() {
+        let mut lanes = Lanes::new(8);
+        let all = fetch(&mut lanes, 300, |_| 100_000_000);
+        assert!(share(&all, 1) >= 85, "{}", share(&all, 1));
+    }
+
+    #[test]
+    fn lanes_that_no_longer_pay_are_given_up() {
+        let mut lanes = Lanes::new(8);
+        fetch(&mut lanes, 20, |lanes| lanes as u64 * 1_000_000);
+        let later = fetch(&mut lanes, 300, |_| 8_000_000);
+        assert_eq!(share(&later[1_500..], 8), 0);
+    }
+
+    #[test]
+    fn a_file_that_is_nearly_here_is_left_alone() {
+        let mut lanes = Lanes::new(8);
+        for _ in 0..600 {
+            lanes.sample(100_000_000, TICK, 1_000_000_000);
+            assert_eq!(lanes.count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_server_that_takes_one_connection_gets_one() {
+        let mut lanes = Lanes::new(8);
+        fetch(&mut lanes, 20, |lanes| lanes as u64 * 1_000_000);
+        lanes.limit(1);
+        let later = fetch(&mut lanes, 300, |lanes| lanes as u64 * 1_000_000);
+        assert_eq!(share(&later, 1), 100);
+    }
+
+    proptest! {
+        #[test]
+        fn there_are_never_none_nor_too_many(
+            most in 0_usize..12,
+            samples in prop::collection::vec((any::<u64>(), 0_u64..5_000, any::<u64>(), 0_usize..40), 0..400),
+        ) {
+            let mut lanes = Lanes::new(most);
+            let mut limit = most.max(1);
+            for (octets, milliseconds, left, new) in samples {
+                if new < 8 {
+                    lanes.limit(new);
+                    limit = limit.min(new.max(1));
+                }
+                lanes.sample(octets, Duration::from_millis(milliseconds), left);
+                prop_assert!((1..=limit).contains(&lanes.count()));
+            }
+        }
+
+        #[test]
+        fn it_settles_at_what_the_line_can_use(knee in 1_usize..9) {
+            let mut lanes = Lanes::new(8);
+            let rate = |lanes: usize| lanes.min(knee) as u64 * 1_000_000;
+            let all = fetch(&mut lanes, 400, rate);
+            let goodput: u64 = all.iter().map(|lanes| rate(*lanes)).sum();
+            // Doubling reaches it or steps over it.
+            let ideal = rate(8) * all.len() as u64;
+            prop_assert!(goodput * 100 >= ideal * 75, "{}", goodput * 100 / ideal);
+        }
+    }
+}
