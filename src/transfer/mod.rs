@@ -495,7 +495,7 @@ type Folders = Arc<[PathBuf]>;
 
 /// The folders of which a path must lie below each: those that are looked at last,
 /// and the others.
-fn narrowings(bounds: &[Option<&Arc<[PathBuf]>>]) -> (Option<Arc<[PathBuf]>>, Vec<Arc<[PathBuf]>>) {
+fn narrowings(bounds: &[Option<&Folders>]) -> (Option<Folders>, Vec<Folders>) {
     let mut narrowed: Vec<_> = bounds
         .iter()
         .flatten()
