@@ -685,9 +685,12 @@ pub(crate) fn reply_as_file(reply: &ReplyFile, upload: Option<&Upload>) -> File 
     upload::as_file(reply, upload.and_then(|upload| upload.reply.as_ref()))
 }
 
+/// Folders of which a path lies below one.
+type Folders = Arc<[PathBuf]>;
+
 /// The folders of which a path must lie below each: those that are looked at last,
 /// and the others.
-fn narrowings(bounds: &[Option<&Arc<[PathBuf]>>]) -> (Option<Arc<[PathBuf]>>, Vec<Arc<[PathBuf]>>) {
+fn narrowings(bounds: &[Option<&Folders>]) -> (Option<Folders>, Vec<Folders>) {
     let mut narrowed: Vec<_> = bounds
         .iter()
         .flatten()

@@ -305,7 +305,7 @@ impl Ack {
         let host = text(headers, &HOST_ID)?.filter(|host| !host.is_empty());
         let reply_url = text(headers, &REPLY_URL)?.filter(|url| !url.is_empty());
         Ok(Some(Self {
-            has_chosen_protocol: protocol.is_some_and(|chosen| same_protocol(chosen)),
+            has_chosen_protocol: protocol.is_some_and(same_protocol),
             session: text(headers, &SESSION_ID)?.and_then(SessionId::parse),
             host: host.map(|host| HostId {
                 host: host.to_owned(),
