@@ -86,7 +86,7 @@ pub fn run() -> ExitCode {
     let done = match command {
         Command::Serve(args) => runtime.block_on(serve(args.config.as_deref())),
         Command::User(command) => user(command),
-        Command::Job(args) => return runtime.block_on(cli::job::run(args)),
+        Command::Job(args) => return runtime.block_on(cli::job::run(*args)),
         Command::Demo(args) => return runtime.block_on(cli::demo::run(args)),
     };
     // Blocking work that nobody waits for does not hold up the end.

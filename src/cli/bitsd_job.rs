@@ -189,7 +189,7 @@ pub(super) fn last_error(job: &Item) -> Option<String> {
     ];
     let about: Vec<String> = about.into_iter().flatten().collect();
     if !about.is_empty() {
-        line.push_str(&format!(" ({})", about.join(", ")));
+        line = [&line, " (", &about.join(", "), ")"].concat();
     }
     Some(line)
 }

@@ -50,7 +50,7 @@ pub(crate) enum Command {
     /// Show the whole of it on this machine: an endpoint, an origin, one job.
     Demo(demo::Args),
     /// Manage jobs of this or another machine.
-    Job(job::Args),
+    Job(Box<job::Args>),
 }
 
 /// Arguments of `serve`.

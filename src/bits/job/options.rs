@@ -176,7 +176,7 @@ mod tests {
     fn a_queued_job_waits_until_its_start() {
         let mut job = job(JobOptions::default());
         job.apply(Input::Resume, NOW).expect("has a file");
-        let later = NOW + Duration::from_secs(60);
+        let later = NOW + Duration::from_mins(1);
         let set = |job: &mut Job, at| job.set_options([OptionChange::StartAfter(at)], NOW);
         assert_eq!(set(&mut job, Some(later)), Ok(Effect::Schedule));
         assert_eq!(job.wake_at, Some(later));

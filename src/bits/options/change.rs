@@ -94,7 +94,7 @@ impl JobOptions {
         if next == *self {
             return Ok(());
         }
-        self.check_stage(option, stage).map_err(refused)?;
+        Self::check_stage(option, stage).map_err(refused)?;
         next.check_together().map_err(refused)?;
         *self = next;
         Ok(())
@@ -122,12 +122,11 @@ impl JobOptions {
     ) -> Result<(), Hresult> {
         match (kind.is_upload(), has_ranges) {
             (true, _) if has_ranges || has_hash => Err(Hresult::E_NOTIMPL),
-            (true, _) | (false, false) => Ok(()),
             (false, true) if self.dynamic_content => Err(Hresult::E_INVALIDARG),
             (false, true) if self.method.is_some() => {
                 Err(Hresult::BG_E_NOT_SUPPORTED_WITH_CUSTOM_HTTP_METHOD)
             }
-            (false, true) => Ok(()),
+            (true | false, _) => Ok(()),
         }
     }
 
@@ -171,7 +170,7 @@ impl JobOptions {
     }
 
     /// The option can be changed at this stage.
-    fn check_stage(&self, option: &str, stage: Stage) -> Result<(), Hresult> {
+    fn check_stage(option: &str, stage: Stage) -> Result<(), Hresult> {
         let downloads_only = ["MaxDownloadSize", "DynamicContent", "RequireRanges"];
         if stage.kind.is_upload() && downloads_only.contains(&option) {
             return Err(Hresult::BG_E_PROPERTY_SUPPORTED_FOR_DOWNLOAD_JOBS_ONLY);

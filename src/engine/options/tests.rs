@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use super::super::tests::Bench;
-use super::*;
 use crate::bits::State;
 
 #[tokio::test]
