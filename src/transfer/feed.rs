@@ -68,7 +68,7 @@ pub(super) struct Feed<'a> {
 }
 
 enum Way<'a> {
-    One(Answer<'a>),
+    One(Box<Answer<'a>>),
     Several(Several<'a>),
     /// Between the two.
     Changing,
@@ -106,7 +106,7 @@ type Lane<'a> = Pin<Box<dyn Future<Output = Result<Ended, Failure>> + Send + 'a>
 /// What a lane begins with.
 enum Start<'a> {
     /// An answer that brings a chunk, and more.
-    With(Answer<'a>, Task),
+    With(Box<Answer<'a>>, Task),
     /// A chunk of what another lane has to itself.
     Probe(Task),
     /// Whatever is next.
@@ -142,7 +142,7 @@ impl<'a> Feed<'a> {
         Self {
             shown: answer.shown.clone(),
             length: answer.length(),
-            way: Way::One(answer),
+            way: Way::One(Box::new(answer)),
             plan,
         }
     }
@@ -224,6 +224,10 @@ impl<'a> Plan<'a> {
         })
     }
 
+    fn shown(&self) -> String {
+        super::remote::redact(&self.whole.url)
+    }
+
     fn count(&mut self, octets: u64) {
         self.taken += octets;
         self.fresh += octets;
@@ -248,7 +252,7 @@ impl<'a> Plan<'a> {
     }
 
     /// Makes the answer the first lane, which has all that is left.
-    fn split(&mut self, answer: Answer<'a>) -> Several<'a> {
+    fn split(&mut self, answer: Box<Answer<'a>>) -> Several<'a> {
         let mut window = Window::new(self.taken, self.whole.size);
         let first = window.assign(1, 1);
         let mut several = Several {
@@ -287,18 +291,16 @@ impl<'a> Several<'a> {
         self.reserved.truncate(wanted.saturating_sub(1));
         while self.reserved.len() + 1 < wanted {
             // What waits for its turn: a chunk and its neighbour.
-            match plan.origin.pool.memory().reserve(LANE_MEMORY) {
-                Some(reserved) => self.reserved.push(reserved),
-                None => {
-                    plan.lanes.limit(self.reserved.len() + 1);
-                    break;
-                }
-            }
+            let Some(reserved) = plan.origin.pool.memory().reserve(LANE_MEMORY) else {
+                plan.lanes.limit(self.reserved.len() + 1);
+                break;
+            };
+            self.reserved.push(reserved);
         }
         let wanted = wanted.min(self.reserved.len() + 1);
         let mut state = self.shared.state();
         if wanted != state.wanted {
-            debug!(url = %self.shown(plan), lanes = wanted, "Parallel ranges");
+            debug!(url = %plan.shown(), lanes = wanted, "Parallel ranges");
             state.wanted = wanted;
         }
         if wanted > 1 && state.running == 1 && state.window.is_of_one() {
@@ -319,10 +321,6 @@ impl<'a> Several<'a> {
         for _ in 0..missing {
             self.start(plan, Start::Next);
         }
-    }
-
-    fn shown(&self, plan: &Plan<'_>) -> String {
-        super::remote::redact(&plan.whole.url)
     }
 
     fn poll_data(
@@ -369,7 +367,7 @@ impl<'a> Several<'a> {
                 Ok(Ended::Done) => {}
                 Ok(Ended::Late) => self.limit(plan),
                 Err(failure) => {
-                    debug!(url = %self.shown(plan), why = failure.detail, "A parallel range failed");
+                    debug!(url = %plan.shown(), why = failure.detail, "A parallel range failed");
                     self.failure = Some(failure);
                     self.limit(plan);
                 }
@@ -405,12 +403,12 @@ impl<'a> Run<'a> {
                     if !self.shared.state().window.accept(task) {
                         return Ok(Ended::Late);
                     }
-                    (answer, task)
+                    (Box::new(answer), task)
                 }
                 Start::Next => match self.shared.task().await {
                     None => return Ok(Ended::Done),
                     Some(task) => match self.ask(task).await {
-                        Ok(answer) => (answer, task),
+                        Ok(answer) => (Box::new(answer), task),
                         Err(failure) => {
                             self.shared.give_back(task.name);
                             return Err(failure);
@@ -418,7 +416,7 @@ impl<'a> Run<'a> {
                     },
                 },
             };
-            if let Err(failure) = self.read(answer, task.name).await {
+            if let Err(failure) = self.read(*answer, task.name).await {
                 self.shared.give_back(task.name);
                 return Err(failure);
             }

@@ -318,16 +318,15 @@ impl HttpOrigin {
                 // says nothing about the request.
                 Ok(Err(error)) if was_pooled && !error.is_parse() => {
                     was_pooled = false;
-                    match connection.take_place() {
-                        Some(place) => connection = self.dial(way, place).await?,
+                    if let Some(place) = connection.take_place() {
+                        connection = self.dial(way, place).await?;
+                    } else {
                         // A shared one: a request that a server refuses, or has
                         // not begun when it says good-bye, is not done (RFC 9113
                         // 6.8, 8.7); only what is safe is sent that way at all.
-                        None => {
-                            drop(connection);
-                            load = Load::Long;
-                            (connection, _) = self.connection(way, load).await?;
-                        }
+                        drop(connection);
+                        load = Load::Long;
+                        (connection, _) = self.connection(way, load).await?;
                     }
                 }
                 Ok(Err(error)) => return Err(fault::classify(&error, &doing)),
