@@ -198,13 +198,10 @@ impl Connections {
             let (.., shared) = line.shared.remove(at);
             let place = shared.take_place();
             unused.push(shared);
-            match place {
-                Some(place) => Found::Place(place),
-                None => {
-                    line.open += 1;
-                    Found::Place(self.place(way))
-                }
-            }
+            Found::Place(place.unwrap_or_else(|| {
+                line.open += 1;
+                self.place(way)
+            }))
         } else if line.idle.is_empty() {
             let (turn, wait) = oneshot::channel();
             line.waiting.push_back(Waiting {
@@ -218,13 +215,10 @@ impl Connections {
             let mut idle = line.idle.remove(0);
             let place = idle.connection.take_place();
             late.push(idle);
-            match place {
-                Some(place) => Found::Place(place),
-                None => {
-                    line.open += 1;
-                    Found::Place(self.place(way))
-                }
-            }
+            Found::Place(place.unwrap_or_else(|| {
+                line.open += 1;
+                self.place(way)
+            }))
         };
         drop(origins);
         drop((late, unused));
@@ -318,9 +312,9 @@ impl Connections {
     }
 
     /// A connection has gone: its place is the next one's.
-    fn release(&self, origin: Origin) {
+    fn release(&self, origin: &Origin) {
         let mut origins = self.origins();
-        let Some(line) = origins.get_mut(&origin) else {
+        let Some(line) = origins.get_mut(origin) else {
             return;
         };
         while let Some(next) = line.waiting.pop_front() {
@@ -336,7 +330,7 @@ impl Connections {
         }
         line.open = line.open.saturating_sub(1);
         if line.open == 0 {
-            origins.remove(&origin);
+            origins.remove(origin);
         }
     }
 
@@ -503,7 +497,7 @@ impl Drop for Pool {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(origin) = self.origin.take() {
-            self.of.release(origin);
+            self.of.release(&origin);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What jobs wait for, with clocks that the test sets.
 
+use crate::engine::standing::WaitsFor;
 use super::*;
 use crate::bits::Now;
 

@@ -72,7 +72,7 @@ async fn fetch(origin: &FaultyOrigin, lanes: usize) -> Result<Vec<u8>, Failure> 
         size: answer.length().expect("known"),
         validator: Validator::read(answer.header(header::ETAG), None, None),
     };
-    let mut feed = Feed::new(answer, Some(whole));
+    let mut feed = Feed::new(Stretch::whole(answer, 0), Some(whole));
     if let Some(plan) = &mut feed.plan {
         plan.lanes = Lanes::fixed(lanes);
         // The scripted origin sends faster than a second lane comes.

@@ -226,6 +226,7 @@ impl Bench {
                 file: Arc::new(std::fs::File::open(&path).expect("there")),
                 at: 0,
                 left: OCTETS as u64,
+                sent: Arc::default(),
             },
             ..Ask::default()
         };

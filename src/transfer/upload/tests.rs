@@ -128,6 +128,7 @@ impl Reports for Bench {
     ) -> Pin<Box<dyn Future<Output = Result<(), Stopped>> + Send + '_>> {
         let mut file = self.file.lock().expect("lock");
         match &report {
+            FileReport::WithoutRanges | FileReport::Moved(_) => {}
             FileReport::Began {
                 size, restarted, ..
             } => {
