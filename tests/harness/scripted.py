@@ -328,7 +328,8 @@ class Exchange:
 
     def _fragment(self, case: Case, asked: Asked, ack: dict[str, str]) -> bool:
         span, _, total = asked.headers["content-range"].removeprefix("bytes ").partition("/")
-        first = int(span.partition("-")[0])
+        # An empty file: there is no other way to say it.
+        first = 0 if span == "*" else int(span.partition("-")[0])
         step = case.next() if case.kind == "upload" else {}
         expected = len(case.received)
         if first != expected:
