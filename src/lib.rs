@@ -23,8 +23,11 @@
 //! engine ─ commands on jobs; the scheduler decides, the runner does
 //!    ▼                          ▲
 //! store ─ job + files + events in one transaction
-//! transfer ─ octets over HTTP(S): download, landing
+//! transfer ─ octets over HTTP(S): down, up, and the answer to what went up
 //! ```
+//!
+//! Uploads of others: http ─ `BITS_POST` → hosting ─ octets → transfer's `Inbox`
+//! (fences, hidden file, rename).
 //!
 //! And back: a finished range → `transfer` reports → `engine` applies it to
 //! the `Job` value → `store.commit` → whoever asks reads the store.
@@ -38,10 +41,11 @@
 //! xml  bits  config               values and rules: no I/O, no clock
 //! telemetry                       log, and how much of it strangers may fill; counters
 //! vault                           secrets on disk, under a key of their own
+//! trust                           may a server's certificate be trusted?
 //! mechanism                       NTLM, SPNEGO, Kerberos by the library: tokens of log-ons, either side
 //! cim  soap  document  transfer  store
 //! auth                            who is this, and what may he do; seals messages
-//! engine  net                     run jobs; sockets, TLS, certificates
+//! engine  hosting  net            run jobs; take uploads in; sockets, TLS, certificates
 //! provider                        one file per CIM class
 //! wsman                           one file per operation; the fault table
 //! http                            routes; opens and seals bodies
@@ -58,7 +62,8 @@
 //! 4. A file appears at its destination whole, at Complete, or not at all.
 //!    Complete and Cancel commit an intent, work on disk, commit the end;
 //!    recovery redoes an intent as often as it must.
-//! 5. No handler runs without a `Principal`, which only `auth` can make.
+//! 5. No handler runs without a `Principal`, which only `auth` can make; an upload
+//!    folder for everybody says so in the settings.
 //! 6. A log-on, with its keys, belongs to its connection. The body of a request
 //!    is read before any answer, a 401 included.
 //! 7. An error becomes a fault in one file, by a match without `_`.
@@ -66,8 +71,8 @@
 //!    store: listings are keyset pages, contexts hold a key and a filter of
 //!    bounded length, channels are bounded.
 //! 9. Octets of unknown origin meet a limit before a loop.
-//! 10. Destinations lie under write roots; the address that a transfer really
-//!     connects to is checked on every hop.
+//! 10. Destinations lie under write roots, sources of uploads under read roots; the
+//!     address that a transfer really connects to is checked on every hop.
 //! 11. Two records of progress per file. *Durable*: data synced, then the
 //!     offset committed. *Written*: an unsynced record stamped with the boot
 //!     id. After a crash of the process the written offset counts, after
@@ -121,8 +126,6 @@
 //! - **An existing file** at the destination is replaced at Complete.
 //! - **Files of a job are fetched several at a time** (`files_per_job`), in
 //!   order; BITS fetches them one by one. One failing file stops the job.
-//! - **A missing or shifting size** is no error, as it is for BITS
-//!   (0x80200011): a server without ranges or length is fetched whole.
 //! - **Delete** cancels the job. **Create** (`New-WSManInstance`) makes a suspended
 //!   job of the writable properties and of `Files`, all or nothing; `DisplayName`
 //!   is required. What only the service sets may be given as nil alone, and no
@@ -140,25 +143,124 @@
 //! - **Fragments** are the level-1 path, from the instance or the name of its
 //!   class; the one attribute is `xsi:nil`. The whole instance is no fragment, and
 //!   an array is set as a whole: its places may have moved since they were read.
-//! - **Slots**: `running_jobs` run at the same time, whatever their priority;
-//!   a more urgent job takes the slot of a less urgent one at once, an equal
-//!   one after `time_slice_s`.
+//! - **Who runs** (`engine/scheduler.rs`): foreground jobs have slots of their own
+//!   (`engine.foreground_jobs`), background jobs share `engine.running_jobs`. A lower
+//!   priority gets nothing that a higher one can use. At one priority the slots go
+//!   round the accounts, and an account's jobs are first come, first served; after
+//!   `time_slice_s` a job makes room for one of the same account, or of one that
+//!   holds fewer slots. A slot is never idle while somebody who may have it waits.
+//!   A job that a stop of the service interrupts keeps its place.
+//! - **The line is read by index** (`store/sqlite/line.rs`): next account, next job of
+//!   an account, next host, next job to a host. No decision costs more than a bounded
+//!   number of such seeks, with ten jobs or a million.
+//! - **Two clocks** (`bits::Now`): `steady` counts `CLOCK_BOOTTIME`, never jumps, and
+//!   goes on after a start from what the store keeps. By it jobs wait, run out of time
+//!   and stand in line. `date` is the calendar: what clients are shown, and
+//!   `StartAfter`. No comparison mixes the two, so a calendar that is set hurries,
+//!   delays and ends nothing.
+//! - **The network** is up while a route leads somewhere else than to loopback and
+//!   link-local addresses. Without one, failures on the way of jobs to other hosts are
+//!   `BG_E_NETWORK_DISCONNECTED`: not counted, no timer but `NoProgressTimeout`. When
+//!   one comes, all jobs in `TRANSIENT_ERROR` are tried again.
+//! - **`MaximumDownloadTime`** counts by the steady clock between entering and leaving
+//!   CONNECTING and TRANSFERRING; the time while the service was down never counts.
 //! - **A smaller `MinimumRetryDelay` than 5 s** becomes 5 s.
 //! - **Userinfo in a URL** becomes the job's Basic credentials for servers; like
 //!   those set by `SetCredentials` they answer any server that the job names, and
 //!   no server that only a redirect names.
-//! - **A full disk** is a transient error, as are 408, 409, 429 and the 5xx but
-//!   501 and 505. `Retry-After` is honoured up to 24 hours.
+//! - **A missing or shifting size** is no error, as it is for BITS (0x80200011): a
+//!   server without ranges or length is fetched whole. A body without length ends with
+//!   its connection: with a clean end of TCP it is whole, since HTTP/1.0 has no other
+//!   word for it; with TLS only after `close_notify`.
+//! - **Octets are put behind others** only if the server proves by a strong validator
+//!   that they are of the same version: an `ETag` without `W/`, else a `Last-Modified`
+//!   at least a second older than `Date`. Without one a file starts over, and the error
+//!   says so. BITS compares size and date.
+//! - **A range that was cut short** goes on with the next request; one that begins too
+//!   early is taken from the octet that is missing; one that does not fit begins the
+//!   file anew. 416 with our own size, of the same version, means that nothing is
+//!   missing. One attempt begins a file anew twice at most and takes 16 short ranges;
+//!   then the job waits for its retry delay.
+//! - **200 to a range**: another version begins anew, the same one is read past what
+//!   lies here. Log, event (`no_ranges`) and later errors say that the server has no
+//!   ranges. With `require_ranges` it is 0x80200013, as with Windows.
+//! - **Parts of a file** are asked for one by one, in the order of the client. Where the
+//!   server has no ranges, or no strong validator that ties them together, the whole
+//!   file is fetched once and the parts are taken out of it.
+//! - **The expected SHA-256** is worked out while octets pass, from what lies here on
+//!   when a file goes on, and compared before the file counts as transferred. Another
+//!   one is 0x80200053, fatal: the file is dropped, Resume fetches it again.
+//! - **`MAX_DOWNLOAD_SIZE`** counts what lies here of all files, announced sizes, and
+//!   what flows where none is announced.
+//! - **A method of its own** is sent without a body, once: every failure is fatal, and
+//!   Resume begins at octet 0.
+//! - **Custom headers** go with every request to the origin that the job names, and to
+//!   no other, as credentials do. They replace ours, but not those by which messages
+//!   are framed and parts are named.
+//! - **Redirects** keep method and body; 303 after something that is not safe is its
+//!   answer. An address met twice is a circle. Policy 0x100 gives the file its new
+//!   address when it has come, so that no retry and no credentials go there first.
+//! - **Big files** begin with one connection; parallel ranges come only while they pay
+//!   (`transfer/lanes.rs`), and a second lane proves itself before the first gives
+//!   anything up. Octets reach the file in order: the records of progress stay one
+//!   offset. HTTP/2 is for many small files; ranges, big bodies and uploads go over
+//!   HTTP/1.1, which measures faster.
+//! - **Connections to one origin** are counted over all jobs; who finds no place waits
+//!   in a line. An idle connection serves its own job only. Buffers share one memory,
+//!   for which nobody waits: shares shrink as files come.
+//! - **Transient faults of this host**: a full disk or quota (0x80070070; what was set
+//!   aside beyond the synced octets is given back), a file system mounted for reading
+//!   only (0x80070013), a write root that is gone (0x8020000D), another file system
+//!   where synced octets lay (0x8020000E), too many open files, no memory. So are 408,
+//!   409, 429 and the 5xx but 501 and 505; `Retry-After` is honoured up to 24 hours. A
+//!   disk that fails is fatal.
+//! - **Uploads** speak [MC-BUP] as Windows sends it, and read both public descriptions.
+//!   An empty file, for which no form is defined, is `Content-Range: bytes */0`. The
+//!   server's offset rules, also when it goes back. Close-Session is stored before it
+//!   is sent: a server that knows the session no more has taken it.
+//! - **What a server names gets no credentials**: `BITS-Host-Id` and `BITS-Reply-URL`
+//!   of another origin are trusted as little as a redirect. A reply's address with a
+//!   query is not stored: the server says it again.
+//! - **PUT and POST** send a file as one request, from its first octet each try. A POST
+//!   whose answer was lost is ERROR: nobody knows whether it was taken.
+//! - **Cancel of an upload** commits the intent, and nobody sees the job from then on.
+//!   Its server is told at once, or later for a day, also after a start.
+//! - **A reply lands** beside the source of its upload unless the job names a file, and
+//!   is put in its place at Complete.
+//! - **Uploads of others** (`hosting`) come over the service's listeners. Their accounts
+//!   need no rights on jobs. A file appears with its last fragment, whole and synced;
+//!   one that is there and may not be replaced is 403. A fragment that overlaps is
+//!   taken for its new part. The application behind is the administrator's address:
+//!   the fences of transfers do not apply.
 //! - **Files up to 1 MiB** stay in memory until they are whole, for half a second
 //!   at most; then they too lie in a temporary file and can be resumed.
-//! - **An answer that cannot be resumed** (206 without the validator that we hold,
-//!   200 to a range) starts the file over; `BG_E_INSUFFICIENT_RANGE_SUPPORT` is
-//!   not raised.
+//! - **Of several challenges** of a server the strongest is answered that the job has
+//!   credentials for: Negotiate, NTLM, Digest, Basic; Basic without TLS too, with a
+//!   warning in the log. A rejected password is shown once, by one file of the job,
+//!   and not again until Resume. Implicit credentials are the first principal of
+//!   `transfer.keytab`; Passport is refused.
+//! - **Proxies** are HTTP proxies, an `https` or SOCKS proxy and scripts (PAC, WPAD) are
+//!   refused at the call. Usage 3 takes the environment of the service, then the
+//!   settings. One that cannot be reached goes behind the others for five minutes.
+//!   Behind a proxy only literal addresses can be fenced: it is the proxy that
+//!   resolves names.
+//! - **A pinned certificate** needs neither chain nor name; its dates count. The
+//!   thumbprints of a job are exclusive. Security flag 0x1 wants every certificate but
+//!   the authority's covered by a list that is in time. All that is wrong with a
+//!   certificate is 0x80072F8F, as WinHTTP has it; the words tell it apart, and which
+//!   flag or setting would take it.
+//! - **Names** are looked up by 32 threads at most, one a name; nothing is cached, and
+//!   addresses of both families are raced (RFC 8305).
 //! - **Absolute symbolic links** below a root are refused even where they point
 //!   inside it; relative ones that stay inside are followed.
-//! - **Proxies** are HTTP proxies; an `https` or SOCKS proxy is
-//!   `BG_E_INVALID_PROXY_INFO`. Behind a proxy only literal addresses can be
-//!   fenced: it is the proxy that resolves names.
+//! - **Our own classes** live in `root/bitsd`. Microsoft's are abstract there, so that
+//!   an enumeration of `BitsClientJob` is what it was in every mode. Setting what is
+//!   set is never an error, so that a Get can be put back; `CustomHeaders` alone is
+//!   left by null and removed by an empty text. `ReplaceRemotePrefix` answers how many
+//!   files it changed; prefixes have no query. `TakeOwnership` forgets credentials,
+//!   certificate and custom headers, and needs bounds that allow every file.
+//! - **What of native BITS is declined** stands in `bits::Declined` with its fault and
+//!   sentence; the methods and property numbers that would set it answer that.
 //! - **A filter without a dialect** is `XPath`, as the schema has it, unless it
 //!   begins like a query of WQL. `XPath` is level 1 with comparisons, `and`, `or`
 //!   and `not()`; Windows has none for WMI.

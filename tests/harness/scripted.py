@@ -191,7 +191,7 @@ class Exchange:
         if asked.method in ("PUT", "POST"):
             return self._put(case, asked)
         what = case.versions
-        if parts[2] == "reply":
+        if parts[2].startswith("reply"):
             what = {version: data[::-1] for version, data in case.versions.items()}
         return self._file(case, asked, what)
 
@@ -295,7 +295,8 @@ class Exchange:
         if status == 416:
             headers.setdefault("Content-Range", f"bytes */{len(case.versions[case.version])}")
         if "redirect" in step:
-            headers["Location"] = step["redirect"].replace("SELF", f"{case.base}/{case.key}")
+            own = f"{case.base}/{case.key}/" + ("reply-" if case.kind == "reply" else "")
+            headers["Location"] = step["redirect"].replace("SELF/", own)
         if status == 401:
             headers.setdefault("WWW-Authenticate", 'Basic realm="files"')
         return self._bare(f"{status} Scripted", headers)

@@ -8,10 +8,12 @@ use super::JobOptions;
 use super::JobType;
 use super::ReplyFile;
 use super::text::is_label;
-use super::text::is_token;
 use super::text::thumbprint;
 use crate::bits::Hresult;
+use crate::bits::Refused;
+use crate::bits::SecurityFlags;
 use crate::bits::Timestamp;
+use crate::bits::is_token;
 
 /// A new value for one option.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -138,9 +140,7 @@ impl JobOptions {
             OptionChange::CustomHeaders(are_there) => next.has_custom_headers = are_there,
             OptionChange::HeadersWriteOnly => next.headers_are_write_only = true,
             OptionChange::SecurityFlags(flags) => {
-                if !security_flags_are_known(flags) {
-                    return Err(Hresult::E_NOTIMPL);
-                }
+                SecurityFlags::from_number(flags).map_err(|Refused(code)| code)?;
                 next.security_flags = flags;
             }
             OptionChange::Thumbprints(given) => {
@@ -210,17 +210,6 @@ fn method_of(kind: JobType, method: Option<String>) -> Result<Option<String>, Hr
         (true, _) => Err(Hresult::E_NOTIMPL),
     }
 }
-
-/// No bit of `flags` is unknown, and there is one redirect policy
-/// ("`IBackgroundCopyJobHttpOptions::SetSecurityFlags`").
-pub(crate) const fn security_flags_are_known(flags: u32) -> bool {
-    flags & !KNOWN_FLAGS == 0 && flags & REDIRECT_POLICY <= 0x200
-}
-
-const REDIRECT_POLICY: u32 = 0x700;
-
-/// Revocation, four faults to pass over, redirect policy, https to http.
-const KNOWN_FLAGS: u32 = 0x1f | REDIRECT_POLICY | 0x800;
 
 /// Longest method: those of the registry have 17 characters at most.
 const MAX_METHOD: usize = 32;

@@ -1,7 +1,10 @@
 //! Options as clients write them: ranges, hashes, header lines, labels.
 
 use crate::bits::Hresult;
+use crate::bits::Refused;
 use crate::bits::Span;
+use crate::bits::check_ranges;
+use crate::bits::parse_headers;
 
 /// Reads `offset:length,offset:eof`, as `bitsadmin /ADDFILEWITHRANGES` has it.
 ///
@@ -30,13 +33,9 @@ pub(crate) fn read_ranges(text: &str) -> Result<Vec<Span>, Hresult> {
         };
         // `BG_LENGTH_TO_EOF` is the largest number.
         let length = length.filter(|length| *length != u64::MAX);
-        let end = offset.checked_add(length.unwrap_or(1));
-        if length == Some(0) || end.is_none() {
-            return Err(Hresult::BG_E_INVALID_RANGE);
-        }
         ranges.push(Span { offset, length });
     }
-    check_apart(&ranges)?;
+    check_ranges(&ranges, MAX_RANGES).map_err(|Refused(code)| code)?;
     Ok(ranges)
 }
 
@@ -50,22 +49,6 @@ pub(crate) fn write_ranges(ranges: &[Span]) -> String {
         })
         .collect();
     parts.join(",")
-}
-
-/// No two ranges have octets in common.
-fn check_apart(ranges: &[Span]) -> Result<(), Hresult> {
-    let mut sorted: Vec<&Span> = ranges.iter().collect();
-    sorted.sort_unstable_by_key(|range| range.offset);
-    let overlaps = sorted.windows(2).any(|pair| {
-        let end = pair[0]
-            .length
-            .map_or(u64::MAX, |length| pair[0].offset.saturating_add(length));
-        end > pair[1].offset
-    });
-    if overlaps {
-        return Err(Hresult::BG_E_OVERLAPPING_RANGES);
-    }
-    Ok(())
 }
 
 /// Reads a SHA-256 of 64 hexadecimal digits.
@@ -98,41 +81,11 @@ pub(crate) fn write_sha256(hash: &[u8; 32]) -> String {
 /// line that is no header, and for a header that belongs to the transfer
 /// itself.
 pub(crate) fn check_headers(text: &str) -> Result<String, Hresult> {
-    if text.chars().count() > MAX_HEADERS {
-        return Err(Hresult::BG_E_STRING_TOO_LONG);
-    }
-    let mut checked = String::with_capacity(text.len() + 2);
-    for line in text.split('\n') {
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        if line.is_empty() {
-            continue;
-        }
-        let (name, value) = line.split_once(':').ok_or(Hresult::E_INVALIDARG)?;
-        let is_text = |c: char| c == '\t' || (!c.is_control() && c.is_ascii());
-        if !is_token(name) || !value.chars().all(is_text) || is_ours(name) {
-            return Err(Hresult::E_INVALIDARG);
-        }
-        checked.push_str(name);
-        checked.push_str(": ");
-        checked.push_str(value.trim());
-        checked.push_str("\r\n");
-    }
-    Ok(checked)
-}
-
-/// The header says how a message is cut up or where it goes: a client that
-/// could set it could smuggle another request in.
-fn is_ours(name: &str) -> bool {
-    OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name)) || {
-        let start = name.get(..5).unwrap_or_default();
-        start.eq_ignore_ascii_case("bits-")
-    }
-}
-
-/// RFC 9110 5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    !text.is_empty() && text.chars().all(is_part)
+    let headers = parse_headers(text).map_err(|Refused(code)| code)?;
+    let lines = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"));
+    Ok(lines.collect())
 }
 
 /// Some text without control characters.
@@ -154,28 +107,7 @@ pub(super) fn thumbprint(text: &str) -> Option<String> {
 /// Ranges of one file. The policy `MaxRangesPerFile` has 500.
 const MAX_RANGES: usize = 500;
 
-/// "`IBackgroundCopyJobHttpOptions::SetCustomHeaders`": 16,384 with the NUL.
-const MAX_HEADERS: usize = 16_383;
-
 const MAX_LABEL: usize = 256;
-
-/// What the service itself sets of a request.
-const OURS: [&str; 14] = [
-    "Accept-Encoding",
-    "Connection",
-    "Content-Length",
-    "Content-Range",
-    "Expect",
-    "Host",
-    "If-Range",
-    "Keep-Alive",
-    "Proxy-Authorization",
-    "Proxy-Connection",
-    "Range",
-    "TE",
-    "Transfer-Encoding",
-    "Upgrade",
-];
 
 #[cfg(test)]
 mod tests;

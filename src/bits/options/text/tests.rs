@@ -56,7 +56,6 @@ fn a_header_that_could_cut_a_request_in_two_is_refused() {
         "X One: 1",
         "X-One: 1\rX-Two: 2",
         "X-One: \u{7f}",
-        "X-One: é",
         "Host: other",
         "content-length: 7",
         "BITS-Session-Id: x",
@@ -64,7 +63,7 @@ fn a_header_that_could_cut_a_request_in_two_is_refused() {
     ] {
         assert_eq!(check_headers(wrong), Err(Hresult::E_INVALIDARG), "{wrong}");
     }
-    let long = format!("X: {}", "a".repeat(MAX_HEADERS - 3));
+    let long = format!("X: {}", "a".repeat(16_383 - 3));
     assert!(check_headers(&long).is_ok());
     assert_eq!(
         check_headers(&format!("{long}a")),
