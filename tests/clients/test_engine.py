@@ -309,8 +309,9 @@ class Transfers(WithDaemon):
             url, source = self.source(f"blocker-{n}", size=500_000, hold_at=64_000)
             held.append(source)
             blockers.append(self.client.create_job(f"blocker-{n}", url, self.target(f"blocker-{n}")))
-            # In the foreground, so that nothing that comes later goes before.
-            self.client.put(blockers[-1], {"Priority": 0})
+            # High, so that nothing that comes later goes before; foreground jobs
+            # have slots of their own.
+            self.client.put(blockers[-1], {"Priority": 1})
             self.client.set_state(blockers[-1], 2)
         for job in blockers:
             self.client.wait_for(job, moved(1))
