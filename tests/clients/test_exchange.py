@@ -14,7 +14,6 @@ from typing import ClassVar
 from harness.daemon import Daemon
 from harness.origin import content
 from harness.wsman import COMPLETE, ERROR, RESUME, TRANSFERRED, TRANSIENT_ERROR, Client
-from outcomes.upload_reply import create_upload_reply
 
 MIB = 1024 * 1024
 SERVER, BASIC = 0, 0
@@ -147,7 +146,8 @@ class TwoHosts(unittest.TestCase):
     def test_what_the_other_host_answers_comes_back(self) -> None:
         path = self.source(2 * MIB + 1)
         reply = self.east.files / f"{self.name}.reply"
-        job = create_upload_reply(self.client, self.name, self.url("ask"), path, reply)
+        more = {"Type": 2, "ReplyFileName": str(reply)}
+        job = self.client.create_bitsd_job(self.name, self.url("ask"), path, **more)
         self.log_on(job)
         self.client.set_state(job, RESUME)
         self.client.wait_for(job, TRANSFERRED)

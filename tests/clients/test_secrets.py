@@ -66,7 +66,7 @@ class Secrets(WithDaemon):
     def test_faults_repeat_no_password(self) -> None:
         url, _ = self.source()
         job = self.client.create_job(self.name, url, self.target())
-        for scheme in ("Basic", "99", "3"):
+        for scheme in ("Basic", "99", "4"):
             with self.assertRaises(Fault) as fault:
                 given = {"Target": 0, "Scheme": scheme, "UserName": "ann", "Password": PASSWORD}
                 self.client.invoke("SetCredentials", given, job)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
-import sqlite3
 import subprocess
 import tempfile
 import time
 import unittest
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from clients.base import WithDaemon
 from harness.bits_server import PROTOCOL, SESSION_NOT_FOUND, BitsServer, Fault
@@ -90,18 +87,6 @@ class Uploading(WithDaemon):
         with self.assertRaises(SoapFault):
             self.client.get(job)
         self.assertNotIn(job, [one.id for one in self.client.jobs()])
-
-    def set_stored(self, job: str, **columns: Any) -> None:
-        """Sets what Microsoft's class cannot, with the service stopped."""
-        self.daemon.stop()
-        self.client.close()
-        with sqlite3.connect(self.daemon.state / "jobs" / "jobs.sqlite") as store:
-            sets = ", ".join(f"{name} = ?" for name in columns)
-            id = bytes.fromhex(re.sub("[{}-]", "", job))
-            done = store.execute(f"UPDATE job SET {sets} WHERE id = ?", [*columns.values(), id])
-            self.assertEqual(done.rowcount, 1)
-        store.close()
-        self.daemon.start()
 
 
 class Packets(Uploading):
@@ -390,8 +375,7 @@ class Whole(Uploading):
 
     def start_by(self, method: str, path: Path, url: str) -> str:
         """An upload by this method."""
-        job = self.client.create_job(self.name, url, path, True, Type=1)
-        self.set_stored(job, options=json.dumps({"method": method}))
+        job = self.client.create_bitsd_job(self.name, url, path, Type=1, HttpMethod=method)
         self.client.set_state(job, RESUME)
         return job
 
@@ -467,9 +451,8 @@ class Replies(Uploading):
 
     def start_for_reply(self, path: Path, reply: Path) -> str:
         """An upload whose answer lands in `reply`."""
-        job = self.start(path, suspended=True)
-        options = {"reply": {"local_file": str(reply), "path": str(reply)}}
-        self.set_stored(job, kind=2, options=json.dumps(options))
+        to = self.server.url("/up/file.bin")
+        job = self.client.create_bitsd_job(self.name, to, path, Type=2, ReplyFileName=str(reply))
         self.client.set_state(job, RESUME)
         return job
 

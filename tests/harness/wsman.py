@@ -31,6 +31,7 @@ SELECTOR_FILTER = "http://schemas.dmtf.org/wbem/wsman/1/wsman/SelectorFilter"
 WQL = "http://schemas.microsoft.com/wbem/wsman/1/WQL"
 
 JOB = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/microsoft/bits/BitsClientJob"
+BITSD_JOB = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/bitsd/BitsdJob"
 CIM_JOB = "http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/BitsClientJob"
 
 CANCEL, COMPLETE, RESUME, SUSPEND = 0, 1, 2, 3
@@ -205,6 +206,15 @@ class Client:
         output = self.invoke("CreateJob", {**values, "Suspend": suspended, **more})
         assert output["ReturnValue"] == "0", output
         return output["JobId"]
+
+    def create_bitsd_job(self, name: str, url: str, path: str | Path, **more: object) -> str:
+        """CreateJob of our own class, suspended; the key."""
+        values = {"DisplayName": name, "RemoteUrl": url, "LocalFile": str(path), "Suspend": True, **more}
+        body = method_input("CreateJob", values, BITSD_JOB)
+        answer = self.call(f"{BITSD_JOB}/CreateJob", body, resource=BITSD_JOB)
+        job = answer.findtext(f".//{{{BITSD_JOB}}}JobId")
+        assert job, "a job without a key"
+        return job
 
     def add_file(self, job: str, url: str, path: str | Path) -> None:
         """AddFile."""

@@ -27,7 +27,6 @@ from harness.origin import content
 from harness.scripted import Case, ScriptedOrigin
 from harness.wsman import COMPLETE, ERROR, RESUME, TRANSFERRED, TRANSIENT_ERROR, Client, Fault
 from outcomes.certificates import Certificates
-from outcomes.upload_reply import create_upload_reply
 
 TABLE = Path(__file__).parent / "table.toml"
 KINDS = ("download", "upload", "reply")
@@ -209,7 +208,8 @@ class Trial:
 def create(client: Client, tried: Tried) -> str:
     """The job of a row, suspended."""
     if tried.kind == "reply":
-        return create_upload_reply(client, tried.title, tried.url, tried.local, tried.reply)
+        reply = {"Type": 2, "ReplyFileName": str(tried.reply)}
+        return client.create_bitsd_job(tried.title, tried.url, tried.local, **reply)
     kind = {"download": 0, "upload": 1}[tried.kind]
     return client.create_job(tried.title, tried.url, tried.local, Type=kind)
 
