@@ -247,7 +247,7 @@
 //! - **A pinned certificate** needs neither chain nor name; its dates count. The
 //!   thumbprints of a job are exclusive. Security flag 0x1 wants every certificate but
 //!   the authority's covered by a list that is in time. All that is wrong with a
-//!   certificate is 0x80072F8F, as WinHTTP has it; the words tell it apart, and which
+//!   certificate is 0x80072F8F, as `WinHTTP` has it; the words tell it apart, and which
 //!   flag or setting would take it.
 //! - **Names** are looked up by 32 threads at most, one a name; nothing is cached, and
 //!   addresses of both families are raced (RFC 8305).

@@ -52,6 +52,10 @@ impl JobType {
 /// Each default is that of BITS.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub(crate) struct JobOptions {
     /// The HTTP method. None: `GET` for downloads, `BITS_POST` for uploads, which
     /// may also be `PUT` or `POST`.

@@ -187,6 +187,10 @@ pub(super) enum Step {
 
 /// What the table needs to know of a job.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a question of its own"
+)]
 pub(super) struct Situation {
     pub(super) state: State,
     pub(super) intent: Option<Intent>,

@@ -107,6 +107,7 @@ impl Ask {
 }
 
 /// What became of a request.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 enum Sent<'a> {
     /// The answer begins.
     Answered(Answer<'a>),

@@ -590,12 +590,13 @@ impl Session {
         let url = order.file.remote_url.clone();
         let moved = match self.kind {
             JobType::Download => self.download(order, reports).await,
-            JobType::Upload => self.upload(order, reports, None).await,
+            // Rare, and large: downloads need not carry them.
+            JobType::Upload => Box::pin(self.upload(order, reports, None)).await,
             JobType::UploadReply => {
                 let reply = self.options.reply.clone().ok_or_else(|| {
                     Failure::local(Hresult::E_INVALIDARG, "the job names no reply file")
                 })?;
-                self.upload(order, reports, Some(reply)).await
+                Box::pin(self.upload(order, reports, Some(reply))).await
             }
         };
         // A failure on the way knows the address better: it may be another.

@@ -354,14 +354,6 @@ impl Ack {
         }
         headers
     }
-
-    /// An answer that refuses a packet.
-    pub(crate) fn refused(code: Hresult, context: ErrorContext) -> Self {
-        Self {
-            error: Some(AckError { code, context }),
-            ..Self::default()
-        }
-    }
 }
 
 impl AckError {

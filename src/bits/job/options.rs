@@ -51,10 +51,8 @@ impl Job {
         if new.maximum_download_time_s != old.maximum_download_time_s {
             effect = Effect::Schedule;
         }
-        if new.start_after != old.start_after {
-            if next.follow_start_after(now) == Effect::Schedule {
-                effect = Effect::Schedule;
-            }
+        if new.start_after != old.start_after && next.follow_start_after(now) == Effect::Schedule {
+            effect = Effect::Schedule;
         }
         next.0.modified_at = now.date;
         *self = next;

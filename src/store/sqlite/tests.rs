@@ -250,7 +250,7 @@ fn a_store_of_the_first_form_is_brought_up_and_answers() {
     drop(old);
     // Nobody knows of them whether they were resumed.
     for job in &mut jobs {
-        let mut parts = crate::bits::JobParts::clone(job);
+        let mut parts = JobParts::clone(job);
         parts.was_resumed = true;
         *job = Job::restore(parts);
     }

@@ -144,7 +144,13 @@ fn an_error_is_read_under_both_names_and_written_under_both() {
         assert_eq!(error.code.number(), 0x8020_001F, "{line}");
         assert_eq!(error.context, ErrorContext::RemoteFile);
     }
-    let refused = Ack::refused(Hresult::E_ACCESSDENIED, ErrorContext::RemoteApplication);
+    let refused = Ack {
+        error: Some(AckError {
+            code: Hresult::E_ACCESSDENIED,
+            context: ErrorContext::RemoteApplication,
+        }),
+        ..Ack::default()
+    };
     let expected = headers(
         "BITS-Packet-Type: Ack
          BITS-Error: 0x80070005
