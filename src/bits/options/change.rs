@@ -8,10 +8,10 @@ use super::JobOptions;
 use super::JobType;
 use super::ReplyFile;
 use super::text::is_label;
-use super::text::is_token;
 use super::text::thumbprint;
 use crate::bits::Hresult;
 use crate::bits::Timestamp;
+use crate::bits::is_token;
 
 /// A new value for one option.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,7 +1,9 @@
 //! Options as clients write them: ranges, hashes, header lines, labels.
 
 use crate::bits::Hresult;
+use crate::bits::Refused;
 use crate::bits::Span;
+use crate::bits::parse_headers;
 
 /// Reads `offset:length,offset:eof`, as `bitsadmin /ADDFILEWITHRANGES` has it.
 ///
@@ -95,44 +97,20 @@ pub(crate) fn write_sha256(hash: &[u8; 32]) -> String {
 /// # Errors
 ///
 /// `BG_E_STRING_TOO_LONG` for more than 16,383 characters, `E_INVALIDARG` for a
-/// line that is no header, and for a header that belongs to the transfer
+/// line that is no header of ASCII, and for a header that belongs to the transfer
 /// itself.
 pub(crate) fn check_headers(text: &str) -> Result<String, Hresult> {
-    if text.chars().count() > MAX_HEADERS {
-        return Err(Hresult::BG_E_STRING_TOO_LONG);
+    let headers = parse_headers(text).map_err(|Refused(code)| code)?;
+    if !text.is_ascii() {
+        return Err(Hresult::E_INVALIDARG);
     }
     let mut checked = String::with_capacity(text.len() + 2);
-    for line in text.split('\n') {
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        if line.is_empty() {
-            continue;
+    for (name, value) in headers {
+        for part in [name, ": ", value, "\r\n"] {
+            checked.push_str(part);
         }
-        let (name, value) = line.split_once(':').ok_or(Hresult::E_INVALIDARG)?;
-        let is_text = |c: char| c == '\t' || (!c.is_control() && c.is_ascii());
-        if !is_token(name) || !value.chars().all(is_text) || is_ours(name) {
-            return Err(Hresult::E_INVALIDARG);
-        }
-        checked.push_str(name);
-        checked.push_str(": ");
-        checked.push_str(value.trim());
-        checked.push_str("\r\n");
     }
     Ok(checked)
-}
-
-/// The header says how a message is cut up or where it goes: a client that
-/// could set it could smuggle another request in.
-fn is_ours(name: &str) -> bool {
-    OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name)) || {
-        let start = name.get(..5).unwrap_or_default();
-        start.eq_ignore_ascii_case("bits-")
-    }
-}
-
-/// RFC 9110 5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    !text.is_empty() && text.chars().all(is_part)
 }
 
 /// Some text without control characters.
@@ -154,28 +132,7 @@ pub(super) fn thumbprint(text: &str) -> Option<String> {
 /// Ranges of one file. The policy `MaxRangesPerFile` has 500.
 const MAX_RANGES: usize = 500;
 
-/// "`IBackgroundCopyJobHttpOptions::SetCustomHeaders`": 16,384 with the NUL.
-const MAX_HEADERS: usize = 16_383;
-
 const MAX_LABEL: usize = 256;
-
-/// What the service itself sets of a request.
-const OURS: [&str; 14] = [
-    "Accept-Encoding",
-    "Connection",
-    "Content-Length",
-    "Content-Range",
-    "Expect",
-    "Host",
-    "If-Range",
-    "Keep-Alive",
-    "Proxy-Authorization",
-    "Proxy-Connection",
-    "Range",
-    "TE",
-    "Transfer-Encoding",
-    "Upgrade",
-];
 
 #[cfg(test)]
 mod tests;
