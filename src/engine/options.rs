@@ -198,6 +198,7 @@ impl Core {
         if job.kind.is_upload() && total > 1 {
             return Err(Error::refused(Hresult::BG_E_TOO_MANY_FILES));
         }
+        self.check_secrets(by, &job)?;
         self.check_file_count(by, total)?;
         let reads_all = wished.len() >= (job.files_total / FEW) as usize;
         let mut taken = if reads_all {
@@ -219,7 +220,11 @@ impl Core {
                 return Err(lands_twice(&file.local_file));
             }
             let userinfo = new.userinfo.clone();
+            let reply = self.reply_file(by, &job.owner, id, job.kind, &job.options, Some(&new))?;
             changes.push(Change::File(id, job.add_file(new, now)?));
+            if reply != job.options.reply {
+                job.set_reply(reply);
+            }
             changes.extend(userinfo.map(|user| Change::Credentials(id, user)));
         }
         let detail = format!("{} files", wished.len());
@@ -247,6 +252,8 @@ impl Core {
                     return Err(refused(Hresult::E_INVALIDARG, name));
                 }
             }
+            self.check_secrets(by, &job)?;
+            let shows_queries = job.shows_queries_to(&by.owner);
             let now = self.now();
             let effect = job.touch(now)?;
             debug_assert_eq!(effect, Effect::Changed);
@@ -255,6 +262,10 @@ impl Core {
                 let Some(rest) = file.remote_url.strip_prefix(&old) else {
                     return Ok(());
                 };
+                if !shows_queries && rest.contains('?') {
+                    // It would go along.
+                    return Err(refused(Hresult::E_ACCESSDENIED, "OldPrefix"));
+                }
                 count += 1;
                 self.check_new_address(&[&new, rest].concat())
             })
@@ -289,6 +300,7 @@ impl Core {
         {
             let _hold = self.desk.hold(id).await;
             let mut job = self.visible(by, id)?;
+            self.check_secrets(by, &job)?;
             let file = self.store.files(id, index, 1)?.into_iter().next();
             let Some(mut file) = file.filter(|file| file.index == index) else {
                 return Err(Error::NotFound);
