@@ -23,6 +23,8 @@ use crate::bits::Input;
 use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::JobOptions;
+use crate::bits::JobType;
+use crate::bits::NewFile;
 use crate::bits::OptionChange;
 use crate::bits::OptionRefused;
 use crate::bits::Owner;
@@ -148,12 +150,8 @@ impl Core {
         }
         for change in &mut options.changes {
             match change {
-                OptionChange::Reply(Some(reply)) => {
-                    let is_same = |old: &ReplyFile| old.local_file == reply.local_file;
-                    reply.path = match job.options.reply.as_ref().filter(|old| is_same(old)) {
-                        Some(old) => old.path.clone(),
-                        None => self.reply_path(by, &job.owner, reply)?,
-                    };
+                OptionChange::Reply(reply) if job.kind == JobType::UploadReply => {
+                    self.find_reply(by, &job, reply)?;
                 }
                 OptionChange::DynamicContent(true) if !job.options.dynamic_content => {
                     self.check_no_ranges(&job)?;
@@ -177,6 +175,41 @@ impl Core {
         if effects.contains(&Effect::Schedule) {
             self.note_in_slot(&job);
             self.look();
+        }
+        Ok(())
+    }
+
+    /// Finds where a reply lands that a client names, or none: then one is made
+    /// up. One that comes, or is here, stays where it is.
+    fn find_reply(
+        &self,
+        by: &Caller,
+        job: &Job,
+        reply: &mut Option<ReplyFile>,
+    ) -> Result<(), Error> {
+        let file = self.store.files(job.id, 0, 1)?.into_iter().next();
+        let upload = file.as_ref().and_then(|file| file.upload.as_ref());
+        let has_begun = upload.is_some_and(|upload| upload.reply.is_some());
+        match reply {
+            Some(reply) => {
+                let is_same = |old: &&ReplyFile| old.local_file == reply.local_file;
+                reply.path = match job.options.reply.as_ref().filter(is_same) {
+                    Some(old) => old.path.clone(),
+                    None => self.reply_path(by, &job.owner, reply)?,
+                };
+            }
+            None => {
+                let file = file.map(|file| NewFile {
+                    local_file: file.local_file,
+                    ..NewFile::default()
+                });
+                let nothing = JobOptions::default();
+                let (id, owner) = (job.id, &job.owner);
+                *reply = self.reply_file(by, owner, id, job.kind, &nothing, file.as_ref())?;
+            }
+        }
+        if *reply != job.options.reply && (has_begun || job.state.is_running()) {
+            return Err(refused(Hresult::BG_E_INVALID_STATE, "ReplyFileName"));
         }
         Ok(())
     }
@@ -465,7 +498,7 @@ impl Core {
 /// A file with these ranges and this hash may be in such a job.
 pub(super) fn check_file(
     options: &JobOptions,
-    kind: crate::bits::JobType,
+    kind: JobType,
     file: &WishedFile,
 ) -> Result<(), Error> {
     options

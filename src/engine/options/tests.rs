@@ -5,9 +5,10 @@ use super::*;
 use crate::bits::AuthScheme;
 use crate::bits::AuthTarget;
 use crate::bits::Credentials;
-use crate::bits::JobType;
 use crate::bits::Proxy;
+use crate::bits::ReplyProgress;
 use crate::bits::State;
+use crate::bits::Upload;
 use crate::engine::Whose;
 
 const EMPTY: &str = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
@@ -50,6 +51,53 @@ async fn a_set_of_one_file_has_its_reply_land_beside_it() {
     let job = bench.engine.job(&bench.anna, id).expect("there");
     let reply = job.options.reply.as_ref().expect("there is a reply file");
     assert!(reply.local_file.starts_with(&sent.local_file));
+}
+
+#[tokio::test]
+async fn a_reply_has_a_place_and_keeps_it_once_it_comes() {
+    let bench = Bench::new(EMPTY).await;
+    let (engine, anna) = (&bench.engine, &bench.anna);
+    let sent = file(&bench, &bench.url, "sent");
+    std::fs::write(&sent.local_file, "octets").expect("written");
+    let wish = Wish {
+        kind: JobType::UploadReply,
+        display_name: "a".to_owned(),
+        files: vec![sent],
+        suspended: true,
+        ..Wish::default()
+    };
+    let id = engine.create(anna, wish).await.expect("made");
+    let reply = || {
+        let job = engine.job(anna, id).expect("there");
+        job.options.reply.clone().expect("there is a reply file")
+    };
+    let made_up = reply();
+    let own = ReplyFile {
+        local_file: file(&bench, "", "reply").local_file,
+        path: PathBuf::new(),
+    };
+    let set = async |reply: Option<&ReplyFile>| {
+        let options = WishedOptions {
+            changes: vec![OptionChange::Reply(reply.cloned())],
+            headers: None,
+        };
+        engine.set_all(anna, id, Changes::default(), options).await
+    };
+    set(Some(&own)).await.expect("set");
+    assert_eq!(reply().path, PathBuf::from(&own.local_file));
+    set(None).await.expect("set");
+    assert_eq!(reply(), made_up);
+    let store = &engine.core.store;
+    let mut sent = store.files(id, 0, 1).expect("read").remove(0);
+    sent.upload = Some(Box::new(Upload {
+        reply: Some(ReplyProgress::default()),
+        ..Upload::default()
+    }));
+    let kept = store.commit(vec![Change::Progress(id, sent)]);
+    kept.await.expect("kept");
+    assert_eq!(code(set(Some(&own)).await), Hresult::BG_E_INVALID_STATE);
+    set(Some(&made_up)).await.expect("it is there already");
+    set(None).await.expect("nothing else is asked for");
 }
 
 #[tokio::test]
