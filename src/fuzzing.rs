@@ -8,8 +8,10 @@
 
 use crate::auth;
 use crate::cim;
+use crate::hosting;
 use crate::http;
 use crate::mechanism;
+use crate::transfer::fuzzing as transfer;
 use crate::wsman::fuzzing as wsman;
 
 /// The body of a request: charset, envelope, header blocks, and what the
@@ -81,4 +83,29 @@ pub fn ntlm(octets: &[u8]) {
 /// A sealed body behind its `Content-Type` and a line feed.
 pub fn sealed(octets: &[u8]) {
     auth::fuzz_sealed(octets);
+}
+
+/// The headers of a packet of the BITS upload protocol, or of its Ack.
+pub fn upload_packet(octets: &[u8]) {
+    transfer::upload_packet(octets);
+}
+
+/// What an answer to a request for a part of a file says.
+pub fn content_range(octets: &[u8]) {
+    transfer::content_range(octets);
+}
+
+/// The challenges of an HTTP server, and the answer by Digest.
+pub fn digest(octets: &[u8]) {
+    transfer::digest(octets);
+}
+
+/// Custom headers of a job.
+pub fn custom_headers(octets: &[u8]) {
+    transfer::custom_headers(octets);
+}
+
+/// What a URL below an upload folder names.
+pub fn upload_target(octets: &[u8]) {
+    hosting::fuzz_target(octets);
 }

@@ -3,20 +3,29 @@
 use super::Hresult;
 use super::Refused;
 
-/// Reads custom headers: lines `Name: value`, each with a line end (CR LF, or LF
-/// alone) between it and the next. Lines without anything in them are passed
-/// over.
+/// Reads custom headers that a client sets.
 ///
 /// # Errors
 ///
-/// [`Refused`] with `BG_E_STRING_TOO_LONG` for more than 16,383 characters,
-/// `E_INVALIDARG` for a line that is no header, and for a header that belongs to
-/// the transfer itself ([`is_reserved`]).
+/// [`Refused`] with `BG_E_STRING_TOO_LONG` for more than 16,383 characters, and
+/// as [`read_headers`].
 pub(crate) fn parse_headers(text: &str) -> Result<Vec<(&str, &str)>, Refused> {
     // Windows counts UTF-16, and the NUL at the end.
     if text.encode_utf16().count() >= MAX_CHARACTERS {
         return Err(Refused(Hresult::BG_E_STRING_TOO_LONG));
     }
+    read_headers(text)
+}
+
+/// Reads custom headers as they are kept: lines `Name: value`, each with a line end (CR LF, or LF
+/// alone) between it and the next. Lines without anything in them are passed
+/// over.
+///
+/// # Errors
+///
+/// [`Refused`] with `E_INVALIDARG` for a line that is no header, and for a header
+/// that belongs to the transfer itself ([`is_reserved`]).
+pub(crate) fn read_headers(text: &str) -> Result<Vec<(&str, &str)>, Refused> {
     let invalid = || Refused(Hresult::E_INVALIDARG);
     let mut headers = Vec::new();
     for line in text.split('\n') {

@@ -32,6 +32,7 @@ pub(crate) use file::Span;
 pub(crate) use file::Validator;
 pub(crate) use headers::is_token;
 pub(crate) use headers::parse_headers;
+pub(crate) use headers::read_headers;
 pub(crate) use id::JobId;
 pub(crate) use id::Owner;
 pub(crate) use job::Changes;

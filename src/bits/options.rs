@@ -77,6 +77,8 @@ pub(crate) struct JobOptions {
     pub(crate) has_custom_headers: bool,
     /// Nobody is shown them any more; cannot be undone.
     pub(crate) headers_are_write_only: bool,
+    /// The job was taken over: the queries of its addresses are shown to nobody.
+    pub(crate) hides_queries: bool,
     /// Where the answer to an upload-reply lands.
     pub(crate) reply: Option<ReplyFile>,
     /// Words by which people find the job: `NAME=VALUE`.

@@ -170,6 +170,7 @@ impl Core {
         if job.kind.is_upload() && job.files_total > 0 {
             return Err(Error::refused(Hresult::BG_E_TOO_MANY_FILES));
         }
+        self.check_secrets(by, &job)?;
         options::check_file(&job.options, job.kind, wished)?;
         let new = self.check_file(by, &job.owner, job.kind, wished)?;
         self.check_file_count(by, job.files_total as usize + 1)?;
@@ -328,6 +329,28 @@ impl Core {
         self.clock.now()
     }
 
+    /// May he have the job ask elsewhere?
+    ///
+    /// INVARIANT: what the owner has given a job to log on with goes where the
+    /// owner sends it. Whoever else may change the job could have it sent to
+    /// himself; taking the job over takes it away.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with `E_ACCESSDENIED` when he may not.
+    pub(super) fn check_secrets(&self, by: &Caller, job: &Job) -> Result<(), Error> {
+        if by.owner == job.owner {
+            return Ok(());
+        }
+        if job.options.has_custom_headers || !self.store.credentials(job.id)?.is_empty() {
+            return Err(Error::Refused {
+                code: Hresult::E_ACCESSDENIED,
+                detail: "the job has credentials or headers of its owner".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
     /// Ends the job's transfers, if there are any, and waits for it.
     pub(super) async fn end_run(&self, id: JobId) {
         let ended = self.runs().get(&id).map(|slot| {
@@ -380,7 +403,7 @@ impl Core {
     /// Where the reply of an upload-reply lands: where the client says or, as soon
     /// as it has a file, beside that file under a name that no other job has
     /// ("`IBackgroundCopyJob2::SetReplyFileName`").
-    fn reply_file(
+    pub(super) fn reply_file(
         &self,
         by: &Caller,
         owner: &Owner,

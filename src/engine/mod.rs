@@ -367,6 +367,7 @@ impl Engine {
             .mover
             .check_proxy(&proxy)
             .map_err(refused_by_transfer)?;
+        self.core.check_secrets(by, &self.core.visible(by, id)?)?;
         self.change(by, id, "proxy_set", move |job, now| {
             Ok((job.set_proxy(proxy, now)?, None))
         })

@@ -23,6 +23,8 @@ use crate::bits::Input;
 use crate::bits::Job;
 use crate::bits::JobId;
 use crate::bits::JobOptions;
+use crate::bits::JobType;
+use crate::bits::NewFile;
 use crate::bits::OptionChange;
 use crate::bits::OptionRefused;
 use crate::bits::Owner;
@@ -148,12 +150,8 @@ impl Core {
         }
         for change in &mut options.changes {
             match change {
-                OptionChange::Reply(Some(reply)) => {
-                    let is_same = |old: &ReplyFile| old.local_file == reply.local_file;
-                    reply.path = match job.options.reply.as_ref().filter(|old| is_same(old)) {
-                        Some(old) => old.path.clone(),
-                        None => self.reply_path(by, &job.owner, reply)?,
-                    };
+                OptionChange::Reply(reply) if job.kind == JobType::UploadReply => {
+                    self.find_reply(by, &job, reply)?;
                 }
                 OptionChange::DynamicContent(true) if !job.options.dynamic_content => {
                     self.check_no_ranges(&job)?;
@@ -181,6 +179,41 @@ impl Core {
         Ok(())
     }
 
+    /// Finds where a reply lands that a client names, or none: then one is made
+    /// up. One that comes, or is here, stays where it is.
+    fn find_reply(
+        &self,
+        by: &Caller,
+        job: &Job,
+        reply: &mut Option<ReplyFile>,
+    ) -> Result<(), Error> {
+        let file = self.store.files(job.id, 0, 1)?.into_iter().next();
+        let upload = file.as_ref().and_then(|file| file.upload.as_ref());
+        let has_begun = upload.is_some_and(|upload| upload.reply.is_some());
+        match reply {
+            Some(reply) => {
+                let is_same = |old: &&ReplyFile| old.local_file == reply.local_file;
+                reply.path = match job.options.reply.as_ref().filter(is_same) {
+                    Some(old) => old.path.clone(),
+                    None => self.reply_path(by, &job.owner, reply)?,
+                };
+            }
+            None => {
+                let file = file.map(|file| NewFile {
+                    local_file: file.local_file,
+                    ..NewFile::default()
+                });
+                let nothing = JobOptions::default();
+                let (id, owner) = (job.id, &job.owner);
+                *reply = self.reply_file(by, owner, id, job.kind, &nothing, file.as_ref())?;
+            }
+        }
+        if *reply != job.options.reply && (has_begun || job.state.is_running()) {
+            return Err(refused(Hresult::BG_E_INVALID_STATE, "ReplyFileName"));
+        }
+        Ok(())
+    }
+
     /// Linear in the files that the job has and those that come, with one
     /// look-up a file only where few come to many.
     async fn add_files(
@@ -198,6 +231,7 @@ impl Core {
         if job.kind.is_upload() && total > 1 {
             return Err(Error::refused(Hresult::BG_E_TOO_MANY_FILES));
         }
+        self.check_secrets(by, &job)?;
         self.check_file_count(by, total)?;
         let reads_all = wished.len() >= (job.files_total / FEW) as usize;
         let mut taken = if reads_all {
@@ -219,7 +253,11 @@ impl Core {
                 return Err(lands_twice(&file.local_file));
             }
             let userinfo = new.userinfo.clone();
+            let reply = self.reply_file(by, &job.owner, id, job.kind, &job.options, Some(&new))?;
             changes.push(Change::File(id, job.add_file(new, now)?));
+            if reply != job.options.reply {
+                job.set_reply(reply);
+            }
             changes.extend(userinfo.map(|user| Change::Credentials(id, user)));
         }
         let detail = format!("{} files", wished.len());
@@ -247,6 +285,8 @@ impl Core {
                     return Err(refused(Hresult::E_INVALIDARG, name));
                 }
             }
+            self.check_secrets(by, &job)?;
+            let shows_queries = job.shows_queries_to(&by.owner);
             let now = self.now();
             let effect = job.touch(now)?;
             debug_assert_eq!(effect, Effect::Changed);
@@ -255,6 +295,10 @@ impl Core {
                 let Some(rest) = file.remote_url.strip_prefix(&old) else {
                     return Ok(());
                 };
+                if !shows_queries && rest.contains('?') {
+                    // It would go along.
+                    return Err(refused(Hresult::E_ACCESSDENIED, "OldPrefix"));
+                }
                 count += 1;
                 self.check_new_address(&[&new, rest].concat())
             })
@@ -289,6 +333,7 @@ impl Core {
         {
             let _hold = self.desk.hold(id).await;
             let mut job = self.visible(by, id)?;
+            self.check_secrets(by, &job)?;
             let file = self.store.files(id, index, 1)?.into_iter().next();
             let Some(mut file) = file.filter(|file| file.index == index) else {
                 return Err(Error::NotFound);
@@ -453,7 +498,7 @@ impl Core {
 /// A file with these ranges and this hash may be in such a job.
 pub(super) fn check_file(
     options: &JobOptions,
-    kind: crate::bits::JobType,
+    kind: JobType,
     file: &WishedFile,
 ) -> Result<(), Error> {
     options

@@ -2,6 +2,7 @@
 //! and keeps what the transfers report.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::pin::pin;
@@ -424,6 +425,14 @@ impl Reports for ToRecorder {
     }
 }
 
+/// The files that are under way, as the recorder knows them.
+#[derive(Debug, Default)]
+struct Files {
+    open: HashMap<u32, File>,
+    /// Those that servers had elsewhere.
+    moved: HashSet<u32>,
+}
+
 /// Takes reports in, as many at a time as have come, and commits them.
 async fn record(
     core: Arc<Core>,
@@ -431,7 +440,7 @@ async fn record(
     run: Arc<Run>,
     mut reports: mpsc::Receiver<Report>,
 ) -> Result<(), Error> {
-    let mut files: HashMap<u32, File> = HashMap::new();
+    let mut files = Files::default();
     let mut batch = Vec::with_capacity(REPORTS);
     let mut has_begun = false;
     while reports.recv_many(&mut batch, REPORTS).await > 0 {
@@ -470,7 +479,7 @@ async fn record_batch(
     core: &Core,
     id: JobId,
     run: &Run,
-    files: &mut HashMap<u32, File>,
+    files: &mut Files,
     batch: &mut Vec<Report>,
 ) -> Result<(), Error> {
     let hold = core.desk.hold(id).await;
@@ -480,7 +489,7 @@ async fn record_batch(
     let mut touched: Vec<u32> = Vec::with_capacity(batch.len());
     let mut waiting = Vec::new();
     let mut has_restarted = false;
-    let mut moved: Vec<u32> = Vec::new();
+    let Files { open: files, moved } = files;
     if job.state == State::Connecting && job.apply(Input::Connected, now)? == Effect::Changed {
         changes.push(events::entered(&job, None, now.date));
     }
@@ -504,7 +513,7 @@ async fn record_batch(
             changes.push(events::without_ranges(&job, file, now.date));
         }
         if matches!(report.said, FileReport::Moved(_)) {
-            moved.push(report.index);
+            moved.insert(report.index);
         }
         job.report(file, report.said, now);
         if !touched.contains(&report.index) {
@@ -513,7 +522,9 @@ async fn record_batch(
     }
     for index in &touched {
         if let Some(file) = files.get(index) {
-            changes.push(if moved.contains(index) {
+            // INVARIANT: an address that a server named is kept with the end of
+            // the file only: the job would log on there if it began anew.
+            changes.push(if file.transferred && moved.remove(index) {
                 Change::File(id, file.clone())
             } else {
                 Change::Progress(id, file.clone())
@@ -602,5 +613,30 @@ mod tests {
         // The store has the checkpoint already, the recorder has not gone on.
         job.report(&mut file, FileReport::Durable(300), Timestamp::default());
         assert_eq!(run.overlay(&job), 300);
+    }
+
+    #[tokio::test]
+    async fn where_a_server_has_a_file_is_kept_once_the_file_is_here() {
+        let bench = super::super::tests::Bench::new("").await;
+        let (core, wish) = (&bench.engine.core, bench.wish("f"));
+        let id = bench.engine.create(&bench.anna, wish).await.expect("made");
+        let kept = || core.store.files(id, 0, 1).expect("read").remove(0);
+        let (run, mut files) = (Run::default(), Files::default());
+        let report = |said, file| Report {
+            index: 0,
+            file,
+            said,
+            kept: None,
+        };
+        let moved = FileReport::Moved("http://elsewhere/f".to_owned());
+        let mut batch = vec![report(moved, Some(kept()))];
+        let done = record_batch(core, id, &run, &mut files, &mut batch).await;
+        done.expect("kept");
+        assert_eq!(kept().remote_url, bench.url);
+        batch.push(report(FileReport::Done(1), None));
+        let done = record_batch(core, id, &run, &mut files, &mut batch).await;
+        done.expect("kept");
+        assert!(kept().transferred);
+        assert_eq!(kept().remote_url, "http://elsewhere/f");
     }
 }

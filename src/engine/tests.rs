@@ -176,7 +176,7 @@ impl Store for Moody {
 /// An engine, its store, and a server that sends `head` to everybody and then
 /// nothing more.
 pub(super) struct Bench {
-    folder: tempfile::TempDir,
+    pub(super) folder: tempfile::TempDir,
     store: Arc<Moody>,
     pub(super) engine: Engine,
     pub(super) url: String,
@@ -207,6 +207,7 @@ impl Bench {
         };
         let files = FilesSettings {
             write_roots: vec![at("root")],
+            read_roots: vec![at("root")],
             ..FilesSettings::default()
         };
         let mover = Mover::new(&transfer, &files, &at("state"), &[]).expect("usable");
@@ -245,18 +246,27 @@ impl Bench {
     }
 
     async fn job_with(&self, name: &str, options: JobOptions) -> JobId {
-        let path = self.folder.path().join("root").join(name);
         let wish = Wish {
+            options,
+            suspended: false,
+            ..self.wish(name)
+        };
+        self.engine.create(&self.anna, wish).await.expect("made")
+    }
+
+    /// A job of one file that waits for its Resume.
+    pub(super) fn wish(&self, name: &str) -> Wish {
+        let path = self.folder.path().join("root").join(name);
+        Wish {
             display_name: "a".to_owned(),
             files: vec![WishedFile {
                 remote_url: self.url.clone(),
                 local_file: path.display().to_string(),
                 ..WishedFile::default()
             }],
-            options,
+            suspended: true,
             ..Wish::default()
-        };
-        self.engine.create(&self.anna, wish).await.expect("made")
+        }
     }
 
     pub(super) async fn reaches(&self, id: JobId, state: State) {

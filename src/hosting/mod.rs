@@ -55,6 +55,8 @@ pub(crate) use refused::Refused;
 use sessions::Sessions;
 pub(crate) use target::NoTarget;
 pub(crate) use target::Target;
+#[cfg(fuzzing)]
+pub(crate) use target::fuzz as fuzz_target;
 
 /// The upload folders, and what is under way into them. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -95,6 +95,23 @@ const REPLY_FILE: &str = "responsefile.bin";
 const MAX_PATH: usize = 2_048;
 const MAX_NAME: usize = 255;
 
+/// Feeds what follows a folder's path in a URL: what is a file stays below it.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(octets: &[u8]) {
+    let Ok(text) = std::str::from_utf8(octets) else {
+        return;
+    };
+    match Target::parse(text) {
+        Ok(Target::File(path)) => {
+            assert!(path.len() <= MAX_PATH && path.split('/').all(is_name));
+        }
+        Ok(Target::Reply(id)) => {
+            assert_eq!(Target::parse(&reply_url(id)), Ok(Target::Reply(id)));
+        }
+        Err(NoTarget) => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
 use axum::body::Body;
@@ -157,7 +158,8 @@ impl Entry<'_> {
         let Some(reply) = self.uploads.reply(self.folder, &self.by, id).await else {
             return bare(StatusCode::NOT_FOUND);
         };
-        let modified_at = reply.modified_at;
+        // What an application behind has set may lie where no date of HTTP does.
+        let modified_at = date_of_http(reply.modified_at);
         let since = modified_at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let octets = reply.octets;
         let tag = format!("\"{id}-{octets:x}-{:x}\"", since.as_nanos());
@@ -333,6 +335,12 @@ fn original_url(parts: &Parts, connection: &Connection) -> String {
     format!("{scheme}://{}{path}", host.unwrap_or_default())
 }
 
+/// The date nearest to `at` that HTTP can write (RFC 9110 5.6.7): `httpdate` does
+/// not take others.
+fn date_of_http(at: SystemTime) -> SystemTime {
+    at.clamp(UNIX_EPOCH, UNIX_EPOCH + LAST_DATE)
+}
+
 fn put(answer: &mut Response, name: header::HeaderName, value: String) {
     if let Ok(value) = HeaderValue::try_from(value) {
         answer.headers_mut().insert(name, value);
@@ -350,3 +358,27 @@ const MAX_THROWN_AWAY: u64 = 1_024 * 1_024;
 /// The same of a larger body, after the answer.
 const MAX_LINGER: u64 = 16 * 1_024 * 1_024;
 const LINGER: Duration = Duration::from_secs(5);
+
+/// The last second of the year 9999.
+const LAST_DATE: Duration = Duration::from_secs(253_402_300_799);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_time_of_a_file_can_be_written() {
+        for (at, written) in [
+            (
+                UNIX_EPOCH - Duration::from_secs(1),
+                "Thu, 01 Jan 1970 00:00:00 GMT",
+            ),
+            (
+                UNIX_EPOCH + Duration::from_hours(24 * 365 * 10_000),
+                "Fri, 31 Dec 9999 23:59:59 GMT",
+            ),
+        ] {
+            assert_eq!(httpdate::fmt_http_date(date_of_http(at)), written);
+        }
+    }
+}

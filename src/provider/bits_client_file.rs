@@ -11,7 +11,7 @@ use crate::cim::Value;
 /// Who looks at a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Onlooker {
-    /// Whose job it is: he wrote the address, and sees all of it.
+    /// Whose job it is, and always was: he wrote the address, and sees all of it.
     Owner,
     /// Somebody else: the query of an address is a secret.
     Other,

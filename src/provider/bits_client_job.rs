@@ -165,7 +165,7 @@ impl BitsClientJob {
         if total.saturating_mul(bits_client_file::LEAST_SIZE) > room {
             return Ok(None);
         }
-        let onlooker = if by.owner == job.owner {
+        let onlooker = if job.shows_queries_to(&by.owner) {
             Onlooker::Owner
         } else {
             Onlooker::Other

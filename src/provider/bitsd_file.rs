@@ -66,7 +66,7 @@ impl BitsdFile {
     }
 
     fn instance(&self, by: &Caller, job: &Job, file: File) -> Result<Instance, Error> {
-        let onlooker = if by.owner == job.owner {
+        let onlooker = if job.shows_queries_to(&by.owner) {
             Onlooker::Owner
         } else {
             Onlooker::Other

@@ -944,6 +944,7 @@ fn rich_job(number: u32) -> Job {
         });
         parts.kind = JobType::UploadReply;
         parts.options = JobOptions {
+            hides_queries: true,
             method: Some("PUT".to_owned()),
             security_flags: 0x802,
             thumbprints: vec!["00".repeat(32)],

@@ -8,7 +8,7 @@ use super::Failure;
 use crate::bits::ErrorContext;
 use crate::bits::Hresult;
 use crate::bits::Secret;
-use crate::bits::parse_headers;
+use crate::bits::read_headers;
 
 /// Reads what a client has set.
 ///
@@ -28,7 +28,7 @@ pub(super) fn read(text: Option<&Secret>) -> Result<HeaderMap, Failure> {
             "the custom headers cannot be sent",
         )
     };
-    for (name, value) in parse_headers(text.reveal()).map_err(|refused| invalid(refused.0))? {
+    for (name, value) in read_headers(text.reveal()).map_err(|refused| invalid(refused.0))? {
         let name = HeaderName::from_bytes(name.as_bytes());
         let value = HeaderValue::from_bytes(value.as_bytes());
         let (Ok(name), Ok(mut value)) = (name, value) else {
@@ -47,6 +47,26 @@ pub(super) fn add(headers: &mut HeaderMap, custom: &HeaderMap) {
         headers.remove(name);
         for value in custom.get_all(name) {
             headers.append(name, value.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bits::check_headers;
+
+    #[test]
+    fn what_a_client_may_set_can_be_sent() {
+        let longest = format!("X: {}", "a".repeat(16_380));
+        let grows = "X:\n".repeat(5_000);
+        for text in [longest.as_str(), &grows, "X: a\tb\r\n"] {
+            let kept = Secret::new(check_headers(text).expect("fits"));
+            let sent = read(Some(&kept)).expect("sent").len();
+            assert_eq!(sent, text.trim_end().split('\n').count());
+        }
+        for coding in ["Content-Encoding: gzip", "Trailer: x"] {
+            assert!(check_headers(coding).is_err(), "{coding}");
         }
     }
 }

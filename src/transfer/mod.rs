@@ -24,6 +24,8 @@ mod fault;
 mod faulty_origin;
 mod feed;
 mod fence;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod hashing;
 mod held;
 mod http2;

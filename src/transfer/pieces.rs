@@ -164,7 +164,8 @@ impl Places {
                 let (from, to) = (place.start.max(at), place.end.min(end));
                 let skipped = usize::try_from(from - at).ok()?;
                 let length = usize::try_from(to.checked_sub(from)?).ok()?;
-                Some((skipped, length, place.local + (from - place.start)))
+                let local = place.local.checked_add(from - place.start)?;
+                Some((skipped, length, local))
             })
     }
 

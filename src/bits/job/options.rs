@@ -60,7 +60,8 @@ impl Job {
     }
 
     /// Another owner has the job from now on; what the last one trusted it with
-    /// does not go along ("`IBackgroundCopyJob::TakeOwnership`").
+    /// does not go along ("`IBackgroundCopyJob::TakeOwnership`"), and the queries of
+    /// its addresses are not shown.
     ///
     /// # Errors
     ///
@@ -77,10 +78,17 @@ impl Job {
         }
         self.0.owner = owner;
         self.0.client_certificate = None;
+        self.0.options.hides_queries = true;
         self.0.options.has_custom_headers = false;
         self.0.options.headers_are_write_only = false;
         self.0.modified_at = now.into().date;
         Ok(Effect::Schedule)
+    }
+
+    /// Did `account` write the addresses of the files? The query of an address is
+    /// a secret, which whoever takes a job over does not learn.
+    pub(crate) fn shows_queries_to(&self, account: &Owner) -> bool {
+        self.owner == *account && !self.options.hides_queries
     }
 
     /// The priority that a client may set.
@@ -204,7 +212,14 @@ mod tests {
         let new = Owner::new("root");
         assert_eq!(job.take_over(new.clone(), NOW), Ok(Effect::Schedule));
         assert_eq!(job.owner, new);
-        assert_eq!(job.options, JobOptions::default());
+        assert_eq!(
+            job.options,
+            JobOptions {
+                hides_queries: true,
+                ..JobOptions::default()
+            }
+        );
+        assert!(!job.shows_queries_to(&new));
         assert_eq!(job.take_over(new, NOW), Ok(Effect::Unchanged));
     }
 }

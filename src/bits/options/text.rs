@@ -78,14 +78,20 @@ pub(crate) fn write_sha256(hash: &[u8; 32]) -> String {
 /// # Errors
 ///
 /// `BG_E_STRING_TOO_LONG` for more than 16,383 characters, `E_INVALIDARG` for a
-/// line that is no header, and for a header that belongs to the transfer
+/// line that is no header of ASCII, and for a header that belongs to the transfer
 /// itself.
 pub(crate) fn check_headers(text: &str) -> Result<String, Hresult> {
     let headers = parse_headers(text).map_err(|Refused(code)| code)?;
-    let lines = headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"));
-    Ok(lines.collect())
+    if !text.is_ascii() {
+        return Err(Hresult::E_INVALIDARG);
+    }
+    let mut checked = String::with_capacity(text.len() + 2);
+    for (name, value) in headers {
+        for part in [name, ": ", value, "\r\n"] {
+            checked.push_str(part);
+        }
+    }
+    Ok(checked)
 }
 
 /// Some text without control characters.

@@ -62,6 +62,7 @@ impl Uploading<'_> {
         let total = self.source.stamp.size;
         let mut size = Size::new(self.session.most_fragment());
         let mut standstill = 0;
+        let mut furthest = self.confirmed;
         let mut was_repeated = false;
         // An empty file has a fragment too, and the one that brings the address of
         // the reply is asked for it again.
@@ -95,7 +96,9 @@ impl Uploading<'_> {
             if next > total {
                 return Err(self.lies("more octets than the file has").into());
             }
-            standstill = if next > self.confirmed {
+            // Who goes back and forth stands still, too.
+            standstill = if next > furthest {
+                furthest = next;
                 0
             } else {
                 standstill + 1

@@ -68,8 +68,10 @@ pub(super) fn at_host(url: &Url, host: &str) -> Option<Url> {
     let named = Url::parse(&format!("{}://{authority}/", url.scheme())).ok()?;
     let mut at = url.clone();
     at.set_host(Some(named.host_str()?)).ok()?;
-    if named.port().is_some() {
-        at.set_port(named.port()).ok()?;
+    // The usual port of the scheme is none to `Url`, though it was named.
+    let own_port = authority.rsplit_once(':').map(|(_, port)| port);
+    if let Some(port) = own_port.and_then(|port| port.parse().ok()) {
+        at.set_port(Some(port)).ok()?;
     }
     Some(at)
 }
@@ -91,6 +93,7 @@ mod tests {
             ("second", Some("https://second:8443/up/a%20b?x=1")),
             ("10.0.0.7", Some("https://10.0.0.7:8443/up/a%20b?x=1")),
             ("second:9443", Some("https://second:9443/up/a%20b?x=1")),
+            ("second:443", Some("https://second/up/a%20b?x=1")),
             (
                 "2001:db8::1",
                 Some("https://[2001:db8::1]:8443/up/a%20b?x=1"),

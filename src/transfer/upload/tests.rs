@@ -405,3 +405,17 @@ async fn another_method_is_refused() {
     let failure = bench.attempt().await.expect_err("refused");
     assert_eq!(failure.code, Hresult::E_NOTIMPL);
 }
+
+#[tokio::test]
+async fn a_server_that_goes_back_and_forth_is_not_sent_octets_without_end() {
+    let origin = FaultyOrigin::new(|asked| match kind(asked) {
+        "Fragment" if range(asked).first == 0 => taken(1_048_576),
+        "Fragment" => taken(0),
+        _ => right(asked),
+    })
+    .await;
+    let bench = Bench::new(&origin.url(), 3_000_000);
+    let failure = bench.attempt().await.expect_err("no end");
+    assert_eq!(failure.code, Hresult::BG_E_INVALID_SERVER_RESPONSE);
+    assert!(origin.asked().len() < 20);
+}

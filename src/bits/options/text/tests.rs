@@ -63,7 +63,7 @@ fn a_header_that_could_cut_a_request_in_two_is_refused() {
     ] {
         assert_eq!(check_headers(wrong), Err(Hresult::E_INVALIDARG), "{wrong}");
     }
-    let long = format!("X: {}", "a".repeat(16_383 - 3));
+    let long = format!("X: {}", "a".repeat(16_380));
     assert!(check_headers(&long).is_ok());
     assert_eq!(
         check_headers(&format!("{long}a")),
