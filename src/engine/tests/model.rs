@@ -6,6 +6,7 @@
 
 mod reference;
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
@@ -79,6 +80,8 @@ struct Play {
     jobs: Vec<JobId>,
     /// Their runs have ended, but hold their slots.
     lingering: BTreeSet<JobId>,
+    /// How runs ended that could not be kept yet; none: well.
+    owed: BTreeMap<JobId, Option<Fault>>,
     made: usize,
     log: Vec<String>,
     runtime: Option<tokio::runtime::Runtime>,
@@ -162,6 +165,7 @@ impl Play {
             world,
             jobs: Vec::new(),
             lingering: BTreeSet::new(),
+            owed: BTreeMap::new(),
             made: 0,
             log: Vec::new(),
             runtime: Some(runtime),
@@ -271,6 +275,7 @@ impl Play {
         let plays = std::mem::take(&mut *Self::stage(&core).plays());
         drop(plays);
         self.lingering.clear();
+        self.owed.clear();
         assert_eq!(Arc::strong_count(&core), 1);
         drop(core);
         drop(self.store.take());
@@ -768,8 +773,16 @@ impl Play {
                 .await
                 .is_ok();
             assert_eq!(kept, self.world.say(id, index, &said, &mut store));
-            if !kept && let Some(slot) = self.world.slots.get_mut(&id) {
-                slot.is_ending = true;
+            if !kept {
+                let failed = Fault::ForNow {
+                    code: Hresult::E_FAIL,
+                    retry_after: None,
+                    is_of_the_way: false,
+                };
+                self.owed.insert(id, Some(failed));
+                if let Some(slot) = self.world.slots.get_mut(&id) {
+                    slot.is_ending = true;
+                }
             }
         }
         self.put_back(id, played);
@@ -791,27 +804,25 @@ impl Play {
             0..3 => return self.put_back(id, played),
             _ => End::Failed(Some(0), failure(fault)),
         };
-        let owes = played.owes();
-        self.note(format_args!("{id}: ends: {end:?}, owes {owes}"));
+        let outcome = match (self.owed.remove(&id), &end) {
+            (Some(outcome), _) => Some(outcome),
+            (None, End::Failed(..)) => Some(Some(self.world.judged(id, fault))),
+            (None, End::Done) => Some(None),
+            (None, End::Stopped) => None,
+        };
+        self.note(format_args!("{id}: ends: {end:?}, so {outcome:?}"));
         let core = self.core();
         let mut next = self.world.clone();
-        let fault = match (&end, owes) {
-            (_, true) => Some(Fault::ForNow {
-                code: Hresult::E_FAIL,
-                retry_after: None,
-                is_of_the_way: false,
-            }),
-            (End::Failed(..), false) => Some(fault),
-            (End::Done | End::Stopped, false) => None,
-        };
         let mut is_over = true;
-        if let Some(fault) = fault {
-            if let Some(slot) = self.world.slots.get_mut(&id) {
-                slot.is_ending = true;
+        match outcome {
+            Some(Some(fault)) => {
+                if let Some(slot) = self.world.slots.get_mut(&id) {
+                    slot.is_ending = true;
+                }
+                next.fail(id, fault);
             }
-            next.fail(id, fault);
-        } else if matches!(end, End::Done) {
-            is_over = next.finish(id);
+            Some(None) => is_over = next.finish(id),
+            None => {}
         }
         let commits = {
             let (old, new) = (&self.world.jobs[&id], &next.jobs[&id]);
@@ -820,6 +831,7 @@ impl Play {
         let result = played.end(&core, end).await;
         if commits && !store.keeps() {
             assert!(result.is_err(), "the store has failed");
+            self.owed.extend(outcome.map(|outcome| (id, outcome)));
             return self.put_back(id, played);
         }
         let effect = result.expect("kept");
@@ -1152,6 +1164,7 @@ fn failure(fault: Fault) -> Failure {
             code, retry_after, ..
         } => (FailureKind::ForNow(retry_after), code),
         Fault::Fatal(code) => (FailureKind::Fatal, code),
+        Fault::Disconnected => unreachable!("no transfer says so"),
     };
     Failure {
         kind,

@@ -97,6 +97,8 @@ pub(super) enum Fault {
         is_of_the_way: bool,
     },
     Fatal(Hresult),
+    /// There was no network when it failed.
+    Disconnected,
 }
 
 /// Everything.
@@ -536,10 +538,21 @@ impl World {
         true
     }
 
+    /// What a failure means at this moment.
+    pub(super) fn judged(&self, id: JobId, fault: Fault) -> Fault {
+        let is_offline = !(self.is_up && self.has_route);
+        let is_far = self.slots.get(&id).is_some_and(|slot| !is_local(slot.host));
+        match fault {
+            Fault::ForNow {
+                is_of_the_way: true,
+                ..
+            } if is_offline && is_far => Fault::Disconnected,
+            other => other,
+        }
+    }
+
     pub(super) fn fail(&mut self, id: JobId, fault: Fault) {
         let now = self.now;
-        let is_offline = !(self.is_up && self.has_route);
-        let host = self.slots.get(&id).map_or("", |slot| slot.host);
         let job = self.job(id);
         if !job.runs() || job.intent.is_some() {
             return;
@@ -553,9 +566,7 @@ impl World {
                 job.error = Some(code);
                 job.failures += 1;
             }
-            Fault::ForNow { is_of_the_way, .. }
-                if is_of_the_way && is_offline && !is_local(host) =>
-            {
+            Fault::Disconnected => {
                 job.error = Some(Hresult::BG_E_NETWORK_DISCONNECTED);
                 let since = *job.stalled_at.get_or_insert(now.steady);
                 if job.has_waited_too_long(now) {
