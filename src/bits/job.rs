@@ -600,10 +600,13 @@ impl Job {
         if file.octets() > before {
             self.0.stalled_at = None;
         }
-        // What is counted here outlives an unclean end.
+        // What is counted here outlives an unclean end. It is kept in whole
+        // milliseconds, and reports may come every few: the rest counts later.
         if let Some(since) = self.active_since {
-            self.0.active_for = self.active_for.saturating_add(now.steady.since(since));
-            self.0.active_since = Some(since.max(now.steady));
+            let passed = now.steady.since(since);
+            let whole = passed - Duration::from_nanos((passed.subsec_nanos() % 1_000_000).into());
+            self.0.active_for = self.active_for.saturating_add(whole);
+            self.0.active_since = Some(since + whole);
         }
         self.0.modified_at = now.date;
     }

@@ -73,6 +73,9 @@ pub(super) struct Core {
     pub(super) stop: CancellationToken,
     /// Everything that must end before the service does.
     pub(super) tasks: TaskTracker,
+    /// A test plays the transfers.
+    #[cfg(test)]
+    pub(super) stage: Option<super::runner::played::Stage>,
 }
 
 /// A slot and who has it.

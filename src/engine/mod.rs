@@ -213,6 +213,8 @@ impl Engine {
             look: Notify::new(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            #[cfg(test)]
+            stage: None,
         });
         slots::keep_clock(&core).await;
         settle::recover(&core).await?;

@@ -42,6 +42,9 @@ pub(super) struct Network {
     is_up: AtomicBool,
     /// Somebody waits for it: whoever watches must look.
     look: Notify,
+    /// What a test says of routes.
+    #[cfg(test)]
+    set: std::sync::Mutex<Option<bool>>,
 }
 
 impl Network {
@@ -50,7 +53,23 @@ impl Network {
         Self {
             is_up: AtomicBool::new(has_route()),
             look: Notify::new(),
+            #[cfg(test)]
+            set: std::sync::Mutex::default(),
         }
+    }
+
+    /// Some route leads to other hosts from now on, or none does.
+    #[cfg(test)]
+    pub(super) fn set(&self, has_route: bool) {
+        *self.set.lock().expect("not poisoned") = Some(has_route);
+    }
+
+    fn has_route(&self) -> bool {
+        #[cfg(test)]
+        if let Some(is_there) = *self.set.lock().expect("not poisoned") {
+            return is_there;
+        }
+        has_route()
     }
 
     /// There is a way to other hosts, as far as is known.
@@ -64,7 +83,7 @@ impl Network {
             Input::FailedForNow { error, .. }
                 if is_of_the_way(&error)
                     && !is_this_host(host)
-                    && !(self.is_up() && has_route()) =>
+                    && !(self.is_up() && self.has_route()) =>
             {
                 self.look.notify_one();
                 Input::FailedForNow {
@@ -107,8 +126,8 @@ pub(super) async fn watch(core: Arc<Core>) {
 }
 
 /// Compares with what was known, and lets the jobs know.
-async fn look(core: &Arc<Core>) -> Result<(), Error> {
-    let is_up = has_route();
+pub(super) async fn look(core: &Arc<Core>) -> Result<(), Error> {
+    let is_up = core.network.has_route();
     let was_up = core.network.is_up.swap(is_up, Ordering::Relaxed);
     match (was_up, is_up) {
         (true, false) => {
@@ -146,7 +165,7 @@ async fn release_all(core: &Arc<Core>) -> Result<(), Error> {
         after = Some((last.wake_at.unwrap_or_default(), last.id));
         let ids = page.iter().map(|job| job.id).collect();
         core.advance_all(ids, &Input::Retry).await?;
-        if !has_route() {
+        if !core.network.has_route() {
             core.network.look.notify_one();
             break;
         }

@@ -129,13 +129,9 @@ pub(super) async fn run(core: Arc<Core>, id: JobId, run: Arc<Run>) {
             Ok(recorded) => recorded,
             Err(panicked) => Err(Error::internal(&panicked)),
         };
-        let input = match (fetched, recorded) {
-            (Ok(Ended::Stopped), Ok(())) => return,
-            (Ok(Ended::Done), Ok(())) => Input::Transferred,
-            (Err(failed), Ok(())) => failed.into_input(),
-            (_, Err(error)) => Failed::from(error).into_input(),
+        let Some(input) = outcome(&core, id, fetched, recorded) else {
+            return;
         };
-        let input = judged(&core, id, input);
         let is_done = matches!(input, Input::Transferred);
         match keep_outcome(&core, id, input).await {
             // A file was added after the last one was seen.
@@ -145,10 +141,22 @@ pub(super) async fn run(core: Arc<Core>, id: JobId, run: Arc<Run>) {
     }
 }
 
-/// The outcome, in the light of whether there is a network.
-fn judged(core: &Core, id: JobId, outcome: Input) -> Input {
+/// What becomes of the job, in the light of whether there is a network; nothing
+/// when it was stopped.
+fn outcome(
+    core: &Core,
+    id: JobId,
+    fetched: Result<Ended, Failed>,
+    recorded: Result<(), Error>,
+) -> Option<Input> {
+    let outcome = match (fetched, recorded) {
+        (Ok(Ended::Stopped), Ok(())) => return None,
+        (Ok(Ended::Done), Ok(())) => Input::Transferred,
+        (Err(failed), Ok(())) => failed.into_input(),
+        (_, Err(error)) => Failed::from(error).into_input(),
+    };
     let host = core.runs().get(&id).map(|slot| slot.job.host.clone());
-    core.network.judge(outcome, &host.unwrap_or_default())
+    Some(core.network.judge(outcome, &host.unwrap_or_default()))
 }
 
 /// Keeps how a run ended, as soon as the store can; a start after a stop finds
@@ -569,6 +577,9 @@ const GATHER: Duration = Duration::from_millis(20);
 
 /// Files that are read from the store at a time.
 const FILES_PAGE: usize = 256;
+
+#[cfg(test)]
+pub(super) mod played;
 
 #[cfg(test)]
 mod tests {

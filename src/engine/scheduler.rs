@@ -195,13 +195,27 @@ impl<L: Line> Table<'_, L> {
     /// Gives the job a slot that is free, or will be once somebody has ended.
     fn give(&mut self, job: Queued) {
         let taken = self.holders.len() + self.ending.len() + self.decision.start.len();
-        if taken < self.slots.count {
+        if taken < self.slots.count && self.fits_now(&job) {
             self.decision.start.push(job.id);
             let turn = self.turn(job.priority);
             turn.after = Some(job.owner.clone());
             turn.promised.retain(|other| other.id != job.id);
         }
         self.served.push(job);
+    }
+
+    /// No limit is gone beyond even before those have ended who lose their slots
+    /// by this decision; else the job starts after that.
+    fn fits_now(&self, job: &Queued) -> bool {
+        let running = self.holders.iter().chain(&self.ending);
+        let is_started = |other: &&Queued| self.decision.start.contains(&other.id);
+        let started = self.served.iter().filter(is_started);
+        let others: Vec<&Queued> = running.map(|running| &running.job).chain(started).collect();
+        let of_owner = others.iter().filter(|other| other.owner == job.owner);
+        let to_host = others.iter().filter(|other| other.host == job.host);
+        let per_host = self.slots.per_host.filter(|_| !job.host.is_empty());
+        let is_below = |count: usize, limit: Option<usize>| limit.is_none_or(|most| count < most);
+        is_below(of_owner.count(), self.slots.per_user) && is_below(to_host.count(), per_host)
     }
 
     /// Takes the slot of a holder for the job.

@@ -210,6 +210,11 @@ async fn start_run(core: &Arc<Core>, id: JobId, now: Now) -> Result<(), Error> {
     // between the two finds the run to stop.
     if core.advance(id, Input::Start).await? == Effect::Changed {
         let core = Arc::clone(core);
+        #[cfg(test)]
+        if let Some(stage) = &core.stage {
+            stage.enter(id, run, done);
+            return Ok(());
+        }
         core.tasks.clone().spawn(async move {
             runner::run(core, id, run).await;
             drop(done);
@@ -277,7 +282,7 @@ impl Line for &dyn Store {
 }
 
 /// Frees the slot, however the run ends.
-struct EndOfRun {
+pub(super) struct EndOfRun {
     core: Arc<Core>,
     id: JobId,
     ended: CancellationToken,

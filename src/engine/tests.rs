@@ -35,12 +35,21 @@ use crate::vault::Vault;
 struct Moody {
     inner: Sqlite,
     fails: AtomicBool,
+    /// So many commits are kept before it fails; all, unless said otherwise.
+    keeps: AtomicUsize,
     places: Arc<Semaphore>,
 }
 
 impl Store for Moody {
     fn commit(&self, changes: Vec<Change>) -> Committed {
-        if self.fails.load(Ordering::Relaxed) {
+        let count = |left: usize| match left {
+            usize::MAX => Some(left),
+            _ => left.checked_sub(1),
+        };
+        let left = self
+            .keeps
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
+        if self.fails.load(Ordering::Relaxed) || left.is_err() {
             return Box::pin(async { Err(store::Error::Unavailable("for a test".to_owned())) });
         }
         let waits = changes
@@ -199,6 +208,7 @@ impl Bench {
         let store = Arc::new(Moody {
             inner: Sqlite::open(&at("jobs"), Arc::new(Vault::for_test(1))).expect("opened"),
             fails: AtomicBool::new(false),
+            keeps: AtomicUsize::new(usize::MAX),
             places: Arc::new(Semaphore::new(1)),
         });
         let transfer = TransferSettings {
@@ -280,6 +290,7 @@ impl Bench {
     }
 }
 
+mod model;
 mod waiting;
 
 const SOON: Duration = Duration::from_secs(10);

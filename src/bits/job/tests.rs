@@ -440,6 +440,17 @@ fn time_counts_while_a_job_runs_and_until_it_is_resumed() {
 }
 
 #[test]
+fn reports_that_come_often_lose_no_time() {
+    let (mut job, mut files) = running(1);
+    let moment = Duration::from_micros(1_900);
+    for count in 1..=10 {
+        job.report(&mut files[0], FileReport::Durable(1), NOW + moment * count);
+        assert_eq!(job.active_for.subsec_nanos() % 1_000_000, 0);
+    }
+    assert_eq!(job.active_for, Duration::from_millis(19));
+}
+
+#[test]
 fn the_usual_time_counts_for_a_job_that_sets_none_and_zero_is_none() {
     let (mut job, _) = running(1);
     assert_eq!(job.time_over_at(HOUR), Some(NOW + HOUR));
