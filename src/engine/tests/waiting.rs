@@ -1,8 +1,8 @@
 //! What jobs wait for, with clocks that the test sets.
 
-use crate::engine::standing::WaitsFor;
 use super::*;
 use crate::bits::Now;
+use crate::engine::standing::WaitsFor;
 
 const FLOWS: &str = "HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\nx";
 const BUSY: &str = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
