@@ -6,7 +6,9 @@
 //! piece, and an idle connection costs nothing. Only one of HTTP/2, which several
 //! share, has a task ([`Shared`]).
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::fs;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -15,6 +17,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
+use std::task::Waker;
 use std::time::Duration;
 
 use hyper::Request;
@@ -47,6 +50,9 @@ use super::pool::Place;
 use super::proxy::ProxyEndpoint;
 use super::race;
 use super::resolver::Resolver;
+use super::rest;
+use super::rest::Rest;
+use super::splice;
 use crate::bits::ErrorContext;
 use crate::bits::Hresult;
 use crate::bits::Phase;
@@ -114,14 +120,28 @@ enum Kind {
     /// Of HTTP/1.1.
     Own {
         sender: http1::SendRequest<Outgoing>,
-        driver: Option<Pin<Box<Driver>>>,
-        /// For its read buffer.
-        #[expect(dead_code, reason = "held, not read")]
-        reserved: Reserved,
+        reading: Reading,
     },
     /// A part of one of HTTP/2.
     Leased(Lease),
 }
+
+/// Who reads from a connection of HTTP/1.1.
+enum Reading {
+    /// Nobody any more.
+    Over,
+    /// hyper.
+    Driver {
+        driver: Pin<Box<Driver>>,
+        /// For its read buffer.
+        reserved: Reserved,
+    },
+    /// We do, to the end of a long body.
+    Rest(Box<Rest>),
+}
+
+/// Why no more of a body comes.
+pub(super) type Broken = Box<dyn std::error::Error + Send + Sync>;
 
 /// Which versions of HTTP a server may choose from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -142,8 +162,11 @@ pub(super) enum Dialled {
 
 type Driver = http1::Connection<TokioIo<Stream>, Outgoing>;
 
-enum Stream {
+/// What octets come over.
+pub(super) enum Stream {
+    /// TCP.
     Plain(TcpStream),
+    /// TLS over it.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -226,22 +249,11 @@ impl Dialer {
         } else {
             Stream::Plain(tcp)
         };
-        let reserved = self
-            .memory
-            .grant(GROWTH * MAX_BUFFER, GROWTH * LEAST_BUFFER);
-        let (sender, driver) = http1::Builder::new()
-            .max_buf_size(reserved.octets() / GROWTH)
-            .max_headers(MAX_HEADERS)
-            .max_header_size(MAX_HEAD)
-            .handshake(TokioIo::new(stream))
+        let (sender, reading) = Reading::begin(stream, &self.memory)
             .await
             .map_err(|error| fault::classify(&error, &format!("connecting to {way}")))?;
         Ok(Dialled::Own(Connection {
-            kind: Kind::Own {
-                sender,
-                driver: Some(Box::pin(driver)),
-                reserved,
-            },
+            kind: Kind::Own { sender, reading },
             place: None,
             log_ons: LogOns::default(),
             end_point,
@@ -320,6 +332,34 @@ impl fmt::Display for Way {
     }
 }
 
+impl Reading {
+    /// A new exchange of requests over `stream`.
+    async fn begin(
+        stream: Stream,
+        memory: &Memory,
+    ) -> hyper::Result<(http1::SendRequest<Outgoing>, Self)> {
+        let reserved = memory.grant(GROWTH * MAX_BUFFER, GROWTH * LEAST_BUFFER);
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(reserved.octets() / GROWTH)
+            .max_headers(MAX_HEADERS)
+            .max_header_size(MAX_HEAD)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        let driver = Box::pin(driver);
+        Ok((sender, Self::Driver { driver, reserved }))
+    }
+
+    /// Lets the connection read and write. How it ends is seen by who waits for
+    /// the answer or its body.
+    fn drive(&mut self, context: &mut Context<'_>) {
+        if let Self::Driver { driver, .. } = self
+            && driver.as_mut().poll(context).is_ready()
+        {
+            *self = Self::Over;
+        }
+    }
+}
+
 impl Connection {
     /// Sends a request and waits for the head of the answer.
     ///
@@ -330,16 +370,57 @@ impl Connection {
         &mut self,
         request: Request<Outgoing>,
     ) -> hyper::Result<Response<Incoming>> {
-        let (sender, driver) = match &mut self.kind {
-            Kind::Own { sender, driver, .. } => (sender, driver),
+        let (sender, reading) = match &mut self.kind {
+            Kind::Own { sender, reading } => (sender, reading),
             Kind::Leased(lease) => return lease.send(request).await,
         };
         let mut answer = pin!(sender.send_request(request));
         std::future::poll_fn(|context| {
-            drive(driver, context);
+            reading.drive(context);
             answer.as_mut().poll(context)
         })
         .await
+    }
+
+    /// Has the rest of `body`, of which nothing was taken yet, read from the
+    /// stream itself, if it is long and has the connection to itself. With
+    /// `keeps`, another request may follow.
+    ///
+    /// INVARIANT: all of the request was sent.
+    pub(super) fn take_rest(&mut self, body: &mut Incoming, keeps: bool) {
+        let length = body.size_hint().exact();
+        let Some(length) = length.filter(|length| *length >= rest::LEAST) else {
+            return;
+        };
+        let Kind::Own { reading, .. } = &mut self.kind else {
+            return;
+        };
+        let Reading::Driver { driver, reserved } = std::mem::replace(reading, Reading::Over) else {
+            return;
+        };
+        // What hyper has handed out already.
+        let mut first = VecDeque::new();
+        let mut context = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut *body).poll_frame(&mut context) {
+            first.extend(frame.into_data());
+        }
+        let parts = Pin::into_inner(driver).into_parts();
+        first.push_back(parts.read_buf);
+        let memory = reserved.memory().clone();
+        drop(reserved);
+        let rest = Rest::new(parts.io.into_inner(), first, length, keeps, &memory);
+        *reading = Reading::Rest(Box::new(rest));
+    }
+
+    /// Octets that are left of a body that is read so.
+    pub(super) fn rest(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Own {
+                reading: Reading::Rest(rest),
+                ..
+            } => Some(rest.left()),
+            Kind::Own { .. } | Kind::Leased(_) => None,
+        }
     }
 
     /// The next octets of `body`, which came over this connection; `None` at
@@ -347,15 +428,22 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Of hyper.
-    pub(super) async fn data(&mut self, body: &mut Incoming) -> Option<hyper::Result<Bytes>> {
-        let mut none = None;
-        let driver = match &mut self.kind {
-            Kind::Own { driver, .. } => driver,
+    /// Of hyper, or of the stream.
+    pub(super) async fn data(&mut self, body: &mut Incoming) -> Option<Result<Bytes, Broken>> {
+        let mut none = Reading::Over;
+        let reading = match &mut self.kind {
+            Kind::Own { reading, .. } => reading,
             // Its own task drives it.
             Kind::Leased(_) => &mut none,
         };
-        std::future::poll_fn(|context| {
+        if let Reading::Rest(rest) = reading {
+            let data = rest.data().await?;
+            if rest.left() == 0 {
+                self.renew().await;
+            }
+            return Some(data.map_err(Broken::from));
+        }
+        let data = std::future::poll_fn(|context| {
             let mut driven = false;
             loop {
                 match Pin::new(&mut *body).poll_frame(context) {
@@ -370,13 +458,57 @@ impl Connection {
                     Poll::Ready(None) => return Poll::Ready(None),
                     Poll::Pending if driven => return Poll::Pending,
                     Poll::Pending => {
-                        drive(driver, context);
+                        reading.drive(context);
                         driven = true;
                     }
                 }
             }
         })
-        .await
+        .await?;
+        Some(data.map_err(Broken::from))
+    }
+
+    /// Moves what comes next of a body into `file` at `at`, at most `most` octets;
+    /// none means that [`Connection::data`] is to be used.
+    ///
+    /// # Errors
+    ///
+    /// Of the stream or the file.
+    pub(super) async fn pass(
+        &mut self,
+        file: &fs::File,
+        at: u64,
+        most: u64,
+    ) -> Result<u64, splice::Broken> {
+        let Kind::Own {
+            reading: Reading::Rest(rest),
+            ..
+        } = &mut self.kind
+        else {
+            return Ok(0);
+        };
+        let octets = rest.pass(file, at, most).await?;
+        if rest.left() == 0 {
+            self.renew().await;
+        }
+        Ok(octets)
+    }
+
+    /// Gives a stream whose body has ended back to hyper. That waits for
+    /// nothing.
+    async fn renew(&mut self) {
+        let Kind::Own { sender, reading } = &mut self.kind else {
+            return;
+        };
+        let Reading::Rest(rest) = std::mem::replace(reading, Reading::Over) else {
+            return;
+        };
+        let memory = rest.memory().clone();
+        if let Some(stream) = rest.into_stream()
+            && let Ok(renewed) = Reading::begin(stream, &memory).await
+        {
+            (*sender, *reading) = renewed;
+        }
     }
 
     /// Takes the right to be out of it.
@@ -394,13 +526,13 @@ impl Connection {
     pub(super) async fn is_usable(&mut self) -> bool {
         match &mut self.kind {
             Kind::Leased(lease) => lease.is_open(),
-            Kind::Own { sender, driver, .. } => {
+            Kind::Own { sender, reading } => {
                 std::future::poll_fn(|context| {
-                    drive(driver, context);
+                    reading.drive(context);
                     Poll::Ready(())
                 })
                 .await;
-                driver.is_some() && sender.is_ready()
+                matches!(reading, Reading::Driver { .. }) && sender.is_ready()
             }
         }
     }
@@ -458,16 +590,6 @@ fn offering(config: &Arc<rustls::ClientConfig>, offer: Offer) -> Arc<rustls::Cli
     }
 }
 
-/// Lets the connection read and write. How it ends is seen by who waits for
-/// the answer or its body.
-fn drive(driver: &mut Option<Pin<Box<Driver>>>, context: &mut Context<'_>) {
-    if let Some(running) = driver
-        && running.as_mut().poll(context).is_ready()
-    {
-        *driver = None;
-    }
-}
-
 async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?
@@ -495,6 +617,16 @@ fn receive_buffer_limit() -> u32 {
             .and_then(|text| text.trim().parse().ok())
             .unwrap_or(0)
     })
+}
+
+impl Stream {
+    /// The socket, if there is no TLS over it.
+    pub(super) fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(tcp) => Some(tcp),
+            Self::Tls(_) => None,
+        }
+    }
 }
 
 impl AsyncRead for Stream {
@@ -547,8 +679,8 @@ const HTTP_2: &[u8] = b"h2";
 const MAX_HEAD: usize = 64 * 1_024;
 
 /// hyper's read buffer, octets: it grows to that when a body fills it.
-const MAX_BUFFER: usize = 1_024 * 1_024;
-const LEAST_BUFFER: usize = 128 * 1_024;
+const MAX_BUFFER: usize = 256 * 1_024;
+const LEAST_BUFFER: usize = 64 * 1_024;
 
 /// What it may take of memory while it grows and is handed out: so many times
 /// that.

@@ -13,6 +13,7 @@
 //! No lane has a task of its own: whoever reads drives them all.
 
 use std::fmt;
+use std::fs;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -179,6 +180,26 @@ impl<'a> Feed<'a> {
             plan.count(octets.len() as u64);
         }
         data
+    }
+
+    /// Moves the next octets into `file` at `at`, and says how many; none means
+    /// that [`Feed::data`] is to be used.
+    ///
+    /// Dropping the future half-way loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when they cannot be had, or of the file.
+    pub(super) async fn pass(&mut self, file: &fs::File, at: u64) -> Result<u64, Failure> {
+        self.change();
+        let Way::One(stretch) = &mut self.way else {
+            return Ok(0);
+        };
+        let octets = stretch.pass(file, at).await?;
+        if let Some(plan) = self.plan.as_mut().filter(|_| octets > 0) {
+            plan.count(octets);
+        }
+        Ok(octets)
     }
 
     /// Ends a feed that was read to its end; its connections serve others.
@@ -434,6 +455,7 @@ impl<'a> Run<'a> {
 
     async fn read(&self, mut answer: Answer<'a>, name: u64) -> Result<(), Failure> {
         loop {
+            self.shared.room(name).await;
             let Some(data) = answer.data().await else {
                 return Err(Failure::transport(
                     Hresult::WININET_E_CONNECTION_ABORTED,
@@ -511,6 +533,19 @@ impl Shared {
 
     fn give_back(&self, name: u64) {
         self.state().window.give_back(name);
+    }
+
+    /// Waits while nobody takes what has come of a chunk.
+    async fn room(&self, name: u64) {
+        // INVARIANT: nobody wakes this, either.
+        std::future::poll_fn(|_| {
+            if self.state().window.has_room(name) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     /// The next chunk; waits while too much is held. None: the lane ends.

@@ -1,6 +1,7 @@
 //! Asks an HTTP server for a file: connections, proxies, log-on, redirects.
 //! What the answer means for the file is not known here.
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -39,6 +40,9 @@ use super::pool::Pool;
 use super::pool::Turn;
 use super::proxy::Proxies;
 use super::remote;
+use super::rest;
+use super::sink::WRITING;
+use super::splice;
 use crate::bits::AuthTarget;
 use crate::bits::ErrorContext;
 use crate::bits::Hresult;
@@ -458,6 +462,8 @@ impl HttpOrigin {
     ) -> Result<Sent<'_>, Failure> {
         let shown = remote::redact(url);
         let doing = format!("asking for {shown}");
+        // Of all else the answer is short, or comes while something is sent.
+        let may_be_long = request.method() == Method::GET && request.body().is_end_stream();
         let is_once = request.method() == Method::POST || request.method() == Method::PATCH;
         let body = request.body().clone();
         let answer = connection.send(request);
@@ -466,7 +472,7 @@ impl HttpOrigin {
                 Ok(Sent::Misplaced)
             }
             Ok(Ok(response)) => {
-                let (head, body) = response.into_parts();
+                let (head, mut body) = response.into_parts();
                 if head.version < Version::HTTP_10 {
                     return Err(Failure::fatal(
                         ErrorContext::RemoteFile,
@@ -476,6 +482,9 @@ impl HttpOrigin {
                     .at(Phase::Asking));
                 }
                 debug!(url = %shown, status = head.status.as_u16(), "Answer begins");
+                if may_be_long && head.status.is_success() {
+                    connection.take_rest(&mut body, rest::keeps(head.version, &head.headers));
+                }
                 Ok(Sent::Answered(Answer {
                     status: head.status,
                     headers: head.headers,
@@ -486,8 +495,8 @@ impl HttpOrigin {
                     version: head.version,
                     origin: self,
                     way: way.clone(),
+                    ended: body.is_end_stream() && connection.rest().is_none(),
                     connection,
-                    ended: body.is_end_stream(),
                     body,
                 }))
             }
@@ -580,7 +589,9 @@ impl Answer<'_> {
 
     /// Octets of the body, if they are known beforehand.
     pub(super) fn length(&self) -> Option<u64> {
-        self.body.size_hint().exact()
+        self.connection
+            .rest()
+            .or_else(|| self.body.size_hint().exact())
     }
 
     /// The next octets of the body; `None` at its end.
@@ -591,15 +602,50 @@ impl Answer<'_> {
     ///
     /// [`Failure`] when the body is cut off.
     pub(super) async fn data(&mut self) -> Option<Result<Bytes, Failure>> {
-        let Some(data) = self.connection.data(&mut self.body).await else {
-            self.ended = true;
+        if self.ended {
             return None;
+        }
+        let is_rest = self.connection.rest().is_some();
+        let data = self.connection.data(&mut self.body).await;
+        // Behind the rest the connection waits for the next request.
+        self.ended = match &data {
+            None => true,
+            Some(data) => {
+                is_rest && data.is_ok() && self.connection.rest().is_none_or(|left| left == 0)
+            }
         };
-        Some(data.map_err(|error| {
-            fault::classify(&error, &format!("reading {}", self.shown))
-                .at(Phase::Receiving)
-                .of(&self.shown)
-        }))
+        let data = data?;
+        Some(data.map_err(|error| self.broken(&*error)))
+    }
+
+    /// Moves what comes next of the body into `file` at `at`, at most `most`
+    /// octets, and says how many; none means that [`Answer::data`] is to be used.
+    ///
+    /// Dropping the future half-way loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when the body is cut off, or of the file.
+    pub(super) async fn pass(
+        &mut self,
+        file: &fs::File,
+        at: u64,
+        most: u64,
+    ) -> Result<u64, Failure> {
+        let passed = self.connection.pass(file, at, most).await;
+        let octets = passed.map_err(|broken| match broken {
+            splice::Broken::Stream(error) => self.broken(&error),
+            splice::Broken::File(error) => Failure::from_local_error(WRITING, &error),
+        })?;
+        self.ended |= octets > 0 && self.connection.rest().is_none_or(|left| left == 0);
+        Ok(octets)
+    }
+
+    /// The failure of a body that does not come.
+    fn broken(&self, error: &(dyn std::error::Error + 'static)) -> Failure {
+        fault::classify(error, &format!("reading {}", self.shown))
+            .at(Phase::Receiving)
+            .of(&self.shown)
     }
 
     /// Of HTTP, in which it came.
@@ -610,7 +656,7 @@ impl Answer<'_> {
 
     /// Was all of the body handed out?
     pub(super) fn is_at_its_end(&mut self) -> bool {
-        self.ended |= self.body.is_end_stream();
+        self.ended |= self.connection.rest().is_none() && self.body.is_end_stream();
         self.ended
     }
 

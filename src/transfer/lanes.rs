@@ -102,7 +102,7 @@ impl Lanes {
         #[expect(clippy::cast_precision_loss, reason = "a rate needs no last octet")]
         let octets_per_s = self.octets as f64 / self.elapsed.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a time needs no last octet")]
-        let is_worth_it = left as f64 > octets_per_s * WORTH_S;
+        let is_worth_it = left as f64 > octets_per_s * WORTH_S && octets_per_s < FAST;
         let Some(before) = before else {
             self.try_another(octets_per_s, is_worth_it);
             return;
@@ -176,6 +176,9 @@ const AS_GOOD: f64 = 0.97;
 
 /// A file that will be here sooner is left alone, seconds.
 const WORTH_S: f64 = 3.0;
+
+/// A lane that brings so much is held up by the processor, octets a second.
+const FAST: f64 = 250e6;
 
 #[cfg(test)]
 mod tests {

@@ -196,7 +196,7 @@ impl<'a> Download<'a> {
                 () = &mut stopped => return Err(Failure::stopped()),
                 octets = synced => Heard::Synced(octets),
                 () = &mut tick => Heard::Tick,
-                data = feed.data() => Heard::Data(data),
+                heard = hear(feed, arrival.sink.as_ref()) => heard?,
             };
             match heard {
                 Heard::Synced(octets) => self.report_durable(octets).await?,
@@ -225,6 +225,15 @@ impl<'a> Download<'a> {
                     } else {
                         now + interval.min(HOLD_TIME)
                     });
+                }
+                Heard::Passed(octets) => {
+                    if let Some(sink) = &mut arrival.sink {
+                        sink.passed(octets);
+                        if sink.unsynced() >= self.checkpoint_octets {
+                            sink.checkpoint().await?;
+                        }
+                    }
+                    heard_at = clock::instant();
                 }
                 Heard::Data(None) => break,
                 Heard::Data(Some(data)) => {
@@ -486,6 +495,21 @@ enum Heard {
     Synced(u64),
     Tick,
     Data(Option<Result<Bytes, Failure>>),
+    /// So many octets are in the file.
+    Passed(u64),
+}
+
+/// What comes next; in the file already, where that can be.
+async fn hear(feed: &mut Feed<'_>, sink: Option<&Sink>) -> Result<Heard, Failure> {
+    if let Some(sink) = sink
+        && let Some(file) = sink.in_place()
+    {
+        let octets = feed.pass(file, sink.taken()).await?;
+        if octets > 0 {
+            return Ok(Heard::Passed(octets));
+        }
+    }
+    Ok(Heard::Data(feed.data().await))
 }
 
 /// How long octets are held: what trickles in shows, and outlives a crash.

@@ -166,6 +166,23 @@ impl Sink {
         Ok(())
     }
 
+    /// The file, where octets may be written at [`Sink::taken`] by others, too:
+    /// in memory, when nobody needs to see them. [`Sink::passed`] follows.
+    pub(super) fn in_place(&self) -> Option<&fs::File> {
+        match &self.way {
+            Way::InPlace { file, progress } if progress.hashing.is_none() => Some(file),
+            Way::InPlace { .. } | Way::Thread { .. } => None,
+        }
+    }
+
+    /// So many octets were written there.
+    pub(super) fn passed(&mut self, octets: u64) {
+        if let Way::InPlace { progress, .. } = &mut self.way {
+            self.taken += octets;
+            progress.advance(self.taken);
+        }
+    }
+
     /// Has everything synced that was taken in, but for a last unaligned
     /// piece; [`Sink::synced`] tells when it is.
     ///
@@ -316,8 +333,11 @@ fn set_aside(file: &fs::File, size: u64) -> Result<(), Failure> {
 }
 
 fn failed(error: &io::Error) -> Failure {
-    Failure::from_local_error("writing the temporary file", error)
+    Failure::from_local_error(WRITING, error)
 }
+
+/// What goes on when a write fails.
+pub(super) const WRITING: &str = "writing the temporary file";
 
 #[cfg(test)]
 mod tests {

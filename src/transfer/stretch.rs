@@ -1,6 +1,8 @@
 //! The octets of a file as one answer brings them: in order, from the first that
 //! is wanted to the last.
 
+use std::fs;
+
 use hyper::body::Bytes;
 
 use super::Failure;
@@ -81,6 +83,26 @@ impl<'a> Stretch<'a> {
                 return Some(Ok(data));
             }
         }
+    }
+
+    /// Moves what comes next of what is wanted into `file` at `at`, and says how
+    /// many octets; none means that [`Stretch::data`] is to be used.
+    ///
+    /// Dropping the future half-way loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] when the body is cut off, or of the file.
+    pub(super) async fn pass(&mut self, file: &fs::File, at: u64) -> Result<u64, Failure> {
+        if self.skip > 0 {
+            return Ok(0);
+        }
+        let most = self.left.unwrap_or(u64::MAX);
+        let octets = self.answer.pass(file, at, most).await?;
+        if let Some(left) = &mut self.left {
+            *left -= octets;
+        }
+        Ok(octets)
     }
 
     /// Octets that are wanted of the body, if they are known and come first in it.

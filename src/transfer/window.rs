@@ -158,6 +158,14 @@ impl Window {
         Flow::Whole
     }
 
+    /// Should more of a chunk come now? The first one is handed on as it comes, and
+    /// no faster.
+    pub(super) fn has_room(&self, name: u64) -> bool {
+        self.chunks
+            .front()
+            .is_none_or(|head| head.name != name || head.pieces.is_empty())
+    }
+
     /// A lane does not go on with its chunk.
     pub(super) fn give_back(&mut self, name: u64) {
         if let Some(chunk) = self.chunks.iter_mut().find(|chunk| chunk.name == name) {

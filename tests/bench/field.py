@@ -5,14 +5,15 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 from bench.peers import Cost, Nginx, run
-from harness.daemon import Daemon
-from harness.wsman import COMPLETE, ERROR, JOB, RESUME, TRANSFERRED, TRANSIENT_ERROR, Fault, X
+from harness.daemon import Daemon, free_port
+from harness.wsman import COMPLETE, ERROR, JOB, RESUME, TRANSFERRED, TRANSIENT_ERROR, X, method_input
 
 MIB = 1024 * 1024
 
@@ -22,9 +23,10 @@ POLL_S = 0.01
 # Octets of files in one Create; the rest is added one by one.
 ENVELOPE = 7 * MIB
 
+OWN_JOB = "http://schemas.microsoft.com/wbem/wsman/1/wmi/root/bitsd/BitsdJob"
 
-class NotInForce(Exception):
-    """The service does not offer this yet."""
+# Files in one call of AddFileSet.
+FILE_SET = 1_000
 
 
 class Field:
@@ -43,6 +45,8 @@ class Field:
         self.root.mkdir(parents=True, exist_ok=True)
         self.nginx = Nginx(memory / "nginx", self.root, address, far)
         self.completes: list[float] = []
+        self.hosting: Daemon | None = None
+        self.hosting_port = 0
         for place in (disk, memory):
             (place / "out").mkdir(exist_ok=True)
         more: dict[str, dict[str, object]] = {
@@ -67,6 +71,8 @@ class Field:
         """Ends both servers."""
         self.client.close()
         self.daemon.kill()
+        if self.hosting:
+            self.hosting.kill()
         self.nginx.close()
 
     def restart(self) -> None:
@@ -94,51 +100,46 @@ class Field:
                 (folder / f"{number:05}").write_bytes(whole[at : at + octets])
         return sorted(path.name for path in folder.iterdir())
 
-    def job(self, files: list[tuple[str, Path]], kind: int = 0) -> str:
+    def job(self, files: list[tuple[str, Path]]) -> str:
         """A suspended foreground job; built before any clock runs."""
-        if kind:
-            job = self.client.create_job("bench", files[0][0], files[0][1], suspended=True, Type=kind)
-            files = files[1:]
-        else:
-            first = list(_fitting(files))
-            inner = "".join(first)
-            body = (
-                f'<p:BitsClientJob xmlns:p="{JOB}"><p:DisplayName>bench</p:DisplayName>{inner}</p:BitsClientJob>'
-            )
-            made = self.client.call(f"{X}/Create", body)
-            job = next(one.text or "" for one in made.iter() if one.get("Name") == "JobId")
-            files = files[len(first) :]
-        for url, path in files:
+        first = list(_fitting(files))
+        inner = "".join(first)
+        body = f'<p:BitsClientJob xmlns:p="{JOB}"><p:DisplayName>bench</p:DisplayName>{inner}</p:BitsClientJob>'
+        made = self.client.call(f"{X}/Create", body)
+        job = next(one.text or "" for one in made.iter() if one.get("Name") == "JobId")
+        for url, path in files[len(first) :]:
             self.client.add_file(job, url, path)
         self.client.put(job, {"Priority": 0})
         return job
 
-    def expect_sha256(self, job: str, digests: list[str]) -> None:
-        """Has the job's files checked against these digests, in their order.
-
-        Raises [`NotInForce`] while the extension class `BitsdJob` is not there.
-        """
-        raise NotInForce("expected digests need BitsdJob")
-
-    def use_method(self, job: str, method: str) -> None:
-        """Has the job's files sent by this method, without the BITS protocol."""
-        raise NotInForce("the method of a request needs BitsdJob")
+    def own_job(
+        self, files: list[tuple[str, Path]], digests: list[str] | None = None, kind: int = 0, method: str = ""
+    ) -> str:
+        """The same by the class of our own: with expected digests, a direction, a method."""
+        values: dict[str, object] = {"DisplayName": "bench", "Suspend": "true", "Type": kind, "Priority": 0}
+        if method:
+            values["HttpMethod"] = method
+        url, path = files[0]
+        values |= {"RemoteUrl": url, "LocalFile": path}
+        if digests:
+            values["ExpectedSha256"] = digests[0]
+        made = self._invoke("CreateJob", method_input("CreateJob", values, OWN_JOB))
+        job = next(one.text or "" for one in made.iter() if one.tag.endswith("}JobId"))
+        for start in range(1, len(files), FILE_SET):
+            inner = []
+            for number, (url, path) in enumerate(files[start : start + FILE_SET], start):
+                digest = f"<p:ExpectedSha256>{digests[number]}</p:ExpectedSha256>" if digests else ""
+                address = f"<p:RemoteUrl>{escape(url)}</p:RemoteUrl><p:LocalFile>{escape(str(path))}</p:LocalFile>"
+                inner.append(f"<p:Files>{address}{digest}</p:Files>")
+            body = f'<p:AddFileSet_INPUT xmlns:p="{OWN_JOB}">{"".join(inner)}</p:AddFileSet_INPUT>'
+            self._invoke("AddFileSet", body, job)
+        return job
 
     def ours(
-        self,
-        files: list[tuple[str, Path]],
-        octets: int,
-        prepare: Callable[[str], None] | None = None,
-        kind: int = 0,
+        self, files: list[tuple[str, Path]], octets: int, make: Callable[[], str] | None = None, is_upload: bool = False
     ) -> Cost:
-        """Our run: from Resume to State 6; Complete apart."""
-        job = self.job(files, kind)
-        if prepare:
-            try:
-                prepare(job)
-            except NotInForce:
-                self.client.delete(job)
-                raise
+        """Our run of the job that `make` makes: from Resume to State 6; Complete apart."""
+        job = make() if make else self.job(files)
         self._forget_peak()
         cpu = self.daemon.cpu_seconds()
         began = time.monotonic()
@@ -146,7 +147,7 @@ class Field:
         self.wait([job])
         cost = Cost(time.monotonic() - began, self.daemon.cpu_seconds() - cpu, self._peak())
         self.complete(job)
-        if not kind:
+        if not is_upload:
             check_and_clear(files[0][1].parent, len(files), octets)
         return cost
 
@@ -184,13 +185,27 @@ class Field:
         check_and_clear(folder, count, octets)
         return cost
 
-    def is_in_force(self, try_it: Callable[[], object]) -> bool:
-        """Does the service offer this?"""
-        try:
-            try_it()
-        except (NotInForce, Fault):
-            return False
-        return True
+    def host(self) -> tuple[Path, Callable[[str], str]]:
+        """A second daemon, to which anybody may upload: the folder, and addresses in it."""
+        folder = self.memory / "hosted"
+        if self.hosting is None:
+            folder.mkdir()
+            port = free_port()
+            row = {"path": "/in", "folder": str(folder), "anonymous": True, "allow_overwrites": True}
+            self.hosting = Daemon(
+                self.disk / "hosting",
+                {
+                    "service": {"listen_http": [f"127.0.0.1:{port}"]},
+                    "hosting": {"allow_unencrypted": True, "upload_folders": [row]},
+                },
+            )
+            self.hosting.start()
+            self.hosting_port = port
+        return folder, lambda name: f"http://127.0.0.1:{self.hosting_port}/in/{name}"
+
+    def _invoke(self, method: str, body: str, job: str | None = None) -> ET.Element:
+        selectors = {"JobId": job} if job else None
+        return self.client.call(f"{OWN_JOB}/{method}", body, selectors, OWN_JOB)
 
     def _state(self, job: str) -> int:
         """The state alone: a whole Get of many files costs both sides what is to be measured."""

@@ -23,12 +23,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.field import MIB, Field, NotInForce
+from bench.field import MIB, Field
 from bench.line import FAR_ADDRESS, Line, Unavailable
 from bench.peers import Cost, available, require
 
 OURS = "bitsd"
 HASHED = "bitsd, SHA-256"
+BITS = "bitsd, BITS_POST to bitsd"
 ROWS = ("memory", "disk", "tls", "many", "tiny", "line", "upload", "resident")
 PEERS = ("curl", "wget", "wget2", "aria2c", "rclone", "axel", "lftp")
 
@@ -53,12 +54,7 @@ class Row:
             turn = number % len(names)
             for name in names[turn:] + names[:turn]:
                 os.sync()
-                try:
-                    cost = self.contenders[name]()
-                except NotInForce as why:
-                    if not number:
-                        print(f"\nSKIPPED {self.title}, {name}: {why}", flush=True)
-                    continue
+                cost = self.contenders[name]()
                 if number:
                     self.costs.setdefault(name, []).append(cost)
 
@@ -127,11 +123,12 @@ class Rows:
         folder = place / "out" / "one"
         target = folder / "f"
         sync = [["sync", str(target)]] if durable else []
+        digest = _digest(source)
         commands = _one_file_commands(url, folder, ground.nginx.ca if tls else None)
         contenders: dict[str, Callable[[], Cost]] = {
             OURS: lambda: ground.ours([(url, target)], octets),
             HASHED: lambda: ground.ours(
-                [(url, target)], octets, lambda job: ground.expect_sha256(job, [_digest(source)])
+                [(url, target)], octets, lambda: ground.own_job([(url, target)], [digest])
             ),
         }
         for peer, command in commands.items():
@@ -168,7 +165,7 @@ class Rows:
         digests = [_digest(ground.root / source / name) for name in names]
         contenders: dict[str, Callable[[], Cost]] = {
             OURS: lambda: ground.ours(files, octets),
-            HASHED: lambda: ground.ours(files, octets, lambda job: ground.expect_sha256(job, digests)),
+            HASHED: lambda: ground.ours(files, octets, lambda: ground.own_job(files, digests)),
         }
         for peer, command in commands.items():
             if command[0] in self.peers:
@@ -176,17 +173,17 @@ class Rows:
         return Row(title, bars, octets, contenders)
 
     def upload(self, octets: int) -> Row:
-        """A row of one upload by PUT."""
+        """A row of one upload: by PUT, and by the BITS protocol to a daemon of ours."""
         ground = self.ground
         source = ground.make(f"one-{octets}", octets)
         arrived = ground.nginx.put / "f"
         url = ground.nginx.url("put/f")
+        folder, hosted = ground.host()
 
-        def put_ours() -> Cost:
+        def put_ours(url: str, method: str, arrived: Path) -> Cost:
             arrived.unlink(missing_ok=True)
-            if not ground.is_in_force(lambda: ground.client.delete(ground.job([(url, source)], kind=1))):
-                raise NotInForce("jobs of Type 1 are refused")
-            cost = ground.ours([(url, source)], octets, lambda job: ground.use_method(job, "PUT"), kind=1)
+            files = [(url, source)]
+            cost = ground.ours(files, octets, lambda: ground.own_job(files, None, 1, method), is_upload=True)
             _check_upload(arrived, octets)
             return cost
 
@@ -200,7 +197,10 @@ class Rows:
             "curl": ["curl", "-sS", "-f", "-T", str(source), url],
             "wget": ["wget", "-q", "-O", "/dev/null", "--method=PUT", f"--body-file={source}", url],
         }
-        contenders: dict[str, Callable[[], Cost]] = {OURS: put_ours}
+        contenders: dict[str, Callable[[], Cost]] = {
+            OURS: lambda: put_ours(url, "PUT", arrived),
+            BITS: lambda: put_ours(hosted("f"), "", folder / "f"),
+        }
         for peer, command in commands.items():
             if command[0] in self.peers:
                 contenders[peer] = lambda command=command: put_theirs(command)  # type: ignore[misc]
