@@ -9,6 +9,7 @@ use super::super::battery::battery;
 use super::super::battery::commit;
 use super::super::battery::plain_job;
 use super::*;
+use crate::bits::JobParts;
 use crate::bits;
 use crate::bits::Priority;
 use crate::bits::State;
