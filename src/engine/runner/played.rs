@@ -7,12 +7,12 @@ use std::sync::Mutex;
 
 use super::Ended;
 use super::Failed;
+use super::Files;
 use super::Report;
 use super::Run;
 use super::outcome;
 use super::record_batch;
 use crate::bits::Effect;
-use crate::bits::File;
 use crate::bits::FileReport;
 use crate::bits::Input;
 use crate::bits::JobId;
@@ -29,7 +29,7 @@ pub(in crate::engine) struct Stage(Mutex<HashMap<JobId, Played>>);
 pub(in crate::engine) struct Played {
     id: JobId,
     pub(in crate::engine) run: Arc<Run>,
-    files: HashMap<u32, File>,
+    files: Files,
     /// How it ended, though that is not kept yet.
     owed: Option<Input>,
     /// Held: the slot is taken until this goes.
@@ -49,7 +49,7 @@ impl Stage {
         let played = Played {
             id,
             run,
-            files: HashMap::new(),
+            files: Files::default(),
             owed: None,
             _done: done,
         };
@@ -72,7 +72,7 @@ impl Played {
     ) -> Result<(), Error> {
         let mut batch = Vec::new();
         for said in said {
-            let file = if self.files.contains_key(&index) || !batch.is_empty() {
+            let file = if self.files.open.contains_key(&index) || !batch.is_empty() {
                 None
             } else {
                 core.store.files(self.id, index, 1)?.pop()

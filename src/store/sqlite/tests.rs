@@ -10,7 +10,6 @@ use super::super::battery::commit;
 use super::super::battery::plain_job;
 use super::*;
 use crate::bits::JobParts;
-use crate::bits;
 use crate::bits::Priority;
 use crate::bits::State;
 use crate::bits::Timestamp;
@@ -300,7 +299,7 @@ fn the_way_with_the_fewest_rows_is_taken() {
     // 5,000 jobs in one state; ten of them are urgent, ten are old, ten are
     // of one owner.
     let jobs = (0..5_000).map(|number| {
-        let mut parts = bits::JobParts::clone(&plain_job(number));
+        let mut parts = JobParts::clone(&plain_job(number));
         parts.priority = if number % 500 == 7 {
             Priority::Foreground
         } else {
