@@ -8,6 +8,9 @@
 mod arguments;
 mod properties;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::About;
 use super::Answer;
 use super::Error;
@@ -23,7 +26,6 @@ use super::bits_client_job::job_id;
 use crate::auth::Principal;
 use crate::bits::Changes;
 use crate::bits::Declined;
-use crate::bits::Hresult;
 use crate::bits::OptionChange;
 use crate::cim::Catalog;
 use crate::cim::Instance;
@@ -100,11 +102,10 @@ impl BitsdJob {
                 self.set(by, keys, OptionChange::HeadersWriteOnly).await?;
             }
             "GetReplyData" => {
-                self.engine().job(by, id)?;
-                return Err(Error::Failed {
-                    code: Hresult::E_NOTIMPL,
-                    about: About::Nothing,
-                });
+                let octets = self.engine().reply_data(by, id).await?;
+                let length = u64::try_from(octets.len()).unwrap_or(u64::MAX);
+                out.insert("Length", Some(Value::Uint64(length)));
+                out.insert("ReplyData", Some(Value::String(STANDARD.encode(octets))));
             }
             "SetProperty" => {
                 let change = arguments::numbered_property(arguments)?;
