@@ -190,23 +190,20 @@ impl Core {
         let file = self.store.files(job.id, 0, 1)?.into_iter().next();
         let upload = file.as_ref().and_then(|file| file.upload.as_ref());
         let has_begun = upload.is_some_and(|upload| upload.reply.is_some());
-        match reply {
-            Some(reply) => {
-                let is_same = |old: &&ReplyFile| old.local_file == reply.local_file;
-                reply.path = match job.options.reply.as_ref().filter(is_same) {
-                    Some(old) => old.path.clone(),
-                    None => self.reply_path(by, &job.owner, reply)?,
-                };
-            }
-            None => {
-                let file = file.map(|file| NewFile {
-                    local_file: file.local_file,
-                    ..NewFile::default()
-                });
-                let nothing = JobOptions::default();
-                let (id, owner) = (job.id, &job.owner);
-                *reply = self.reply_file(by, owner, id, job.kind, &nothing, file.as_ref())?;
-            }
+        if let Some(reply) = reply {
+            let is_same = |old: &&ReplyFile| old.local_file == reply.local_file;
+            reply.path = match job.options.reply.as_ref().filter(is_same) {
+                Some(old) => old.path.clone(),
+                None => self.reply_path(by, &job.owner, reply)?,
+            };
+        } else {
+            let file = file.map(|file| NewFile {
+                local_file: file.local_file,
+                ..NewFile::default()
+            });
+            let nothing = JobOptions::default();
+            let (id, owner) = (job.id, &job.owner);
+            *reply = self.reply_file(by, owner, id, job.kind, &nothing, file.as_ref())?;
         }
         if *reply != job.options.reply && (has_begun || job.state.is_running()) {
             return Err(refused(Hresult::BG_E_INVALID_STATE, "ReplyFileName"));

@@ -103,7 +103,8 @@ impl BitsdJob {
             }
             "GetReplyData" => {
                 let octets = self.engine().reply_data(by, id).await?;
-                out.insert("Length", Some(Value::Uint64(octets.len() as u64)));
+                let length = u64::try_from(octets.len()).unwrap_or(u64::MAX);
+                out.insert("Length", Some(Value::Uint64(length)));
                 out.insert("ReplyData", Some(Value::String(STANDARD.encode(octets))));
             }
             "SetProperty" => {

@@ -38,6 +38,7 @@ impl Bench {
         }
         let files = FilesSettings {
             write_roots: vec![at("root"), at("other")],
+            read_roots: vec![at("root")],
             ..FilesSettings::default()
         };
         let mover = Mover::new(&TransferSettings::default(), &files, &at("state"), &[])
@@ -665,6 +666,9 @@ async fn an_administrator_takes_a_job_without_what_it_was_trusted_with() {
     let job = bench.get(&root(), &keys).await;
     assert_eq!(job.value("Owner"), Some(&"root".into()));
     assert_eq!(job.value("CustomHeaders"), None);
+    let files = bench.listed(&root(), None, 9).await;
+    let url = files[0].value("RemoteUrl");
+    assert_eq!(url, Some(&"http://origin.test/dir/a".into()), "no query");
     let id = keys[0].1.parse().expect("a key");
     assert!(bench.store.credentials(id).expect("read").is_empty());
     assert_eq!(bench.store.headers(id).expect("read"), None);
@@ -798,4 +802,44 @@ async fn a_job_may_be_created_by_create() {
     assert_eq!(job.value("Labels"), Some(&texts(&["x"])));
     assert_eq!(job.value("Priority"), Some(&Value::Uint32(1)));
     assert_eq!(job.value("State"), Some(&Value::Uint16(3)));
+}
+
+#[tokio::test]
+async fn a_reply_is_handed_out_once_it_is_here() {
+    let bench = Bench::new().await;
+    let ann = ann();
+    let refused = |done: Result<Values, Error>| code(&done.expect_err("refused"));
+    let download = bench.create(&ann, &[]).await.expect("made");
+    let reply = async |keys: &Keys| bench.invoke(&ann, keys, "GetReplyData", &[]).await;
+    assert_eq!(
+        refused(reply(&download).await),
+        crate::bits::Hresult::E_NOTIMPL.number()
+    );
+    let root = bench.folder.path().join("root");
+    std::fs::write(root.join("a"), "sent").expect("written");
+    let kind = [("Type", Value::Uint16(2))];
+    let keys = bench.create(&ann, &kind).await.expect("made");
+    assert_eq!(
+        refused(reply(&keys).await),
+        crate::bits::Hresult::BG_E_INVALID_STATE.number()
+    );
+    let id = job_id(&keys).expect("a job");
+    let mut sent = bench.store.files(id, 0, 1).expect("read").remove(0);
+    sent.upload = Some(Box::new(crate::bits::Upload {
+        reply: Some(crate::bits::ReplyProgress {
+            transferred: true,
+            ..crate::bits::ReplyProgress::default()
+        }),
+        ..crate::bits::Upload::default()
+    }));
+    let kept = bench
+        .store
+        .commit(vec![crate::store::Change::Progress(id, sent)]);
+    kept.await.expect("kept");
+    let number = u128::from_be_bytes(id.to_octets());
+    let name = format!(".bitsd-{number:032x}-{}.tmp", u32::MAX);
+    std::fs::write(root.join(name), "answer").expect("written");
+    let out = reply(&keys).await.expect("there");
+    assert_eq!(out.value("Length"), Some(&Value::Uint64(6)));
+    assert_eq!(out.value("ReplyData"), Some(&"YW5zd2Vy".into()));
 }
