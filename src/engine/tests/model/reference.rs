@@ -309,6 +309,9 @@ impl World {
             return Err(Told::Refused(Hresult::BG_E_INVALID_STATE));
         }
         job.intent = Some(intent);
+        if job.state == State::Queued {
+            job.find_host();
+        }
         job.modified_at = now.date;
         match self.change(id, store, job) {
             Told::Done => Ok(()),
