@@ -4,6 +4,11 @@
 //! Each step runs to its end with the time as the test has set it. What the
 //! transfers say is played; it goes the way of real ones. `SEED=N` repeats one.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "numbers by chance, all of them small"
+)]
+
 mod reference;
 
 use std::collections::BTreeMap;
@@ -55,7 +60,7 @@ fn a_hundred_thousand_steps_agree_with_the_reference() {
         move || {
             (first..SEEDS)
                 .step_by(THREADS as usize)
-                .for_each(|seed| Play::new(seed).run(STEPS))
+                .for_each(|seed| Play::new(seed).run(STEPS));
         }
     };
     let threads: Vec<_> = (0..THREADS)
@@ -149,8 +154,8 @@ impl Play {
         };
         let world = World {
             now,
-            jobs: Default::default(),
-            slots: Default::default(),
+            jobs: BTreeMap::new(),
+            slots: BTreeMap::new(),
             is_up: true,
             has_route: true,
             usual_time_limit_s: settings.max_download_time_s,
@@ -331,7 +336,7 @@ impl Play {
     fn by(&mut self, id: JobId) -> Caller {
         let owner = self.world.jobs[&id].owner;
         match self.dice.below(10) {
-            0 => caller(*self.dice.one_of(&OWNERS)),
+            0 => caller(OWNERS[self.dice.below(OWNERS.len())]),
             1 => caller("root"),
             _ => caller(owner),
         }
@@ -1149,6 +1154,7 @@ fn changes(wanted: &Wanted) -> Changes {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it wraps what is awaited")]
 fn told(result: Result<(), Error>) -> Told {
     match result {
         Ok(()) => Told::Done,

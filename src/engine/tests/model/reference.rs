@@ -642,6 +642,7 @@ impl World {
 }
 
 /// What a Put sets.
+#[expect(clippy::option_option, reason = "the outer one is whether it is set")]
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wanted {
     pub(super) level: Option<u32>,
@@ -709,7 +710,6 @@ impl Expected {
         job
     }
 
-    #[expect(clippy::type_complexity, reason = "compared, and nothing else")]
     fn settable(&self) -> (u32, Duration, Duration, Option<u64>, Option<Timestamp>) {
         (
             self.level,
