@@ -604,7 +604,7 @@ impl Job {
         // milliseconds, and reports may come every few: the rest counts later.
         if let Some(since) = self.active_since {
             let passed = now.steady.since(since);
-            let whole = passed - Duration::from_nanos((passed.subsec_nanos() % 1_000_000).into());
+            let whole = Duration::new(passed.as_secs(), passed.subsec_millis() * 1_000_000);
             self.0.active_for = self.active_for.saturating_add(whole);
             self.0.active_since = Some(since + whole);
         }

@@ -64,6 +64,7 @@ impl Network {
         *self.set.lock().expect("not poisoned") = Some(has_route);
     }
 
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "a test sets it"))]
     fn has_route(&self) -> bool {
         #[cfg(test)]
         if let Some(is_there) = *self.set.lock().expect("not poisoned") {

@@ -372,7 +372,7 @@ impl Core {
                 format!("from {last}"),
                 now.date,
             );
-            let mut changes = vec![Change::Job(job), Change::Headers(id, None), event];
+            let mut changes = vec![Change::Job(job.clone()), Change::Headers(id, None), event];
             let credentials = self.store.credentials(id)?;
             changes.extend(
                 credentials
@@ -380,6 +380,7 @@ impl Core {
                     .map(|one| Change::RemoveCredentials(id, one.target, one.scheme)),
             );
             self.store.commit(changes).await?;
+            self.note_in_slot(&job);
             tracing::info!(job = %id, owner = %by.owner, from = %last, "Job taken over");
         }
         self.start_over(id).await

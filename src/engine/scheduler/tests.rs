@@ -220,6 +220,28 @@ fn a_host_that_has_enough_does_not_keep_a_slot_idle() {
 }
 
 #[test]
+fn a_limit_holds_until_those_have_ended_who_lose_their_slots() {
+    let slots = Slots {
+        count: 3,
+        per_user: Some(1),
+        per_host: Some(1),
+        time_slice: SLICE,
+    };
+    let to = |host: &str, job: Queued| Queued {
+        host: host.to_owned(),
+        ..job
+    };
+    // One of A's takes the slot of another one, which fetches from H.
+    let holders = [running(1, "a", Priority::Low, 0)];
+    let line = [
+        to("other", job(2, "a", Priority::High)),
+        job(3, "b", Priority::Low),
+    ];
+    let decision = in_background(&holders, &line, slots, at(1));
+    assert_eq!((decision.start, decision.preempt), (vec![], vec![id(1)]));
+}
+
+#[test]
 fn who_lost_the_slot_does_not_get_it_back_before_the_one_it_was_taken_for() {
     let mut queue = Queue(vec![job(3, "c", Priority::Normal)]);
     let mut turns = Turns::default();

@@ -4,6 +4,11 @@
 //! Each step runs to its end with the time as the test has set it. What the
 //! transfers say is played; it goes the way of real ones. `SEED=N` repeats one.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "numbers by chance, all of them small"
+)]
+
 mod reference;
 
 use std::collections::BTreeMap;
@@ -35,7 +40,7 @@ use crate::transfer::Failure;
 use crate::transfer::FailureKind;
 
 /// Seeds that have shown something; they run first.
-const KEPT: &[u64] = &[];
+const KEPT: &[u64] = &[5, 6, 13, 67, 137, 174];
 
 const SEEDS: u64 = 200;
 
@@ -55,7 +60,7 @@ fn a_hundred_thousand_steps_agree_with_the_reference() {
         move || {
             (first..SEEDS)
                 .step_by(THREADS as usize)
-                .for_each(|seed| Play::new(seed).run(STEPS))
+                .for_each(|seed| Play::new(seed).run(STEPS));
         }
     };
     let threads: Vec<_> = (0..THREADS)
@@ -91,7 +96,12 @@ struct Play {
 impl Drop for Play {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let from = self.log.len().saturating_sub(25);
+            let shown = if std::env::var("SEED").is_ok() {
+                usize::MAX
+            } else {
+                25
+            };
+            let from = self.log.len().saturating_sub(shown);
             eprintln!(
                 "SEED={} after {} steps, the last of them:",
                 self.seed,
@@ -144,8 +154,8 @@ impl Play {
         };
         let world = World {
             now,
-            jobs: Default::default(),
-            slots: Default::default(),
+            jobs: BTreeMap::new(),
+            slots: BTreeMap::new(),
             is_up: true,
             has_route: true,
             usual_time_limit_s: settings.max_download_time_s,
@@ -326,7 +336,7 @@ impl Play {
     fn by(&mut self, id: JobId) -> Caller {
         let owner = self.world.jobs[&id].owner;
         match self.dice.below(10) {
-            0 => caller(*self.dice.one_of(&OWNERS)),
+            0 => caller(OWNERS[self.dice.below(OWNERS.len())]),
             1 => caller("root"),
             _ => caller(owner),
         }
@@ -465,11 +475,16 @@ impl Play {
         let last = (played.is_some() && !is_mute)
             .then(|| self.word(id))
             .flatten();
-        if was_ending {
+        let mut forecast = self.world.clone();
+        let intends = forecast
+            .intend(by.owner.as_str(), id, intent, &mut { store })
+            .is_ok();
+        if was_ending && intends {
             played = None;
             self.world.slots.remove(&id);
         }
-        let stop = played.as_ref().map(|played| played.run.stop.clone());
+        let running = played.as_ref().filter(|_| !was_ending);
+        let stop = running.map(|played| played.run.stop.clone());
         let told = {
             let mut commanded = std::pin::pin!(Arc::clone(&core).command(&by, id, input));
             let stopped = async {
@@ -504,7 +519,10 @@ impl Play {
         assert_eq!(told, expected);
         match played {
             Some(played) => drop(Self::stage(&core).plays().insert(id, played)),
-            None => drop(self.lingering.remove(&id)),
+            None => {
+                self.lingering.remove(&id);
+                self.owed.remove(&id);
+            }
         }
     }
 
@@ -1136,6 +1154,7 @@ fn changes(wanted: &Wanted) -> Changes {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it wraps what is awaited")]
 fn told(result: Result<(), Error>) -> Told {
     match result {
         Ok(()) => Told::Done,

@@ -309,6 +309,9 @@ impl World {
             return Err(Told::Refused(Hresult::BG_E_INVALID_STATE));
         }
         job.intent = Some(intent);
+        if job.state == State::Queued {
+            job.find_host();
+        }
         job.modified_at = now.date;
         match self.change(id, store, job) {
             Told::Done => Ok(()),
@@ -639,6 +642,7 @@ impl World {
 }
 
 /// What a Put sets.
+#[expect(clippy::option_option, reason = "the outer one is whether it is set")]
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wanted {
     pub(super) level: Option<u32>,
@@ -706,7 +710,6 @@ impl Expected {
         job
     }
 
-    #[expect(clippy::type_complexity, reason = "compared, and nothing else")]
     fn settable(&self) -> (u32, Duration, Duration, Option<u64>, Option<Timestamp>) {
         (
             self.level,
