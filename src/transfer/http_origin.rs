@@ -113,7 +113,7 @@ impl Ask {
 /// What became of a request.
 enum Sent<'a> {
     /// The answer begins.
-    Answered(Answer<'a>),
+    Answered(Box<Answer<'a>>),
     /// The connection was cut before.
     Lost(Failure),
     /// It is better asked for over a connection of its own.
@@ -314,7 +314,7 @@ impl HttpOrigin {
                 hold_back(&mut request);
             }
             let mut answer = match self.exchange(way, url, request, load, connection).await? {
-                Sent::Answered(answer) => answer,
+                Sent::Answered(answer) => *answer,
                 Sent::Misplaced => {
                     load = Load::Long;
                     continue;
@@ -484,7 +484,7 @@ impl HttpOrigin {
                 if may_be_long && head.status.is_success() {
                     connection.take_rest(&mut body, rest::keeps(head.version, &head.headers));
                 }
-                Ok(Sent::Answered(Answer {
+                Ok(Sent::Answered(Box::new(Answer {
                     status: head.status,
                     headers: head.headers,
                     shown,
@@ -497,7 +497,7 @@ impl HttpOrigin {
                     ended: body.is_end_stream() && connection.rest().is_none(),
                     connection,
                     body,
-                }))
+                })))
             }
             Ok(Err(error)) => {
                 let failure = fault::classify(&error, &doing).at(Phase::Asking);

@@ -82,7 +82,7 @@ async fn fetch(origin: &FaultyOrigin, lanes: usize) -> Result<Vec<u8>, Failure> 
     while let Some(data) = feed.data().await {
         all.extend_from_slice(&data?);
     }
-    feed.finish();
+    feed.finish().await;
     Ok(all)
 }
 
