@@ -613,7 +613,7 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 fn receive_buffer_limit() -> u32 {
     static LIMIT: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
     *LIMIT.get_or_init(|| {
-        std::fs::read_to_string("/proc/sys/net/core/rmem_max")
+        fs::read_to_string("/proc/sys/net/core/rmem_max")
             .ok()
             .and_then(|text| text.trim().parse().ok())
             .unwrap_or(0)
