@@ -114,7 +114,7 @@ impl Ask {
 #[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 enum Sent<'a> {
     /// The answer begins.
-    Answered(Answer<'a>),
+    Answered(Box<Answer<'a>>),
     /// The connection was cut before.
     Lost(Failure),
     /// It is better asked for over a connection of its own.
@@ -315,7 +315,7 @@ impl HttpOrigin {
                 hold_back(&mut request);
             }
             let mut answer = match self.exchange(way, url, request, load, connection).await? {
-                Sent::Answered(answer) => answer,
+                Sent::Answered(answer) => *answer,
                 Sent::Misplaced => {
                     load = Load::Long;
                     continue;
@@ -485,7 +485,7 @@ impl HttpOrigin {
                 if may_be_long && head.status.is_success() {
                     connection.take_rest(&mut body, rest::keeps(head.version, &head.headers));
                 }
-                Ok(Sent::Answered(Answer {
+                Ok(Sent::Answered(Box::new(Answer {
                     status: head.status,
                     headers: head.headers,
                     shown,
@@ -498,7 +498,7 @@ impl HttpOrigin {
                     ended: body.is_end_stream() && connection.rest().is_none(),
                     connection,
                     body,
-                }))
+                })))
             }
             Ok(Err(error)) => {
                 let failure = fault::classify(&error, &doing).at(Phase::Asking);

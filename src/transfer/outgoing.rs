@@ -140,9 +140,9 @@ impl Body for Outgoing {
     }
 }
 
-/// Octets that are read at once. On a line that takes two minutes for so many
-/// nothing seems to move.
-const PIECE: usize = 256 * 1_024;
+/// Octets that are read at once: what the allocator does not take from the system
+/// each time. On a line that takes two minutes for so many nothing seems to move.
+const PIECE: usize = 64 * 1_024;
 
 /// Without an octet taken, "Client Timers" of [MC-BUP] 3.1.2.
 const SEND_TIME: Duration = Duration::from_mins(2);
