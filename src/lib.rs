@@ -174,8 +174,8 @@
 //!   word for it; with TLS only after `close_notify`.
 //! - **Octets are put behind others** only if the server proves by a strong validator
 //!   that they are of the same version: an `ETag` without `W/`, else a `Last-Modified`
-//!   at least a second older than `Date`. Without one a file starts over, and the error
-//!   says so. BITS compares size and date.
+//!   at least a second older than `Date`, of 1,024 octets at most. Without one a file
+//!   starts over, and the error says so. BITS compares size and date.
 //! - **A range that was cut short** goes on with the next request; one that begins too
 //!   early is taken from the octet that is missing; one that does not fit begins the
 //!   file anew. 416 with our own size, of the same version, means that nothing is
@@ -199,12 +199,19 @@
 //!   are framed and parts are named.
 //! - **Redirects** keep method and body; 303 after something that is not safe is its
 //!   answer. An address met twice is a circle. Policy 0x100 gives the file its new
-//!   address when it has come, so that no retry and no credentials go there first.
+//!   address in the commit that has it as transferred, so that no retry and no
+//!   credentials go there first.
 //! - **Big files** begin with one connection; parallel ranges come only while they pay
 //!   (`transfer/lanes.rs`), and a second lane proves itself before the first gives
 //!   anything up. Octets reach the file in order: the records of progress stay one
 //!   offset. HTTP/2 is for many small files; ranges, big bodies and uploads go over
-//!   HTTP/1.1, which measures faster.
+//!   HTTP/1.1, which measures faster. Above 250 MB/s no second lane is tried: the
+//!   processor is the limit there.
+//! - **Big bodies pass hyper by**: of 256 KiB and more, with a length, over HTTP/1.1,
+//!   they are read from the connection itself (`transfer/rest.rs`), which goes back to
+//!   hyper behind them. Where nothing must see the octets (no TLS, no hash, no pace,
+//!   memory as the file system) they go from socket to file through a pipe
+//!   (`transfer/splice.rs`).
 //! - **Connections to one origin** are counted over all jobs; who finds no place waits
 //!   in a line. An idle connection serves its own job only. Buffers share one memory,
 //!   for which nobody waits: shares shrink as files come.
@@ -226,7 +233,8 @@
 //! - **Cancel of an upload** commits the intent, and nobody sees the job from then on.
 //!   Its server is told at once, or later for a day, also after a start.
 //! - **A reply lands** beside the source of its upload unless the job names a file, and
-//!   is put in its place at Complete.
+//!   is put in its place at Complete. `ReplyFileName` can be changed until the reply
+//!   begins and while the job does not run; null makes one up again.
 //! - **Uploads of others** (`hosting`) come over the service's listeners. Their accounts
 //!   need no rights on jobs. A file appears with its last fragment, whole and synced;
 //!   one that is there and may not be replaced is 403. A fragment that overlaps is
@@ -257,8 +265,12 @@
 //!   an enumeration of `BitsClientJob` is what it was in every mode. Setting what is
 //!   set is never an error, so that a Get can be put back; `CustomHeaders` alone is
 //!   left by null and removed by an empty text. `ReplaceRemotePrefix` answers how many
-//!   files it changed; prefixes have no query. `TakeOwnership` forgets credentials,
-//!   certificate and custom headers, and needs bounds that allow every file.
+//!   files it changed; prefixes have no query.
+//! - **Another's job** that has credentials or custom headers asks only where its owner
+//!   let it: nobody else may add files, change addresses or set a proxy, an
+//!   administrator neither (`E_ACCESSDENIED`). `TakeOwnership` forgets credentials,
+//!   certificate and custom headers, needs bounds that allow every file, and then he
+//!   may. The queries of its addresses are sent as before and shown to nobody any more.
 //! - **What of native BITS is declined** stands in `bits::Declined` with its fault and
 //!   sentence; the methods and property numbers that would set it answer that.
 //! - **A filter without a dialect** is `XPath`, as the schema has it, unless it

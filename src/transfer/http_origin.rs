@@ -111,7 +111,6 @@ impl Ask {
 }
 
 /// What became of a request.
-#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 enum Sent<'a> {
     /// The answer begins.
     Answered(Box<Answer<'a>>),

@@ -505,24 +505,23 @@ impl Play {
                 }
             }
         };
-        let expected = match self.world.intend(by.owner.as_str(), id, intent, &mut store) {
-            Err(told) => told,
-            Ok(()) => {
-                assert!(played.is_none(), "the run goes on");
-                if let Some((index, said)) = &last {
-                    self.world.say(id, *index, said, &mut store);
-                }
-                self.world.slots.remove(&id);
-                self.world.settle(id, &mut store)
+        let intended = self.world.intend(by.owner.as_str(), id, intent, &mut store);
+        let expected = if let Err(told) = intended {
+            told
+        } else {
+            assert!(played.is_none(), "the run goes on");
+            if let Some((index, said)) = &last {
+                self.world.say(id, *index, said, &mut store);
             }
+            self.world.slots.remove(&id);
+            self.world.settle(id, &mut store)
         };
         assert_eq!(told, expected);
-        match played {
-            Some(played) => drop(Self::stage(&core).plays().insert(id, played)),
-            None => {
-                self.lingering.remove(&id);
-                self.owed.remove(&id);
-            }
+        if let Some(played) = played {
+            Self::stage(&core).plays().insert(id, played);
+        } else {
+            self.lingering.remove(&id);
+            self.owed.remove(&id);
         }
     }
 
