@@ -52,7 +52,8 @@ class LogsOn(WithDaemon):
         transfer: dict[str, object] = {"allow_addresses": ["127.0.0.0/8", "::1"], **cls.more}
         if cls.own:
             transfer["keytab"] = str(cls.realm.keytab(["mover"]))
-        cls.settings = {"transfer": transfer}
+        (cls.base / "sources").mkdir()
+        cls.settings = {"transfer": transfer, "files": {"read_roots": [str(cls.base / "sources")]}}
         cls.environment = cls.realm.configured()
         super().setUpClass()
 
@@ -205,21 +206,17 @@ class AtApache(LogsOn):
         self.fails(job, UNAUTHORIZED)
         self.assertFalse([one for one in self.asked() if one[4] != "-"])
 
-    def uploads_by_kerberos(self) -> None:
-        """A plain PUT that mod_dav takes from ann alone; a test once there are uploads."""
-        source = self.target("source")
-        source.parent.mkdir(parents=True, exist_ok=True)
+    def test_an_upload_by_kerberos(self) -> None:
+        """A plain PUT, which mod_dav takes from ann alone."""
+        source = self.base / "sources" / self.name
         data = content(self.name, 3_000_000)
         source.write_bytes(data)
         url = self.apache.add("connection", self.name, b"")
-        given = {"DisplayName": self.name, "RemoteUrl": url, "LocalFile": str(source), "Type": 1, "Suspend": "true"}
-        job = self.client.invoke("CreateJob", given)["JobId"]
+        job = self.client.create_bitsd_job(self.name, url, source, Type=1, HttpMethod="PUT")
         self.give(job, NEGOTIATE, "ann")
-        self.client.set_state(job, 2)
-        self.client.wait_for(job, TRANSFERRED)
-        self.client.set_state(job, 1)
+        self.lands(job)
         landed = self.apache.folder / "files" / "connection" / self.name
-        self.assertEqual(landed.read_bytes(), data)
+        self.assert_same(landed, data)
 
     def test_what_cannot_be_in_force_is_refused(self) -> None:
         urls, _ = self.files("basic")
