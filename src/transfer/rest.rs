@@ -221,3 +221,120 @@ pub(super) const LEAST: u64 = 256 * 1_024;
 /// Octets that are read at once, at most and at least.
 const BUFFER: usize = 1_024 * 1_024;
 const LEAST_BUFFER: usize = 64 * 1_024;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::FileExt;
+
+    use super::super::splice::tests::pair;
+    use super::*;
+
+    /// A body of ten octets, of which these came with the head, and the server.
+    async fn rest(first: &[&'static str], keeps: bool) -> (std::net::TcpStream, Rest) {
+        let (server, ours) = pair().await;
+        let first = first.iter().map(|piece| Bytes::from(*piece)).collect();
+        let memory = Memory::new(1 << 20);
+        let rest = Rest::new(Stream::Plain(ours), first, 10, keeps, &memory);
+        (server, rest)
+    }
+
+    /// All of it, or the error behind what came.
+    async fn read(rest: &mut Rest) -> (Vec<u8>, Option<io::ErrorKind>) {
+        let mut read = Vec::new();
+        while let Some(data) = rest.data().await {
+            match data {
+                Ok(data) => read.extend(data),
+                Err(error) => return (read, Some(error.kind())),
+            }
+        }
+        (read, None)
+    }
+
+    #[tokio::test]
+    async fn what_came_with_the_head_is_first_and_the_next_answer_is_left_alone() {
+        let (mut server, mut rest) = rest(&["abc", "", "def"], true).await;
+        server.write_all(b"ghijHTTP/1.1").expect("sent");
+        assert_eq!(read(&mut rest).await, (b"abcdefghij".to_vec(), None));
+        let mut stream = rest.into_stream().expect("it serves again");
+        let mut next = [0; 8];
+        stream.read_exact(&mut next).await.expect("read");
+        assert_eq!(&next, b"HTTP/1.1");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_asked_for_ends_the_connection() {
+        let (_server, mut too_much) = rest(&["abcdef", "ghijkl"], true).await;
+        assert_eq!(read(&mut too_much).await, (b"abcdefghij".to_vec(), None));
+        assert!(too_much.into_stream().is_none());
+        let (_server, mut closes) = rest(&["abcdefghij"], false).await;
+        assert_eq!(read(&mut closes).await, (b"abcdefghij".to_vec(), None));
+        assert!(closes.into_stream().is_none());
+        let (_server, unread) = rest(&["abcdefghij"], true).await;
+        assert!(unread.into_stream().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_cut_off_gives_what_came_and_says_so() {
+        let (mut server, mut cut) = rest(&["abc"], true).await;
+        server.write_all(b"de").expect("sent");
+        drop(server);
+        let kind = io::ErrorKind::UnexpectedEof;
+        assert_eq!(read(&mut cut).await, (b"abcde".to_vec(), Some(kind)));
+        assert_eq!(cut.left(), 5);
+        assert!(cut.into_stream().is_none());
+        let (server, mut passed) = rest(&[], true).await;
+        drop(server);
+        let file = tempfile::tempfile().expect("file");
+        let broken = passed.pass(&file, 0, 10).await.expect_err("cut");
+        assert!(matches!(broken, splice::Broken::Stream(error) if error.kind() == kind));
+    }
+
+    #[tokio::test]
+    async fn octets_pass_to_a_file_behind_those_that_came_with_the_head() {
+        let (mut server, mut rest) = rest(&["abc"], true).await;
+        server.write_all(b"defghijHTTP/1.1").expect("sent");
+        let file = tempfile::tempfile().expect("file");
+        assert_eq!(rest.pass(&file, 0, 10).await.expect("not yet"), 0);
+        let first = rest.data().await.expect("some").expect("read");
+        assert_eq!(first, "abc");
+        let mut at = 3;
+        while rest.left() > 0 {
+            at += rest.pass(&file, at, 4).await.expect("passed");
+        }
+        let mut found = [0; 7];
+        file.read_exact_at(&mut found, 3).expect("read");
+        assert_eq!((at, &found), (10, b"defghij"));
+        assert!(rest.into_stream().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_a_file_cannot_take_from_a_pipe_is_read() {
+        let (mut server, mut rest) = rest(&[], true).await;
+        server.write_all(b"abcdefghij").expect("sent");
+        let folder = tempfile::tempdir().expect("folder");
+        let mut options = fs::OpenOptions::new();
+        let file = options.append(true).create(true);
+        let file = file.open(folder.path().join("f")).expect("file");
+        assert_eq!(rest.pass(&file, 0, 10).await.expect("given back"), 0);
+        assert_eq!(read(&mut rest).await, (b"abcdefghij".to_vec(), None));
+    }
+
+    #[test]
+    fn a_connection_is_kept_as_http_1_1_keeps_it() {
+        let with = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::CONNECTION, value.parse().expect("a value"));
+            }
+            headers
+        };
+        assert!(keeps(Version::HTTP_11, &with(&[])));
+        assert!(keeps(Version::HTTP_11, &with(&["keep-alive, closed"])));
+        assert!(!keeps(
+            Version::HTTP_11,
+            &with(&["keep-alive", "x, CLOSE "])
+        ));
+        assert!(!keeps(Version::HTTP_10, &with(&["keep-alive"])));
+    }
+}

@@ -124,13 +124,14 @@ fn is_unable(error: &io::Error) -> bool {
 const OCTETS: usize = 1_024 * 1_024;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::Write;
     use std::os::unix::fs::FileExt;
 
     use super::*;
 
-    async fn pair() -> (std::net::TcpStream, TcpStream) {
+    /// The server's end of a connection, and ours.
+    pub(in crate::transfer) async fn pair() -> (std::net::TcpStream, TcpStream) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("bound");
