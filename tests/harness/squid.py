@@ -26,6 +26,7 @@ shutdown_lifetime 0 seconds
 visible_hostname localhost
 pinger_enable off
 netdb_filename none
+hosts_file {folder}/hosts
 {user}
 auth_param {scheme}
 acl known proxy_auth REQUIRED
@@ -50,10 +51,13 @@ class Squid:
         secret = hashlib.md5(f"{user}:proxy:{password}".encode()).hexdigest()
         (folder / "digest.users").write_text(f"{user}:proxy:{secret}\n")
         shutil.copy(keytab, folder / "http.keytab")
+        # The servers of the tests listen here; the host's own file may say ::1.
+        (folder / "hosts").write_text("127.0.0.1 localhost\n")
+        # With a service of its own the helper does not look the host's name up.
         programs = {
             "basic": f"basic program {HELPERS}/basic_ncsa_auth {folder}/basic.users\nauth_param basic realm proxy",
             "digest": f"digest program {HELPERS}/digest_file_auth -c {folder}/digest.users\nauth_param digest realm proxy",
-            "negotiate": f"negotiate program {HELPERS}/negotiate_kerberos_auth -k {folder}/http.keytab -s GSS_C_NO_NAME",
+            "negotiate": f"negotiate program {HELPERS}/negotiate_kerberos_auth -k {folder}/http.keytab -s HTTP/localhost",
         }
         as_root = os.geteuid() == 0
         path = folder / "squid.conf"
