@@ -55,6 +55,7 @@ mod sink;
 mod source;
 mod splice;
 mod spot;
+mod stream;
 mod stretch;
 mod terms;
 #[cfg(test)]

@@ -17,12 +17,12 @@ use hyper::body::Bytes;
 use hyper::header;
 use tokio::io::AsyncReadExt;
 
-use super::connection::Stream;
 use super::memory::Memory;
 use super::memory::Reserved;
 use super::splice;
 use super::splice::Moved;
 use super::splice::Pipe;
+use super::stream::Stream;
 
 /// A body of known length that nobody but this reads any more.
 pub(super) struct Rest {
