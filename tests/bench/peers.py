@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.daemon import free_port
+from harness.processes import end
 
 PACKAGES = {
     "nginx": "nginx-light",
@@ -121,8 +122,7 @@ class Nginx:
 
     def close(self) -> None:
         """Stops it."""
-        self.process.terminate()
-        self.process.wait(20)
+        end(self.process)
 
     def _wait(self) -> None:
         for _ in range(200):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import shutil
+import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
 from typing import ClassVar
 
-from harness.daemon import Daemon, Settings
+from harness.daemon import Daemon, Settings, binary
 from harness.origin import Origin, Source, content
 from harness.wsman import Account, Client
 from pypsrp.wsman import SelectorSet, WSMan
@@ -98,3 +102,28 @@ class WithDaemon(unittest.TestCase):
         """Nothing is left of this test's transfers."""
         left = [path for path in self.daemon.temporary_files() if self.name in str(path)]
         self.assertEqual(left, [])
+
+
+class InNamespace(unittest.TestCase):
+    """Runs the tests of another module in a network namespace of their own."""
+
+    def run_there(self, module: str, at_least: int) -> None:
+        """All of `clients.<module>`: none may fail or be skipped."""
+        user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+        command = ["unshare", *user, "--net", sys.executable, "-m", "unittest", "-v", f"clients.{module}"]
+        done = subprocess.run(
+            command,
+            cwd=Path(__file__).parent.parent,
+            env={**os.environ, "BITSD": str(binary())},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        print(done.stdout)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        ran = re.search(r"^Ran (\d+) tests", done.stdout, re.MULTILINE)
+        assert ran
+        self.assertGreaterEqual(int(ran[1]), at_least)
+        self.assertNotIn("skipped", done.stdout)

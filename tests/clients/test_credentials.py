@@ -13,7 +13,7 @@ from harness.apache import Apache
 from harness.ntlm_origin import NtlmOrigin
 from harness.origin import content
 from harness.realm import Realm
-from harness.squid import Squid
+from harness.squid import Squid, asking
 from harness.wsman import ERROR, TRANSFERRED
 from harness.wsman import Fault as SoapFault
 from spnego.channel_bindings import GssChannelBindings
@@ -247,7 +247,7 @@ class AtSquid(LogsOn):
         cls.addClassCleanup(cls.secure.close)
         cls.proxies = {}
         for scheme, name in ((BASIC, "basic"), (DIGEST, "digest"), (NEGOTIATE, "negotiate")):
-            squid = Squid(cls.base / name, name, "ann", PASSWORD, cls.keytab, environment)
+            squid = asking(cls.base / name, name, "ann", PASSWORD, cls.keytab, environment)
             cls.addClassCleanup(squid.close)
             cls.proxies[scheme] = squid
 

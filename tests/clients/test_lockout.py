@@ -7,44 +7,20 @@ addresses that are not loopback; no packet leaves it.
 
 from __future__ import annotations
 
-import os
-import re
 import socket
 import ssl
 import subprocess
-import sys
 import time
-import unittest
-from pathlib import Path
 
-from clients.base import WithDaemon
-from harness.daemon import binary
+from clients.base import InNamespace, WithDaemon
 from harness.wsman import Account, Client
 
 
-class LockOutFromAfar(unittest.TestCase):
-    """`lockout_from_afar`, in a namespace of its own."""
+class LockOutFromAfar(InNamespace):
+    """`lockout_from_afar`."""
 
     def test_lock_out_from_afar(self) -> None:
-        user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-        command = ["unshare", *user, "--net", sys.executable]
-        command += ["-m", "unittest", "-v", "clients.lockout_from_afar"]
-        done = subprocess.run(
-            command,
-            cwd=Path(__file__).parent.parent,
-            env={**os.environ, "BITSD": str(binary())},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        print(done.stdout)
-        self.assertEqual(done.returncode, 0, done.stdout)
-        ran = re.search(r"^Ran (\d+) tests", done.stdout, re.MULTILINE)
-        assert ran
-        self.assertGreaterEqual(int(ran[1]), 7)
-        self.assertNotIn("skipped", done.stdout)
+        self.run_there("lockout_from_afar", at_least=7)
 
 
 class FailuresAtTheConsole(WithDaemon):

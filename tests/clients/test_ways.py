@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -16,6 +14,8 @@ from clients.base import WithDaemon
 from harness.authority import Authority, Certificate, signed_by_itself, thumbprint
 from harness.daemon import free_port
 from harness.origin import Source, content
+from harness.processes import end, wait_until_open
+from harness.squid import Squid
 from harness.wsman import ERROR, TRANSFERRED, TRANSIENT_ERROR
 from harness.wsman import Fault as SoapFault
 
@@ -25,78 +25,6 @@ BAD_CERTIFICATE = 0x80072F8F
 NOT_RESOLVED = 0x80072EE7
 NOT_IMPLEMENTED = 0x80004001
 INVALID_ARGUMENT = 0x80070057
-
-SQUID = """
-http_port 127.0.0.1:{port}
-pid_filename {folder}/squid.pid
-cache deny all
-cache_log {folder}/cache.log
-access_log stdio:{folder}/access.log
-coredump_dir {folder}
-netdb_filename none
-pinger_enable off
-shutdown_lifetime 0 seconds
-workers 1
-visible_hostname proxy.test
-http_access allow all
-acl SSL_ports port 1-65535
-{more}
-"""
-
-
-def listens(port: int) -> bool:
-    """Somebody takes connections there."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
-
-
-def wait_until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Until somebody does, or the process has ended."""
-    deadline = time.monotonic() + 30
-    while not listens(port):
-        assert process.poll() is None, f"{process.args} ended with {process.returncode}"
-        assert time.monotonic() < deadline, f"nobody listens at {port}"
-        time.sleep(0.05)
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process that we have started."""
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-class Squid:
-    """Debian's squid as a proxy of its own folder."""
-
-    def __init__(self, folder: Path, more: str = "") -> None:
-        folder.mkdir(parents=True)
-        # It gives up root for its own account.
-        folder.chmod(0o777)
-        for parent in folder.parents:
-            if str(parent).startswith("/tmp/"):
-                parent.chmod(parent.stat().st_mode | 0o055)
-        self.folder = folder
-        self.port = free_port()
-        config = folder / "squid.conf"
-        config.write_text(SQUID.format(port=self.port, folder=folder, more=more))
-        log = (folder / "output").open("wb")
-        self.process = subprocess.Popen(["squid", "-N", "-f", str(config)], stdout=log, stderr=log)
-        log.close()
-        wait_until_it_listens(self.port, self.process)
-
-    def close(self) -> None:
-        """Ends it."""
-        end(self.process)
-
-    def seen(self) -> str:
-        """What it has logged."""
-        log = self.folder / "access.log"
-        return log.read_text() if log.exists() else ""
 
 
 @contextlib.contextmanager
@@ -108,7 +36,7 @@ def tls_server(folder: Path, shown: Certificate, *words: str) -> Iterator[str]:
     nothing = subprocess.DEVNULL
     process = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing)
     try:
-        wait_until_it_listens(port, process)
+        wait_until_open(port, process)
         yield f"https://127.0.0.1:{port}/file"
     finally:
         end(process)

@@ -9,18 +9,16 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from .daemon import Failed, free_port
+from .daemon import free_port
+from .processes import end, give, wait_until_open
 
 MODULES = (
     "mpm_event auth_basic auth_digest authn_core authn_file authz_core authz_user auth_gssapi dav dav_fs setenvif"
 ).split()
-READY_WITHIN_S = 20.0
 # Where Debian has what it is given as root.
 USER = "www-data"
 
@@ -102,9 +100,7 @@ class Apache:
                 modules="\n".join(modules),
             )
         )
-        if as_root:
-            for path in [folder, *folder.rglob("*")]:
-                shutil.chown(path, USER, USER)
+        give(folder, USER)
         self._process = subprocess.Popen(
             ["/usr/sbin/apache2", "-f", str(folder / "httpd.conf"), "-D", "FOREGROUND"],
             env={**os.environ, **environment},
@@ -116,12 +112,7 @@ class Apache:
 
     def close(self) -> None:
         """Ends it."""
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)
 
     def add(self, guard: str, name: str, data: bytes) -> str:
         """A file behind a guard; its address."""
@@ -132,20 +123,3 @@ class Apache:
         """The requests for a name: request line, status, place on its connection, user, Authorization."""
         lines = (self.folder / "access.log").read_text().splitlines()
         return [line.split("|", 4) for line in lines if f"/{name} " in line]
-
-
-def wait_until_open(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Waits until something listens."""
-    deadline = time.monotonic() + READY_WITHIN_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            pass
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            process.wait()
-            text = log.read_text(errors="replace")[-3_000:] if log.exists() else ""
-            raise Failed(f"nothing listens at {port}: {text}")
-        time.sleep(0.05)
