@@ -12,17 +12,13 @@ use axum::http::header;
 use axum::response::Response;
 
 use super::Site;
+use super::admission::Admitted;
+use super::admission::admit;
+use super::admission::connection;
+use super::admission::with_token;
 use super::bare;
 use super::body;
 use super::not_allowed;
-use super::wsman::authorization;
-use super::wsman::busy;
-use super::wsman::challenge;
-use super::wsman::close_if_exhausted;
-use super::wsman::connection;
-use super::wsman::unauthorized;
-use crate::auth::Admission;
-use crate::auth::AuthError;
 use crate::auth::Principal;
 use crate::telemetry::counters;
 
@@ -39,48 +35,22 @@ pub(super) async fn answer<E, F: Fn() -> Option<u64>>(
     let Some(connection) = connection(&parts) else {
         return bare(StatusCode::INTERNAL_SERVER_ERROR);
     };
-    let admitted = site
-        .door
-        .admit(&connection.auth, authorization(&parts.headers))
-        .await;
-    let answer = match admitted {
-        Ok(Admission::Admitted(..)) if connection.settle().is_err() => busy(),
-        Ok(Admission::Admitted(caller, token)) => {
+    let answer = match admit(&site, connection, &parts.headers).await {
+        Ok(Admitted::Caller(caller, token)) => {
             // There is no resource: the holder of a certificate is who he is
             // by a mapping for all of them.
             let principal = caller.principal_at(String::new);
             let is_administrator = principal.is_some_and(Principal::is_administrator);
             // What no client asks for sealed does not go out unsealed.
-            let mut answer = if is_administrator && !site.must_seal(connection) {
+            let answer = if is_administrator && !site.must_seal(connection) {
                 metrics(jobs())
             } else {
                 bare(StatusCode::FORBIDDEN)
             };
-            if let Some(token) = token {
-                challenge(&mut answer, &token);
-            }
-            answer
+            with_token(answer, token.as_deref())
         }
-        Ok(Admission::Continue(token) | Admission::Refused(token)) => {
-            let mut answer = bare(StatusCode::UNAUTHORIZED);
-            challenge(&mut answer, &token);
-            close_if_exhausted(&mut answer, connection);
-            answer
-        }
-        Ok(Admission::Forbidden(token)) => {
-            let mut answer = bare(StatusCode::FORBIDDEN);
-            challenge(&mut answer, &token);
-            answer
-        }
-        Err(
-            AuthError::Refused
-            | AuthError::Malformed
-            | AuthError::Unbound
-            | AuthError::WrongBinding
-            | AuthError::NoCertificate,
-        ) => unauthorized(&site, connection),
-        Err(AuthError::Forbidden) => bare(StatusCode::FORBIDDEN),
-        Err(AuthError::Busy | AuthError::Unavailable) => busy(),
+        Ok(Admitted::Forbidden(token)) => with_token(bare(StatusCode::FORBIDDEN), token.as_deref()),
+        Err(answer) => *answer,
     };
     body::finish(body, site.limits(), answer).await
 }

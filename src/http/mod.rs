@@ -38,6 +38,7 @@ use crate::wsman::Answer;
 use crate::wsman::Encoding;
 use crate::wsman::Endpoint;
 
+mod admission;
 mod body;
 mod byte_range;
 mod charset;

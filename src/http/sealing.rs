@@ -10,6 +10,7 @@ use axum::response::Response;
 
 use super::Answering;
 use super::Site;
+use super::admission::unauthorized;
 use super::bare;
 use super::body;
 use super::body::NoBody;
@@ -17,7 +18,6 @@ use super::body::Rest;
 use super::wsman::Asking;
 use super::wsman::Reply;
 use super::wsman::in_kind;
-use super::wsman::unauthorized;
 use crate::auth;
 use crate::auth::SealStyle;
 use crate::net::Connection;

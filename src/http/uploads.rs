@@ -30,18 +30,15 @@ use tokio::time::timeout;
 use super::Answering;
 use super::Limits;
 use super::Site;
+use super::admission::Admitted;
+use super::admission::admit;
+use super::admission::authorization;
+use super::admission::connection;
+use super::admission::with_token;
 use super::bare;
 use super::byte_range::Portion;
 use super::byte_range::Version;
 use super::not_allowed;
-use super::wsman::authorization;
-use super::wsman::busy;
-use super::wsman::challenge;
-use super::wsman::close_if_exhausted;
-use super::wsman::connection;
-use super::wsman::unauthorized;
-use crate::auth::Admission;
-use crate::auth::AuthError;
 use crate::auth::Channel;
 use crate::auth::Principal;
 use crate::hosting::Afterwards;
@@ -95,16 +92,13 @@ pub(super) async fn answer<E: Answering>(
         by,
         target: Target::parse(rest),
     };
-    let mut answer = if is_packet {
+    let answer = if is_packet {
         request.packet(&parts, connection, limits, body).await
     } else {
         let answer = request.reply(&parts.method, &parts.headers).await;
         finish(body, limits, answer).await
     };
-    if let Some(token) = token {
-        challenge(&mut answer, &token);
-    }
-    answer
+    with_token(answer, token.as_deref())
 }
 
 /// A request of somebody who may upload.
@@ -220,12 +214,9 @@ async fn who<E: Answering>(
     headers: &HeaderMap,
     folder: &Folder,
 ) -> Result<(Uploader, Option<String>), Box<Response>> {
-    let authorization = authorization(headers);
-    let needs_none = authorization.is_none() && folder.is_for_anybody();
-    let admitted = site.door.admit(&connection.auth, authorization).await;
-    match admitted {
-        Ok(Admission::Admitted(..)) if connection.settle().is_err() => Err(Box::new(busy())),
-        Ok(Admission::Admitted(caller, token)) => {
+    let needs_none = folder.is_for_anybody() && authorization(headers).is_none();
+    match admit(site, connection, headers).await {
+        Ok(Admitted::Caller(caller, token)) => {
             // There is no resource, as with the figures of the service.
             let by = match caller.principal_at(String::new) {
                 Some(principal) => account(principal),
@@ -234,34 +225,19 @@ async fn who<E: Answering>(
             if folder.admits(&by) {
                 return Ok((by, token));
             }
-            let mut answer = refusal(Refused::DENIED);
-            if let Some(token) = token {
-                challenge(&mut answer, &token);
-            }
-            Err(Box::new(answer))
+            Err(denied(token.as_deref()))
         }
-        _ if needs_none => Ok((Uploader::Anonymous, None)),
-        Ok(Admission::Continue(token) | Admission::Refused(token)) => {
-            let mut answer = bare(StatusCode::UNAUTHORIZED);
-            challenge(&mut answer, &token);
-            close_if_exhausted(&mut answer, connection);
-            Err(Box::new(answer))
+        Ok(Admitted::Forbidden(_)) if needs_none => Ok((Uploader::Anonymous, None)),
+        Ok(Admitted::Forbidden(token)) => Err(denied(token.as_deref())),
+        Err(answer) if needs_none && answer.status() == StatusCode::UNAUTHORIZED => {
+            Ok((Uploader::Anonymous, None))
         }
-        Ok(Admission::Forbidden(token)) => {
-            let mut answer = refusal(Refused::DENIED);
-            challenge(&mut answer, &token);
-            Err(Box::new(answer))
-        }
-        Err(
-            AuthError::Refused
-            | AuthError::Malformed
-            | AuthError::Unbound
-            | AuthError::WrongBinding
-            | AuthError::NoCertificate,
-        ) => Err(Box::new(unauthorized(site, connection))),
-        Err(AuthError::Forbidden) => Err(Box::new(refusal(Refused::DENIED))),
-        Err(AuthError::Busy | AuthError::Unavailable) => Err(Box::new(busy())),
+        Err(answer) => Err(answer),
     }
+}
+
+fn denied(token: Option<&str>) -> Box<Response> {
+    Box::new(with_token(refusal(Refused::DENIED), token))
 }
 
 /// The account of somebody who has logged on.

@@ -11,13 +11,17 @@ use axum::http::HeaderValue;
 use axum::http::Method;
 use axum::http::StatusCode;
 use axum::http::header;
-use axum::http::request::Parts;
 use axum::response::Response;
-use tracing::error;
 
 use super::Answering;
 use super::Limits;
 use super::Site;
+use super::admission::Admitted;
+use super::admission::admit;
+use super::admission::authorization;
+use super::admission::connection;
+use super::admission::unauthorized;
+use super::admission::with_token;
 use super::bare;
 use super::body;
 use super::charset;
@@ -25,8 +29,6 @@ use super::charset::NoText;
 use super::not_allowed;
 use super::sealing;
 use super::sealing::sealed_type;
-use crate::auth::Admission;
-use crate::auth::AuthError;
 use crate::auth::Caller;
 use crate::net::Connection;
 use crate::wsman::Answer;
@@ -42,48 +44,26 @@ pub(super) async fn answer<E: Answering>(site: Arc<Site<E>>, request: Request) -
     let Some(connection) = connection(&parts) else {
         return bare(StatusCode::INTERNAL_SERVER_ERROR);
     };
-    let authorization = authorization(&parts.headers);
     let headers = &parts.headers;
     let sealed = sealed_type(headers);
-    if authorization.is_none() && sealed.is_none() && is_unauthenticated_identify(headers) {
+    if authorization(headers).is_none() && sealed.is_none() && is_unauthenticated_identify(headers)
+    {
         return anonymous(&site, connection, headers, body).await;
     }
     let limits = || match sealed {
         Some(_) => site.limits().sealed(),
         None => site.limits(),
     };
-    match site.door.admit(&connection.auth, authorization).await {
-        Ok(Admission::Admitted(caller, token)) => {
-            if connection.settle().is_err() {
-                return body::finish(body, limits(), busy()).await;
-            }
-            let asking = Asking::Caller(&caller);
-            let answer = logged_on(&site, connection, headers, sealed, body, asking).await;
-            with_token(answer, token.as_deref())
-        }
-        Ok(Admission::Forbidden(token)) => {
-            let asking = Asking::Forbidden;
-            let answer = logged_on(&site, connection, headers, sealed, body, asking).await;
-            with_token(answer, Some(&token))
-        }
-        Ok(Admission::Continue(token) | Admission::Refused(token)) => {
-            let mut answer = bare(StatusCode::UNAUTHORIZED);
-            challenge(&mut answer, &token);
-            close_if_exhausted(&mut answer, connection);
-            body::finish(body, limits(), answer).await
-        }
-        Err(
-            AuthError::Refused
-            | AuthError::Malformed
-            | AuthError::Unbound
-            | AuthError::WrongBinding
-            | AuthError::NoCertificate,
-        ) => body::finish(body, limits(), unauthorized(&site, connection)).await,
-        Err(AuthError::Forbidden) => {
-            logged_on(&site, connection, headers, sealed, body, Asking::Forbidden).await
-        }
-        Err(AuthError::Busy | AuthError::Unavailable) => body::finish(body, limits(), busy()).await,
-    }
+    let admitted = match admit(&site, connection, headers).await {
+        Ok(admitted) => admitted,
+        Err(answer) => return body::finish(body, limits(), *answer).await,
+    };
+    let (asking, token) = match &admitted {
+        Admitted::Caller(caller, token) => (Asking::Caller(caller), token),
+        Admitted::Forbidden(token) => (Asking::Forbidden, token),
+    };
+    let answer = logged_on(&site, connection, headers, sealed, body, asking).await;
+    with_token(answer, token.as_deref())
 }
 
 /// Answers a request on the path for Identify without log-on.
@@ -251,80 +231,12 @@ fn encoded(answer: Answer, encoding: Encoding, content_type: HeaderValue) -> Rep
     }
 }
 
-/// The value of `Authorization`, if there is one.
-pub(super) fn authorization(headers: &HeaderMap) -> Option<&str> {
-    headers
-        .get(header::AUTHORIZATION)
-        // What is no ASCII is no log-on of any scheme.
-        .map(|value| value.to_str().unwrap_or_default())
-}
-
-/// 401, with what this connection can log on by.
-pub(super) fn unauthorized<E>(site: &Site<E>, connection: &Connection) -> Response {
-    let mut answer = bare(StatusCode::UNAUTHORIZED);
-    for challenge in site.door.challenges(connection.auth.peer()) {
-        let challenge = HeaderValue::from_static(challenge);
-        answer
-            .headers_mut()
-            .append(header::WWW_AUTHENTICATE, challenge);
-    }
-    close_if_exhausted(&mut answer, connection);
-    answer
-}
-
-/// Closes the connection with this answer, if too many log-ons have failed on
-/// it.
-pub(super) fn close_if_exhausted(answer: &mut Response, connection: &Connection) {
-    if connection.auth.is_exhausted() {
-        let close = HeaderValue::from_static("close");
-        answer.headers_mut().insert(header::CONNECTION, close);
-    }
-}
-
-/// The answer with the last token of the log-on; not if the log-on has ended
-/// right away, with the message that came along.
-fn with_token(mut answer: Response, token: Option<&str>) -> Response {
-    if let Some(token) = token
-        && answer.status() != StatusCode::UNAUTHORIZED
-    {
-        challenge(&mut answer, token);
-    }
-    answer
-}
-
-/// Adds a token of the log-on.
-pub(super) fn challenge(answer: &mut Response, token: &str) {
-    let Ok(token) = HeaderValue::from_str(token) else {
-        error!("A log-on token is no header text");
-        return;
-    };
-    answer.headers_mut().insert(header::WWW_AUTHENTICATE, token);
-}
-
-/// 503: the same again a little later may work.
-pub(super) fn busy() -> Response {
-    let mut answer = bare(StatusCode::SERVICE_UNAVAILABLE);
-    answer
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    answer
-}
-
 /// Holds when the client asks to be answered without log-on ([MS-WSMV]
 /// 3.1.4.1.23).
 fn is_unauthenticated_identify(headers: &HeaderMap) -> bool {
     headers
         .get(WSMANIDENTIFY)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"unauthenticated"))
-}
-
-/// The connection, which the listener puts into every request.
-pub(super) fn connection(parts: &Parts) -> Option<&Connection> {
-    let connection = parts.extensions.get::<Arc<Connection>>();
-    if connection.is_none() {
-        error!("A request came without its connection");
-    }
-    connection.map(|connection| &**connection)
 }
 
 /// Octets of an Identify; it takes some three hundred.
