@@ -13,16 +13,13 @@ use super::Library;
 use super::ffi;
 use super::held::Name;
 use super::kerberos;
+use super::keys::Keys;
 use super::status::is_complete;
 use super::status::needs_more;
 
 /// Who logs on. The library fetches his tickets when they are first needed, and
 /// keeps them in memory.
-pub(crate) struct Principal {
-    library: Arc<Library>,
-    /// From `gss_acquire_cred_…`; given back once, by `drop`.
-    handle: ffi::CredentialHandle,
-}
+pub(crate) struct Principal(Keys);
 
 // SAFETY: the library ties a credential to no thread, and locks it by itself.
 // The type is not `Sync`.
@@ -75,7 +72,7 @@ impl Library {
             Key::Password { user, password } => self.by_password(user, password),
             Key::Keytab { keytab, tickets } => {
                 let elements = [(c"client_keytab", *keytab), (c"ccache", *tickets)];
-                self.by_store(&elements)
+                Keys::from_store(self, &elements, ffi::INITIATE).map(Principal)
             }
         }
     }
@@ -135,64 +132,7 @@ impl Library {
                 ptr::null_mut(),
             )
         };
-        self.acquired(handle, major, minor)
-    }
-
-    fn by_store(self: &Arc<Self>, elements: &[(&CStr, &CStr)]) -> Result<Principal, Failure> {
-        let mut elements: Vec<ffi::KeyValue> = elements
-            .iter()
-            .map(|(key, value)| ffi::KeyValue {
-                key: key.as_ptr(),
-                value: value.as_ptr(),
-            })
-            .collect();
-        let values = ffi::KeyValueSet {
-            count: u32::try_from(elements.len()).expect("two"),
-            elements: elements.as_mut_ptr(),
-        };
-        let mut kerberos = kerberos();
-        let mut mechanisms = ffi::OidSet {
-            count: 1,
-            elements: &raw mut kerberos,
-        };
-        let (mut minor, mut handle) = (0, ptr::null_mut());
-        // SAFETY: the name may be null (the first of the keytab). `mechanisms`
-        // and `values` describe arrays of the lengths that they state, of which
-        // the library copies what it keeps; texts end in NUL and outlive the
-        // call. `handle` begins as null and is written. The two results that
-        // nobody wants may be null.
-        let major = unsafe {
-            (self.functions.acquire_cred_from)(
-                &raw mut minor,
-                ptr::null_mut(),
-                ffi::INDEFINITE,
-                &raw mut mechanisms,
-                ffi::INITIATE,
-                &raw const values,
-                &raw mut handle,
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        self.acquired(handle, major, minor)
-    }
-
-    fn acquired(
-        self: &Arc<Self>,
-        handle: ffi::CredentialHandle,
-        major: u32,
-        minor: u32,
-    ) -> Result<Principal, Failure> {
-        let failure = (!is_complete(major) || handle.is_null()).then(|| self.failure(major, minor));
-        // Made in any case: whatever came back goes back.
-        let principal = Principal {
-            library: Arc::clone(self),
-            handle,
-        };
-        match failure {
-            Some(failure) => Err(failure),
-            None => Ok(principal),
-        }
+        Keys::acquired(self, handle, major, minor).map(Principal)
     }
 
     /// A name of this type.
@@ -249,7 +189,10 @@ impl Initiation {
     pub(crate) fn step(&mut self, token: Option<&[u8]>) -> Result<Stepped, Failure> {
         let principal = Arc::clone(&self.principal);
         let principal = principal.lock().unwrap_or_else(PoisonError::into_inner);
-        let library = Arc::clone(&principal.library);
+        let Principal(Keys {
+            library,
+            handle: us,
+        }) = &*principal;
         let target = library.name(self.service.as_bytes(), SERVICE_NAME)?;
         let mut token = token.map(ffi::Buffer::of);
         let token = token.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
@@ -284,7 +227,7 @@ impl Initiation {
         let major = unsafe {
             (library.functions.init_sec_context)(
                 &raw mut minor,
-                principal.handle,
+                *us,
                 &raw mut handle,
                 target.handle,
                 &raw mut kerberos,
@@ -302,7 +245,7 @@ impl Initiation {
         let needs_more = needs_more(major);
         let failure = (!is_complete(major) && !needs_more).then(|| library.failure(major, minor));
         self.context = (!handle.is_null()).then(|| Context {
-            library: Arc::clone(&library),
+            library: Arc::clone(library),
             handle,
         });
         match failure {
@@ -317,17 +260,6 @@ impl Initiation {
     /// The keys of both sides, as soon as there are any.
     pub(crate) fn context(&mut self) -> Option<&mut Context> {
         self.context.as_mut()
-    }
-}
-
-impl Drop for Principal {
-    fn drop(&mut self) {
-        let mut minor = 0;
-        // SAFETY: null, or a credential that nobody else has; the library sets
-        // the handle to null. Contexts hold nothing of it.
-        unsafe {
-            (self.library.functions.release_cred)(&raw mut minor, &raw mut self.handle);
-        }
     }
 }
 

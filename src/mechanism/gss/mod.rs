@@ -10,7 +10,6 @@
     reason = "the library is C; each block says why its call is sound"
 )]
 
-use std::ffi::CStr;
 use std::ffi::CString;
 use std::ffi::OsStr;
 use std::ffi::c_int;
@@ -21,6 +20,7 @@ mod context;
 mod ffi;
 mod held;
 mod initiator;
+mod keys;
 mod status;
 
 pub(crate) use context::Context;
@@ -31,6 +31,7 @@ use held::Filled;
 pub(crate) use initiator::Initiation;
 pub(crate) use initiator::Key;
 pub(crate) use initiator::Principal;
+use keys::Keys;
 pub(crate) use status::Fault;
 pub(crate) use status::Reason;
 use status::is_complete;
@@ -55,11 +56,7 @@ pub(crate) struct Store {
 
 /// The keys of the service. It stays on its thread, where the library keeps the
 /// text of its errors.
-pub(crate) struct Credential {
-    library: Arc<Library>,
-    /// From `gss_acquire_cred_from`; given back once, by `drop`.
-    handle: ffi::CredentialHandle,
-}
+pub(crate) struct Credential(Keys);
 
 /// A log-on that the library has accepted.
 pub(crate) struct Accepted {
@@ -102,54 +99,11 @@ impl Library {
     ///
     /// [`Failure`]: there are none, or they cannot be read.
     pub(crate) fn credential(self: &Arc<Self>, store: &Store) -> Result<Credential, Failure> {
-        let keytab = (c"keytab", Some(&store.keytab));
-        let replay_cache = (c"rcache", store.replay_cache.as_ref());
-        let mut elements: Vec<ffi::KeyValue> = [keytab, replay_cache]
-            .into_iter()
-            .filter_map(|(key, value): (&CStr, _)| {
-                Some(ffi::KeyValue {
-                    key: key.as_ptr(),
-                    value: value?.as_ptr(),
-                })
-            })
-            .collect();
-        let values = ffi::KeyValueSet {
-            count: u32::try_from(elements.len()).expect("two at most"),
-            elements: elements.as_mut_ptr(),
-        };
-        let mut kerberos = kerberos();
-        let mut mechanisms = ffi::OidSet {
-            count: 1,
-            elements: &raw mut kerberos,
-        };
-        let (mut minor, mut handle) = (0, ptr::null_mut());
-        // SAFETY: the name may be null (any of the keytab's). `mechanisms` and
-        // `values` describe arrays of the lengths they state, of which the
-        // library copies what it keeps; texts end in NUL and live as long as
-        // `store`. `handle` begins as null and is written. The two results that
-        // nobody wants may be null.
-        let major = unsafe {
-            (self.functions.acquire_cred_from)(
-                &raw mut minor,
-                ptr::null_mut(),
-                ffi::INDEFINITE,
-                &raw mut mechanisms,
-                ffi::ACCEPT,
-                &raw const values,
-                &raw mut handle,
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        };
-        // Made before the status is looked at: whatever came back goes back.
-        let credential = Credential {
-            library: Arc::clone(self),
-            handle,
-        };
-        if !is_complete(major) || handle.is_null() {
-            return Err(self.failure(major, minor));
+        let mut elements = vec![(c"keytab", store.keytab.as_c_str())];
+        if let Some(replay_cache) = &store.replay_cache {
+            elements.push((c"rcache", replay_cache));
         }
-        Ok(credential)
+        Keys::from_store(self, &elements, ffi::ACCEPT).map(Credential)
     }
 
     /// What a status means, and the library's words for it. To be called on the
@@ -220,7 +174,8 @@ impl Credential {
     /// [`Failure`]: it is no ticket for one of our keys, not valid now, seen
     /// before, bound to another channel, or asks for more legs (DCE).
     pub(crate) fn accept(&self, token: &[u8], binding: Option<&[u8]>) -> Result<Accepted, Failure> {
-        let functions = &self.library.functions;
+        let Self(Keys { library, handle }) = self;
+        let (credential, functions) = (*handle, &library.functions);
         let mut token = ffi::Buffer::of(token);
         let mut bindings = binding.map(|data| ffi::ChannelBindings {
             initiator_addrtype: ffi::UNSPECIFIED,
@@ -231,7 +186,7 @@ impl Credential {
         });
         let bindings = bindings.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
         let (mut minor, mut handle, mut flags) = (0, ptr::null_mut(), 0);
-        let mut answer = self.library.buffer();
+        let mut answer = library.buffer();
         // SAFETY: `handle` begins as null, which asks for a new context, and is
         // written. The credential is ours until `drop`. `token` and `bindings`
         // (null: none) describe slices that outlive the call and are only read.
@@ -241,7 +196,7 @@ impl Credential {
             (functions.accept_sec_context)(
                 &raw mut minor,
                 &raw mut handle,
-                self.handle,
+                credential,
                 &raw mut token,
                 bindings,
                 ptr::null_mut(),
@@ -253,9 +208,9 @@ impl Credential {
             )
         };
         // Asked for first: what follows may call the library again.
-        let failure = (!is_complete(major)).then(|| self.library.failure(major, minor));
+        let failure = (!is_complete(major)).then(|| library.failure(major, minor));
         let context = (!handle.is_null()).then(|| Context {
-            library: Arc::clone(&self.library),
+            library: Arc::clone(library),
             handle,
         });
         match (failure, context) {
@@ -265,18 +220,7 @@ impl Credential {
                 flags: Flags(flags),
             }),
             (Some(failure), _) => Err(failure),
-            (None, None) => Err(self.library.failure(major, minor)),
-        }
-    }
-}
-
-impl Drop for Credential {
-    fn drop(&mut self) {
-        let mut minor = 0;
-        // SAFETY: null, or a credential that nobody else has; the library sets
-        // the handle to null. No context refers to it once it is accepted.
-        unsafe {
-            (self.library.functions.release_cred)(&raw mut minor, &raw mut self.handle);
+            (None, None) => Err(library.failure(major, minor)),
         }
     }
 }
