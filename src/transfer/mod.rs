@@ -60,6 +60,8 @@ mod stretch;
 mod terms;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_server;
 mod trust;
 mod tunnel;
 mod upload;

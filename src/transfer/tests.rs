@@ -995,22 +995,8 @@ async fn a_literal_address_is_checked_behind_a_proxy_too() {
 
 /// A server certificate for the loopback address, and the PEM to trust it by.
 fn tls() -> (Arc<rustls::ServerConfig>, String) {
-    let key = rcgen::KeyPair::generate().expect("key");
-    let names = vec!["127.0.0.1".to_owned(), "origin.example".to_owned()];
-    let certificate = rcgen::CertificateParams::new(names)
-        .expect("names")
-        .self_signed(&key)
-        .expect("certificate");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("key"),
-        )
-        .expect("config");
+    let (config, certificate) =
+        tls_server::signed_by_itself(&["127.0.0.1", "origin.example"], |_| ());
     (Arc::new(config), certificate.pem())
 }
 

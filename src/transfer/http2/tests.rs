@@ -20,6 +20,7 @@ use super::super::Access;
 use super::super::Mover;
 use super::super::Session;
 use super::super::http_origin::Ask;
+use super::super::tls_server;
 use super::*;
 use crate::config::FilesSettings;
 use crate::config::Network;
@@ -44,20 +45,7 @@ enum Lasts {
 
 impl Server {
     async fn new(protocols: &[&str], lasts: Lasts) -> Self {
-        let key = rcgen::KeyPair::generate().expect("key");
-        let names = vec!["127.0.0.1".to_owned()];
-        let parameters = rcgen::CertificateParams::new(names).expect("names");
-        let certificate = parameters.self_signed(&key).expect("certificate");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("key"),
-            )
-            .expect("config");
+        let (mut tls, certificate) = tls_server::signed_by_itself(&["127.0.0.1"], |_| ());
         tls.alpn_protocols = protocols
             .iter()
             .map(|name| name.as_bytes().to_vec())

@@ -6,29 +6,6 @@ use crate::config::HostPattern;
 use crate::config::Scheme;
 use crate::trust::Thumbprint;
 
-/// A TLS server with a certificate signed by itself, for `names`; its PEM.
-fn server(
-    names: &[&str],
-    change: impl FnOnce(&mut rcgen::CertificateParams),
-) -> (Arc<rustls::ServerConfig>, rcgen::Certificate) {
-    let key = rcgen::KeyPair::generate().expect("key");
-    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-    let mut parameters = rcgen::CertificateParams::new(names).expect("names");
-    change(&mut parameters);
-    let certificate = parameters.self_signed(&key).expect("certificate");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("key"),
-        )
-        .expect("config");
-    (Arc::new(config), certificate)
-}
-
 fn redirect(status: &'static str, to: String) -> impl Fn(&Asked) -> Reply + Send + Sync {
     move |_| Reply::new(status, &format!("Location: {to}\r\n"), b"")
 }
@@ -83,9 +60,9 @@ async fn the_job_decides_what_becomes_of_redirects() {
 #[tokio::test]
 async fn a_redirect_out_of_tls_needs_a_flag() {
     let goal = FaultyOrigin::new(|asked| Reply::right(asked, TAG, b"goal")).await;
-    let (config, certificate) = server(&["127.0.0.1"], |_| ());
+    let (config, certificate) = tls_server::signed_by_itself(&["127.0.0.1"], |_| ());
     let to = redirect("302 Found", goal.url());
-    let start = FaultyOrigin::with_tls(Some(config), to).await;
+    let start = FaultyOrigin::with_tls(Some(Arc::new(config)), to).await;
     let mut bench = Bench::new(&format!("https://{}/file", start.address));
     bench.transfer.server_thumbprints = vec![Thumbprint::sha256_of(certificate.der()).to_string()];
     let failure = bench.attempt().await.expect_err("downgraded");
@@ -161,9 +138,9 @@ async fn flags_and_thumbprints_decide_about_certificates() {
     let as_authority = |parameters: &mut rcgen::CertificateParams| {
         parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     };
-    let (config, certificate) = server(&["elsewhere.example"], as_authority);
+    let (config, certificate) = tls_server::signed_by_itself(&["elsewhere.example"], as_authority);
     let script = |asked: &Asked| Reply::right(asked, TAG, b"x");
-    let origin = FaultyOrigin::with_tls(Some(config), script).await;
+    let origin = FaultyOrigin::with_tls(Some(Arc::new(config)), script).await;
     let url = format!("https://{}/file", origin.address);
     let sha1 = [Thumbprint::sha1_of(certificate.der()).to_string()];
     let sha256 = [Thumbprint::sha256_of(certificate.der()).to_string()];
@@ -208,9 +185,9 @@ async fn flags_and_thumbprints_decide_about_certificates() {
 
 #[tokio::test]
 async fn a_session_of_one_job_is_not_resumed_by_a_stricter_one() {
-    let (config, _) = server(&["127.0.0.1"], |_| ());
+    let (config, _) = tls_server::signed_by_itself(&["127.0.0.1"], |_| ());
     let script = |asked: &Asked| Reply::right(asked, TAG, b"x");
-    let origin = FaultyOrigin::with_tls(Some(config), script).await;
+    let origin = FaultyOrigin::with_tls(Some(Arc::new(config)), script).await;
     let mut bench = Bench::new(&format!("https://{}/file", origin.address));
     let mover = bench.mover();
     for (flags, is_trusted) in [(0x8, true), (0, false), (0x8, true), (0x9, false)] {
