@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use rustix::fs::Timestamps;
 use rustix::io::Errno;
 use tokio::sync::Notify;
 use tokio::sync::mpsc;
@@ -16,6 +17,7 @@ use super::claim::Claim;
 use super::hashing::Hashing;
 use super::memory::Memory;
 use super::memory::Reserved;
+use super::settle;
 use super::written::Slot;
 
 /// A temporary file, open for writing.
@@ -58,8 +60,8 @@ pub(super) enum Command {
     Write(Buffer, u64),
     /// Sync; all before the offset was written.
     Sync(u64),
-    /// The file ends here.
-    End(u64),
+    /// The file ends here, and is of this time; sync both.
+    End(u64, Option<Timestamps>),
 }
 
 impl Shared {
@@ -121,7 +123,10 @@ impl Writer {
                     self.target.file.sync_data()?;
                     self.shared.set_durable(octets);
                 }
-                Command::End(size) => self.target.file.set_len(size)?,
+                Command::End(size, times) => {
+                    self.target.file.set_len(size)?;
+                    settle::sync_whole(&self.target.file, times.as_ref())?;
+                }
             }
         }
         Ok(())

@@ -31,6 +31,7 @@ use super::last_folder::LastFolder;
 use super::pieces::Pieces;
 use super::quota::Exceeded;
 use super::quota::Quota;
+use super::settle;
 use super::spot;
 use super::spot::Spot;
 use super::terms::Terms;
@@ -244,8 +245,9 @@ impl Download<'_> {
             return Err(failed(std::io::ErrorKind::NotFound));
         };
         self.check_hash(&here.spot).await?;
+        let times = settle::times(&self.order.file.validator);
         file.set_len(here.octets)
-            .and_then(|()| file.sync_all())
+            .and_then(|()| settle::sync_whole(file, times.as_ref()))
             .map_err(failed)?;
         here.spot.sync().map_err(failed)?;
         self.report(FileReport::Done(here.octets)).await

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::body::Bytes;
+use rustix::fs::Timestamps;
 use url::Url;
 
 use super::Failure;
@@ -157,12 +158,13 @@ impl<'a> Download<'a> {
     /// Ends a file of which everything has come.
     async fn conclude(&mut self, mut arrival: Arrival) -> Result<(), Failure> {
         let spot = Arc::clone(&arrival.here.spot);
+        let times = settle::times(&arrival.version.validator);
         let landed = match arrival.sink.take() {
-            Some(sink) => match sink.finish().await {
+            Some(sink) => match sink.finish(times).await {
                 Ok(octets) => self.check_hash(&spot).await.map(|()| octets),
                 Err(failure) => Err(failure),
             },
-            None => self.land_small(arrival).await,
+            None => self.land_small(arrival, times).await,
         };
         let octets = match landed {
             Ok(octets) => octets,
@@ -359,7 +361,11 @@ impl<'a> Download<'a> {
     }
 
     /// Writes a file that was held whole in memory.
-    async fn land_small(&mut self, arrival: Arrival) -> Result<u64, Failure> {
+    async fn land_small(
+        &mut self,
+        arrival: Arrival,
+        times: Option<Timestamps>,
+    ) -> Result<u64, Failure> {
         let (job, index) = (self.order.job, self.order.file.index);
         let known = &self.order.file;
         let had_octets = known.durable > 0 || self.record.find(job, index).is_some();
@@ -375,8 +381,6 @@ impl<'a> Download<'a> {
         }
         self.record.forget(job, index);
         let name = temporary_name(job, index);
-        // The version of such a file is kept nowhere: its time goes on now.
-        let times = settle::times(&arrival.version.validator);
         let octets = arrival.held;
         let length = octets.len() as u64;
         let in_memory = spot.in_memory;
@@ -385,14 +389,11 @@ impl<'a> Download<'a> {
             let _claim = claim;
             let file = spot.create_temporary(&name)?;
             file.write_all_at(octets.octets(), 0)?;
-            if let Some(times) = times {
-                rustix::fs::futimens(&file, &times)?;
+            if spot.in_memory {
+                return settle::stamp(&file, times.as_ref());
             }
-            if !spot.in_memory {
-                file.sync_data()?;
-                spot.sync()?;
-            }
-            Ok(())
+            settle::sync_whole(&file, times.as_ref())?;
+            Ok(spot.sync()?)
         };
         if in_memory {
             write().map_err(failed)?;

@@ -21,6 +21,7 @@ use super::feed::Feed;
 use super::hashing::Hashing;
 use super::landing::temporary_name;
 use super::pieces::Places;
+use super::settle;
 use super::spot::Spot;
 use crate::bits::ErrorContext;
 use crate::bits::FileReport;
@@ -131,8 +132,9 @@ impl Download<'_> {
             self.check_hash(spot).await?;
         }
         let (file, folder) = (Arc::clone(file), Arc::clone(spot));
+        let times = settle::times(&self.order.file.validator);
         self.off_the_task(move || {
-            file.sync_all()?;
+            settle::sync_whole(&file, times.as_ref())?;
             Ok(folder.sync()?)
         })
         .await?;

@@ -4,6 +4,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::FileType;
@@ -122,10 +125,11 @@ impl Landing {
         }
         let spot = self.spot(&file.path, Missing::Report)?;
         let temporary = temporary_name(job, file.index);
-        let failed = |error: Errno| {
+        let unwritten = |error: &io::Error| {
             let doing = format!("{}: putting the file in its place", file.path.display());
-            Failure::from_local_error(&doing, &error.into())
+            Failure::from_local_error(&doing, error)
         };
+        let failed = |error: Errno| unwritten(&error.into());
         if self
             .is_given_away(&spot, &temporary, file)
             .map_err(failed)?
@@ -159,8 +163,11 @@ impl Landing {
             ));
         }
         rustix::fs::fchmod(&whole, self.mode).map_err(failed)?;
-        if let Some(times) = times(&file.validator) {
-            rustix::fs::futimens(&whole, &times).map_err(failed)?;
+        // It was given when the file became whole, but not by every build.
+        if let Some(times) = times(&file.validator)
+            && times.last_modification.tv_sec != size.mtime()
+        {
+            sync_whole(&whole, Some(&times)).map_err(|error| unwritten(&error))?;
         }
         // INVARIANT: the owner comes last. A file that is not ours any more
         // needs nothing but its name.
@@ -254,6 +261,18 @@ impl Changed {
     }
 }
 
+/// Gives a whole file its time, and makes it last with all that is in the file.
+/// A Complete that a power loss broke off knows the file by its time.
+pub(super) fn sync_whole(file: &fs::File, times: Option<&Timestamps>) -> io::Result<()> {
+    stamp(file, times)?;
+    file.sync_all()
+}
+
+/// Gives a file its time, if it has one.
+pub(super) fn stamp(file: &fs::File, times: Option<&Timestamps>) -> io::Result<()> {
+    times.map_or(Ok(()), |times| Ok(rustix::fs::futimens(file, times)?))
+}
+
 /// `Last-Modified` becomes the time of the file ("`IBackgroundCopyFile`").
 pub(super) fn times(validator: &Validator) -> Option<Timestamps> {
     let text = validator.last_modified.as_deref()?;
@@ -284,7 +303,7 @@ mod tests {
     #[test]
     fn the_whole_way_below_the_write_root_is_synced_once() {
         let folder = tempfile::tempdir().expect("folder");
-        std::fs::create_dir_all(folder.path().join("a/b/c")).expect("made");
+        fs::create_dir_all(folder.path().join("a/b/c")).expect("made");
         let settings = FilesSettings {
             write_roots: vec![folder.path().to_owned()],
             ..FilesSettings::default()

@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use rustix::fs::FallocateFlags;
+use rustix::fs::Timestamps;
 use rustix::io::Errno;
 use tokio::sync::Notify;
 use tokio::sync::mpsc;
@@ -29,6 +30,7 @@ use super::disk_writer::Target;
 use super::disk_writer::Writer;
 use super::disk_writer::length;
 use super::memory::Memory;
+use super::settle;
 
 /// Takes octets in order, from an offset on.
 #[derive(Debug)]
@@ -240,28 +242,30 @@ impl Sink {
         self.end(None).await
     }
 
-    /// Writes and syncs all that was taken in: the file is whole.
+    /// Writes and syncs all that was taken in: the file is whole, and of this
+    /// time.
     ///
     /// # Errors
     ///
     /// [`Failure`] of the disk.
-    pub(super) async fn finish(self) -> Result<u64, Failure> {
-        let taken = self.taken;
-        self.end(Some(taken)).await
+    pub(super) async fn finish(self, times: Option<Timestamps>) -> Result<u64, Failure> {
+        self.end(Some(times)).await
     }
 
-    async fn end(mut self, size: Option<u64>) -> Result<u64, Failure> {
+    async fn end(mut self, whole: Option<Option<Timestamps>>) -> Result<u64, Failure> {
         let taken = self.taken;
         if let Way::InPlace { file, .. } = &self.way {
-            if let Some(size) = size {
-                file.set_len(size).map_err(|error| failed(&error))?;
-            }
-            file.sync_all().map_err(|error| failed(&error))?;
-            return Ok(taken);
+            let ended = match whole {
+                Some(times) => file
+                    .set_len(taken)
+                    .and_then(|()| settle::sync_whole(file, times.as_ref())),
+                None => file.sync_all(),
+            };
+            return ended.map(|()| taken).map_err(|error| failed(&error));
         }
         self.flush().await?;
-        if let Some(size) = size {
-            self.command(Command::End(size)).await?;
+        if let Some(times) = whole {
+            self.command(Command::End(taken, times)).await?;
         }
         self.sync(taken).await?;
         let Way::Thread {
@@ -430,7 +434,7 @@ mod tests {
                         assert!(on_disk[..synced] == expected[..synced]);
                     }
                 }
-                assert_eq!(sink.finish().await.expect("whole"), total as u64);
+                assert_eq!(sink.finish(None).await.expect("whole"), total as u64);
             });
             prop_assert!(fs::read(&path).expect("read") == expected);
         }

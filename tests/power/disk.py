@@ -1,8 +1,8 @@
 """A disk that keeps only what was synced.
 
-Strict: data of a file lasts when that file was synced after it was written; a
-name lasts when its folder was synced after it was made, changed or removed.
-Real file systems are kinder.
+Strict: data of a file lasts when that file was synced after it was written, its
+time when it was synced by more than `fdatasync`; a name lasts when its folder
+was synced after it was made, changed or removed. Real file systems are kinder.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from power.trace import Call, folder_of, number, octets, split, vectors
+from power.trace import Call, folder_of, modified, number, octets, split, vectors
 
 PAGE = 4_096
 
@@ -31,23 +31,43 @@ class File:
     # (when, offset, octets); no octets: a new length.
     pending: list[tuple[int, int, bytes | None]] = field(default_factory=list)
     mapped: bool = False
+    # (when, nanoseconds); none: the time of a write.
+    times: list[tuple[int, int | None]] = field(default_factory=list)
+    durable_time: int | None = None
 
     def write(self, when: int, offset: int, octets_: bytes) -> None:
         """Writes, unsynced."""
         _apply(self.data, offset, octets_)
         self.pending.append((when, offset, octets_))
+        self.stamp(when, None)
 
     def resize(self, when: int, length: int) -> None:
         """Cuts or grows, unsynced."""
         _apply(self.data, length, None)
         self.pending.append((when, length, None))
+        self.stamp(when, None)
 
-    def sync(self, before: int) -> None:
+    def stamp(self, when: int, time: int | None) -> None:
+        """Gives it a time, unsynced."""
+        if time is not None or (self.times and self.times[-1][1] is not None) or self.durable_time is not None:
+            self.times.append((when, time))
+
+    def sync(self, before: int, data_only: bool = False) -> None:
         """Makes last what was written before the sync began."""
         for when, offset, octets_ in self.pending:
             if when < before:
                 _apply(self.durable, offset, octets_)
         self.pending = [one for one in self.pending if one[0] >= before]
+        if not data_only:
+            for when, time in self.times:
+                if when < before:
+                    self.durable_time = time
+            self.times = [one for one in self.times if one[0] >= before]
+
+    def surviving_time(self, rng: random.Random | None) -> int | None:
+        """The time that a power loss leaves; with `rng`, perhaps one that was not synced."""
+        times = [self.durable_time, *(time for _, time in self.times)]
+        return times[rng.randrange(len(times)) if rng else 0]
 
     def survivor(self, rng: random.Random | None) -> bytes:
         """What a power loss leaves; with `rng`, also some of what was not synced."""
@@ -83,7 +103,7 @@ class Folder:
         _rename(self.names, gone, come)
         self.pending.append((when, gone, come))
 
-    def sync(self, before: int) -> None:
+    def sync(self, before: int, _data_only: bool = False) -> None:
         """Makes last what was changed before the sync began."""
         for when, gone, come in self.pending:
             if when < before:
@@ -303,6 +323,21 @@ class Disk:
         elif mode != "FALLOC_FL_KEEP_SIZE":
             raise Unmodelled(f"fallocate {mode}")
 
+    def _do_utimensat(self, call: Call) -> None:
+        if call.arguments[1] != "NULL":
+            if self._parts(self._at(*call.arguments[0:2])) is not None:
+                raise Unmodelled("the time of a path")
+            return
+        held = self._open.get(number(call.arguments[0]))
+        if held and isinstance(held.node, File):
+            held.node.stamp(self._when, modified(call.arguments[2]))
+
+    def _do_utime(self, call: Call) -> None:
+        raise Unmodelled(call.name)
+
+    _do_utimes = _do_utime
+    _do_futimesat = _do_utime
+
     def _do_mmap(self, call: Call) -> None:
         protection, flags, descriptor = call.arguments[2:5]
         held = self._open.get(number(descriptor)) if not descriptor.startswith("-1") else None
@@ -329,7 +364,7 @@ class Disk:
     def _do_fsync(self, call: Call) -> None:
         held = self._open.get(number(call.arguments[0]))
         if held:
-            held.node.sync(call.entered + 1)
+            held.node.sync(call.entered + 1, call.name == "fdatasync")
             self.syncs += 1
 
     _do_fdatasync = _do_fsync
@@ -464,6 +499,9 @@ def _lay(folder: Folder, place: Path, path: str, rng: random.Random | None, mapp
         elif not node.mapped:
             (place / name).write_bytes(node.survivor(rng))
             (place / name).chmod(node.mode)
+            time = node.surviving_time(rng)
+            if time is not None:
+                os.utime(place / name, ns=(time, time))
         elif not name.endswith("-shm"):
             # SQLite rebuilds its -shm; of any other mapping anything may be there.
             (place / name).write_bytes(mapped[below] if rng else bytes(node.durable))

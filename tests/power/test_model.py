@@ -29,7 +29,8 @@ def files():
         os.pwrite(fd, b"b" * 5000, 5000)
         os.pwritev(fd, [b"c" * 10, b'"<,>'], 300)
         os.ftruncate(fd, 9000)
-        os.fdatasync(fd)
+        os.utime(fd, (1_000_000, 1_000_000 + n))
+        (os.fsync if n % 4 == 2 else os.fdatasync)(fd)
         os.close(fd)
         os.rename(name + ".tmp", name)
         if n % 2 == 0:
@@ -104,4 +105,6 @@ class Model(unittest.TestCase):
         self.assertTrue((place / "f0").exists(), "its removal was never synced")
         self.assertFalse((place / "f19").exists(), "its rename was never synced")
         self.assertTrue((place / "f18").exists())
+        self.assertEqual((place / "f18").stat().st_mtime, 1_000_018)
+        self.assertGreater((place / "f16").stat().st_mtime, 2_000_000, "its time was never synced")
 

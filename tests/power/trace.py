@@ -18,7 +18,7 @@ CALLS = (
     "open,openat,openat2,creat,close,close_range,dup,dup2,dup3,fcntl,lseek,write,pwrite64,writev,pwritev,pwritev2,"
     "fsync,fdatasync,syncfs,sync,rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,link,linkat,"
     "symlink,symlinkat,truncate,ftruncate,fallocate,mmap,msync,copy_file_range,sendfile,splice,io_uring_setup,"
-    "chdir,fchdir"
+    "utime,utimes,futimesat,utimensat,chdir,fchdir"
 )
 MOST_OCTETS_OF_A_WRITE = 64 * 1024 * 1024
 
@@ -130,6 +130,14 @@ def octets(text: str) -> bytes:
 def vectors(text: str) -> bytes:
     """The octets of a list of buffers."""
     return b"".join(octets(found) for found in re.findall(r'iov_base=("[^"]*")', text))
+
+
+def modified(text: str) -> int:
+    """The second of the two times of `utimensat`, in nanoseconds."""
+    found = re.findall(r"\{tv_sec=(-?\d+), tv_nsec=(\d+)\}", text)
+    if len(found) != 2:
+        raise Unreadable(text[:80])
+    return int(found[1][0]) * 1_000_000_000 + int(found[1][1])
 
 
 def number(text: str) -> int:
