@@ -35,6 +35,10 @@ ENDS = ("cut", "reset", "stall")
 Script = list[dict[str, Any]]
 
 
+class Gone(Exception):
+    """The connection is of no more use."""
+
+
 @dataclass
 class Case:
     """One job's server: what it has, what it was asked, what it said."""
@@ -56,6 +60,8 @@ class Case:
     lock: threading.Lock = field(default_factory=threading.Lock)
     session: str | None = None
     received: bytearray = field(default_factory=bytearray)
+    # The connection whose octets are taken: the last that sent any.
+    taker: object = None
     uploaded: bytes | None = None
     packets: list[str] = field(default_factory=list)
     # Whoever asked has got what he wanted of the answer that is held.
@@ -89,16 +95,29 @@ class Case:
         self.gate.wait(STALL_S)
         return True
 
+    def begin(self, taker: object, first: int | None = None) -> int:
+        """From now on octets are taken from this one only, if it begins where we are; says where that is."""
+        with self.lock:
+            if first is None:
+                self.received.clear()
+            expected = len(self.received)
+            if first is None or first == expected:
+                self.taker = taker
+            return expected
+
+    def take(self, taker: object, octets: bytes) -> None:
+        """Appends octets: what still comes from somebody who was killed is not taken."""
+        with self.lock:
+            if self.taker is not taker:
+                raise Gone
+            self.received += octets
+
     def book(self, octets: int) -> None:
         """Octets of bodies that went over the wire, at the rate that is allowed."""
         with self.lock:
             self.octets += octets
         if self.rate:
             time.sleep(octets / self.rate)
-
-
-class Gone(Exception):
-    """The connection is of no more use."""
 
 
 class ScriptedOrigin:
@@ -310,7 +329,7 @@ class Exchange:
         if packet == "create-session":
             self._skip(asked.length)
             case.session = "{" + str(uuid.uuid4()).upper() + "}"
-            case.received.clear()
+            case.begin(self)
             ack |= {"BITS-Protocol": PROTOCOL, "BITS-Session-Id": case.session, "Accept-encoding": "identity"}
             return self._bare("200 OK", ack)
         if packet == "ping":
@@ -332,7 +351,7 @@ class Exchange:
         # An empty file: there is no other way to say it.
         first = 0 if span == "*" else int(span.partition("-")[0])
         step = case.next() if case.kind == "upload" else {}
-        expected = len(case.received)
+        expected = case.begin(self, first)
         if first != expected:
             self._skip(asked.length)
             return self._bare("416 Range Not Satisfiable", ack | {"BITS-Received-Content-Range": str(expected)})
@@ -398,7 +417,7 @@ class Exchange:
         step = case.next()
         if asked.headers.get("expect"):
             self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        case.received.clear()
+        case.begin(self)
         self._take(case, asked.length)
         if _is_bare(step):
             return self._status(case, asked, step)
@@ -422,7 +441,7 @@ class Exchange:
     def _take(self, case: Case, count: int) -> None:
         while count:
             part = self._receive(count)
-            case.received += part
+            case.take(self, part)
             case.book(len(part))
             count -= len(part)
 
