@@ -243,6 +243,8 @@ def fits(tried: Tried, wanted: dict[str, Any], with_kill: bool) -> bool:
         found.pop("requests", None)
         wanted = {name: value for name, value in wanted.items() if name != "requests"}
         least = least if wanted.get("end") == "TRANSFERRED" else 0
+    if with_kill and tried.row.get("loose_killed"):
+        least = len(tried.case.versions[1]) * (2 if tried.kind == "reply" else 1)
     if with_kill:
         # What came of the first answer until the middle may have come in vain.
         most += len(tried.case.versions[1]) // 4
