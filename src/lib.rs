@@ -211,7 +211,8 @@
 //!   they are read from the connection itself (`transfer/rest.rs`), which goes back to
 //!   hyper behind them. Where nothing must see the octets (no TLS, no hash, no pace,
 //!   memory as the file system) they go from socket to file through a pipe
-//!   (`transfer/splice.rs`).
+//!   (`transfer/splice.rs`). What is sent without TLS goes from the file behind the
+//!   head of its request by the kernel alone (`transfer/following.rs`).
 //! - **Connections to one origin** are counted over all jobs; who finds no place waits
 //!   in a line. An idle connection serves its own job only. Buffers share one memory,
 //!   for which nobody waits: shares shrink as files come.

@@ -36,6 +36,7 @@ use super::Failure;
 use super::credentials::Wallet;
 use super::fault;
 use super::fence::Fence;
+use super::following::Following;
 use super::http2::Lease;
 use super::http2::Shared;
 use super::log_on::Line;
@@ -132,6 +133,8 @@ enum Reading {
         driver: Pin<Box<Driver>>,
         /// For its read buffer.
         reserved: Reserved,
+        /// Behind what it writes, if there is no TLS.
+        following: Option<Following>,
     },
     /// We do, to the end of a long body.
     Rest(Box<Rest>),
@@ -236,7 +239,7 @@ impl Dialer {
             }
             Stream::Tls(Box::new(tls))
         } else {
-            Stream::Plain(tcp)
+            Stream::plain(tcp)
         };
         let (sender, reading) = Reading::begin(stream, &self.memory)
             .await
@@ -328,14 +331,26 @@ impl Reading {
         memory: &Memory,
     ) -> hyper::Result<(http1::SendRequest<Outgoing>, Self)> {
         let reserved = memory.grant(GROWTH * MAX_BUFFER, GROWTH * LEAST_BUFFER);
+        let following = stream.following().cloned();
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(reserved.octets() / GROWTH)
             .max_headers(MAX_HEADERS)
             .max_header_size(MAX_HEAD)
             .handshake(TokioIo::new(stream))
             .await?;
-        let driver = Box::pin(driver);
-        Ok((sender, Self::Driver { driver, reserved }))
+        let reading = Self::Driver {
+            driver: Box::pin(driver),
+            reserved,
+            following,
+        };
+        Ok((sender, reading))
+    }
+
+    fn following(&self) -> Option<&Following> {
+        match self {
+            Self::Driver { following, .. } => following.as_ref(),
+            Self::Over | Self::Rest(_) => None,
+        }
     }
 
     /// Lets the connection read and write. How it ends is seen by who waits for
@@ -357,12 +372,15 @@ impl Connection {
     /// Of hyper; the connection is then of no more use.
     pub(super) async fn send(
         &mut self,
-        request: Request<Outgoing>,
+        mut request: Request<Outgoing>,
     ) -> hyper::Result<Response<Incoming>> {
         let (sender, reading) = match &mut self.kind {
             Kind::Own { sender, reading } => (sender, reading),
             Kind::Leased(lease) => return lease.send(request).await,
         };
+        if let Some(following) = reading.following() {
+            following.take_body(&mut request);
+        }
         let mut answer = pin!(sender.send_request(request));
         std::future::poll_fn(|context| {
             reading.drive(context);
@@ -384,7 +402,10 @@ impl Connection {
         let Kind::Own { reading, .. } = &mut self.kind else {
             return;
         };
-        let Reading::Driver { driver, reserved } = std::mem::replace(reading, Reading::Over) else {
+        let Reading::Driver {
+            driver, reserved, ..
+        } = std::mem::replace(reading, Reading::Over)
+        else {
             return;
         };
         // What hyper has handed out already.
@@ -521,7 +542,8 @@ impl Connection {
                     Poll::Ready(())
                 })
                 .await;
-                matches!(reading, Reading::Driver { .. }) && sender.is_ready()
+                let all_sent = reading.following().is_none_or(Following::is_over);
+                matches!(reading, Reading::Driver { .. }) && sender.is_ready() && all_sent
             }
         }
     }

@@ -24,6 +24,7 @@ mod fault;
 mod faulty_origin;
 mod feed;
 mod fence;
+mod following;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod hashing;

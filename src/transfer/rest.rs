@@ -235,7 +235,7 @@ mod tests {
         let (server, ours) = pair().await;
         let first = first.iter().map(|piece| Bytes::from(*piece)).collect();
         let memory = Memory::new(1 << 20);
-        let rest = Rest::new(Stream::Plain(ours), first, 10, keeps, &memory);
+        let rest = Rest::new(Stream::plain(ours), first, 10, keeps, &memory);
         (server, rest)
     }
 

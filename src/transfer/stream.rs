@@ -12,19 +12,34 @@ use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::following::Following;
+
 /// TCP, with TLS over it or without.
 pub(super) enum Stream {
-    /// TCP.
-    Plain(TcpStream),
+    /// TCP, and what goes over it behind a head.
+    Plain(TcpStream, Following),
     /// TLS over it.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
+    /// TCP without TLS.
+    pub(super) fn plain(tcp: TcpStream) -> Self {
+        Self::Plain(tcp, Following::default())
+    }
+
     /// The socket, if there is no TLS over it.
     pub(super) fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Self::Plain(tcp) => Some(tcp),
+            Self::Plain(tcp, _) => Some(tcp),
+            Self::Tls(_) => None,
+        }
+    }
+
+    /// For bodies that go behind their head, if they can.
+    pub(super) fn following(&self) -> Option<&Following> {
+        match self {
+            Self::Plain(_, following) => Some(following),
             Self::Tls(_) => None,
         }
     }
@@ -37,7 +52,7 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Plain(stream, _) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
@@ -50,7 +65,10 @@ impl AsyncWrite for Stream {
         octets: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, octets),
+            Self::Plain(stream, following) => {
+                following.head_goes();
+                Pin::new(stream).poll_write(context, octets)
+            }
             Self::Tls(stream) => Pin::new(stream).poll_write(context, octets),
         }
     }
@@ -61,7 +79,10 @@ impl AsyncWrite for Stream {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
+            Self::Plain(stream, following) => {
+                following.head_goes();
+                Pin::new(stream).poll_write_vectored(context, pieces)
+            }
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
         }
     }
@@ -69,21 +90,21 @@ impl AsyncWrite for Stream {
     /// Else hyper copies what it sends.
     fn is_write_vectored(&self) -> bool {
         match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Plain(stream, _) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Plain(stream, following) => following.poll(stream, context),
             Self::Tls(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Plain(stream, _) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
