@@ -225,10 +225,10 @@ async fn who<E: Answering>(
             if folder.admits(&by) {
                 return Ok((by, token));
             }
-            Err(denied(token.as_deref()))
+            Err(Box::new(denied(token.as_deref())))
         }
         Ok(Admitted::Forbidden(_)) if needs_none => Ok((Uploader::Anonymous, None)),
-        Ok(Admitted::Forbidden(token)) => Err(denied(token.as_deref())),
+        Ok(Admitted::Forbidden(token)) => Err(Box::new(denied(token.as_deref()))),
         Err(answer) if needs_none && answer.status() == StatusCode::UNAUTHORIZED => {
             Ok((Uploader::Anonymous, None))
         }
@@ -236,8 +236,8 @@ async fn who<E: Answering>(
     }
 }
 
-fn denied(token: Option<&str>) -> Box<Response> {
-    Box::new(with_token(refusal(Refused::DENIED), token))
+fn denied(token: Option<&str>) -> Response {
+    with_token(refusal(Refused::DENIED), token)
 }
 
 /// The account of somebody who has logged on.

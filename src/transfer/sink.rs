@@ -58,6 +58,14 @@ enum Way {
     },
 }
 
+/// How a sink ends.
+enum End {
+    /// The file may go on there later.
+    Open,
+    /// The file is whole, and of this time.
+    Whole(Option<Timestamps>),
+}
+
 impl Sink {
     /// A sink for `target` from `offset` on, a multiple of
     /// [`ALIGNMENT`](super::disk_writer::ALIGNMENT).
@@ -239,7 +247,7 @@ impl Sink {
     ///
     /// [`Failure`] of the disk.
     pub(super) async fn close(self) -> Result<u64, Failure> {
-        self.end(None).await
+        self.end(End::Open).await
     }
 
     /// Writes and syncs all that was taken in: the file is whole, and of this
@@ -249,22 +257,22 @@ impl Sink {
     ///
     /// [`Failure`] of the disk.
     pub(super) async fn finish(self, times: Option<Timestamps>) -> Result<u64, Failure> {
-        self.end(Some(times)).await
+        self.end(End::Whole(times)).await
     }
 
-    async fn end(mut self, whole: Option<Option<Timestamps>>) -> Result<u64, Failure> {
+    async fn end(mut self, end: End) -> Result<u64, Failure> {
         let taken = self.taken;
         if let Way::InPlace { file, .. } = &self.way {
-            let ended = match whole {
-                Some(times) => file
+            let ended = match end {
+                End::Whole(times) => file
                     .set_len(taken)
                     .and_then(|()| settle::sync_whole(file, times.as_ref())),
-                None => file.sync_all(),
+                End::Open => file.sync_all(),
             };
             return ended.map(|()| taken).map_err(|error| failed(&error));
         }
         self.flush().await?;
-        if let Some(times) = whole {
+        if let End::Whole(times) = end {
             self.command(Command::End(taken, times)).await?;
         }
         self.sync(taken).await?;
