@@ -207,6 +207,9 @@
 //!   offset. HTTP/2 is for many small files; ranges, big bodies and uploads go over
 //!   HTTP/1.1, which measures faster. Above 250 MB/s no second lane is tried: the
 //!   processor is the limit there.
+//! - **What nobody was told may wait for a sync**: that a job has got a slot, and small
+//!   files that came within the last half second, are noted (`Store::note`): a crash of
+//!   the process keeps them, a loss of power lets them come again.
 //! - **Big bodies pass hyper by**: of 256 KiB and more, with a length, over HTTP/1.1,
 //!   they are read from the connection itself (`transfer/rest.rs`), which goes back to
 //!   hyper behind them. Where nothing must see the octets (no TLS, no hash, no pace,

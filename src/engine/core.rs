@@ -275,6 +275,9 @@ impl Core {
         let mut job = read(self)?;
         let now = self.now();
         let before = job.state;
+        // Nobody has asked for it, and after a loss of power the job is given a
+        // slot again.
+        let is_note = matches!(input, Input::Start);
         let effect = job.apply(input, now)?;
         if effect == Effect::Unchanged {
             return Ok(effect);
@@ -287,7 +290,11 @@ impl Core {
         if has_moved {
             changes.push(events::entered(&job, by, now.date));
         }
-        self.store.commit(changes).await?;
+        if is_note {
+            self.store.note(changes).await?;
+        } else {
+            self.store.commit(changes).await?;
+        }
         self.note_in_slot(&job);
         if has_moved {
             events::log_entered(&job);

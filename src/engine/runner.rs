@@ -439,6 +439,8 @@ struct Files {
     open: HashMap<u32, File>,
     /// Those that servers had elsewhere.
     moved: HashSet<u32>,
+    /// The last commit that was durable at once.
+    committed_at: Option<Timestamp>,
 }
 
 /// Takes reports in, as many at a time as have come, and commits them.
@@ -497,10 +499,18 @@ async fn record_batch(
     let mut touched: Vec<u32> = Vec::with_capacity(batch.len());
     let mut waiting = Vec::new();
     let mut has_restarted = false;
-    let Files { open: files, moved } = files;
+    let Files {
+        open: files,
+        moved,
+        committed_at,
+    } = files;
     if job.state == State::Connecting && job.apply(Input::Connected, now)? == Effect::Changed {
         changes.push(events::entered(&job, None, now.date));
     }
+    // Many small files need not each last at once: they come again.
+    let is_small = |said: &FileReport| matches!(said, FileReport::Done(octets) if *octets <= SMALL);
+    let is_note = batch.iter().all(|report| is_small(&report.said))
+        && committed_at.is_some_and(|at| now.steady.since(at) < NOTES);
     for report in batch.drain(..) {
         if let Some(file) = report.file {
             files.insert(report.index, file);
@@ -541,7 +551,12 @@ async fn record_batch(
     }
     let octets = job.bytes_transferred;
     changes.push(Change::Job(job));
-    core.store.commit(changes).await?;
+    if is_note {
+        core.store.note(changes).await?;
+    } else {
+        core.store.commit(changes).await?;
+        *committed_at = Some(now.steady);
+    }
     drop(hold);
     run.note_pace(octets, now.steady);
     let mut ahead = run.ahead();
@@ -574,6 +589,13 @@ const REPORTS: usize = 256;
 /// What a crash may cost beside the buffers: files that came within this time
 /// are whole, but not known to be.
 const GATHER: Duration = Duration::from_millis(20);
+
+/// The same for a crash of the host: small files that came within this time come
+/// again.
+const NOTES: Duration = Duration::from_millis(500);
+
+/// Octets of a small file.
+const SMALL: u64 = 1_024 * 1_024;
 
 /// Files that are read from the store at a time.
 const FILES_PAGE: usize = 256;

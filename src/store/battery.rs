@@ -57,6 +57,7 @@ macro_rules! battery {
     ($place:expr) => {
         $crate::store::battery::battery!(@ $place,
             what_was_committed_is_there_after_reopening
+            what_was_noted_is_read_like_all_else
             a_commit_with_a_change_that_fails_keeps_nothing
             many_commits_at_once_are_all_kept
             a_dropped_commit_is_kept
@@ -93,6 +94,20 @@ pub(crate) use battery;
 pub(crate) use selections::a_place_from_elsewhere_does_no_harm;
 pub(crate) use selections::every_selection_finds_what_a_look_at_all_jobs_finds;
 pub(crate) use selections::owners_are_those_who_have_jobs;
+
+pub(crate) fn what_was_noted_is_read_like_all_else(place: &impl Place) {
+    let store = place.open();
+    let [noted, committed, last] = [1, 2, 3].map(plain_job);
+    in_runtime(store.note(vec![Change::Job(noted.clone())])).expect("kept");
+    assert_eq!(store.job(noted.id).expect("read"), Some(noted.clone()));
+    commit(&*store, vec![Change::Job(committed.clone())]).expect("kept");
+    in_runtime(store.note(vec![Change::Job(last.clone())])).expect("kept");
+    drop(store);
+    let store = place.open();
+    for job in [noted, committed, last] {
+        assert_eq!(store.job(job.id).expect("read"), Some(job));
+    }
+}
 
 pub(crate) fn what_was_committed_is_there_after_reopening(place: &impl Place) {
     let (store, job) = (place.open(), rich_job(1));

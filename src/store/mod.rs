@@ -43,6 +43,13 @@ pub(crate) trait Store: Send + Sync + 'static {
     /// callers may share one sync.
     fn commit(&self, changes: Vec<Change>) -> Committed;
 
+    /// The same, but for what a loss of power may take back: it is durable once
+    /// a later commit is. Readers and a crash of the process alone see no
+    /// difference.
+    fn note(&self, changes: Vec<Change>) -> Committed {
+        self.commit(changes)
+    }
+
     /// The job, unless there is none.
     fn job(&self, id: JobId) -> Result<Option<Job>, Error>;
 

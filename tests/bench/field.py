@@ -18,7 +18,8 @@ from harness.wsman import COMPLETE, ERROR, JOB, RESUME, TRANSFERRED, TRANSIENT_E
 MIB = 1024 * 1024
 
 # Between two looks at a job's state; on average half of it counts as ours.
-POLL_S = 0.01
+# Between two looks at a state; more when it takes long.
+LEAST_POLL_S = 0.003
 
 # Octets of files in one Create; the rest is added one by one.
 ENVELOPE = 7 * MIB
@@ -45,6 +46,8 @@ class Field:
         self.root.mkdir(parents=True, exist_ok=True)
         self.nginx = Nginx(memory / "nginx", self.root, address, far)
         self.completes: list[float] = []
+        # The best time of each kind of job.
+        self._quickest: dict[tuple[int, int, bool], float] = {}
         self.hosting: Daemon | None = None
         self.hosting_port = 0
         for place in (disk, memory):
@@ -144,8 +147,13 @@ class Field:
         cpu = self.daemon.cpu_seconds()
         began = time.monotonic()
         self.client.set_state(job, RESUME)
+        # Whoever looks takes time of both; nothing ends in half of the best time.
+        alike = (len(files), octets, is_upload)
+        time.sleep(self._quickest.get(alike, 0.0) / 2)
         self.wait([job])
-        cost = Cost(time.monotonic() - began, self.daemon.cpu_seconds() - cpu, self._peak())
+        taken = time.monotonic() - began
+        self._quickest[alike] = min(taken, self._quickest.get(alike, taken))
+        cost = Cost(taken, self.daemon.cpu_seconds() - cpu, self._peak())
         self.complete(job)
         if not is_upload:
             check_and_clear(files[0][1].parent, len(files), octets)
@@ -166,11 +174,12 @@ class Field:
 
     def wait(self, jobs: Iterable[str]) -> None:
         """Until all are transferred."""
+        began = time.monotonic()
         for job in jobs:
             while (state := self._state(job)) != TRANSFERRED:
                 if state in (ERROR, TRANSIENT_ERROR):
                     raise RuntimeError(str(self.client.error(job)))
-                time.sleep(POLL_S)
+                time.sleep(max(LEAST_POLL_S, (time.monotonic() - began) / 50))
 
     def complete(self, job: str) -> None:
         """Completes, and notes how long that took."""

@@ -32,6 +32,7 @@ use rusqlite::config::DbConfig;
 use tokio::sync::oneshot;
 
 use self::read::Readers;
+use self::write::Lasts;
 use self::write::Request;
 use super::Change;
 use super::ClockMark;
@@ -113,23 +114,38 @@ impl Sqlite {
     }
 }
 
-impl Store for Sqlite {
-    fn commit(&self, changes: Vec<Change>) -> Committed {
+impl Sqlite {
+    fn write(&self, changes: Vec<Change>, lasts: Lasts) -> Committed {
         let (done, result) = oneshot::channel();
         // Sent before the first poll, so that the order of the calls is the
         // order of the commits and a dropped future loses nothing. A full
         // queue holds the caller for as long as one group takes; the writer
         // is a plain thread and needs no task to go on.
+        let request = Request {
+            changes,
+            lasts,
+            done,
+        };
         let sent = self
             .requests
             .as_ref()
-            .is_some_and(|requests| requests.send(Request { changes, done }).is_ok());
+            .is_some_and(|requests| requests.send(request).is_ok());
         Box::pin(async move {
             if !sent {
                 return Err(ended());
             }
             result.await.unwrap_or_else(|_| Err(ended()))
         })
+    }
+}
+
+impl Store for Sqlite {
+    fn commit(&self, changes: Vec<Change>) -> Committed {
+        self.write(changes, Lasts::Now)
+    }
+
+    fn note(&self, changes: Vec<Change>) -> Committed {
+        self.write(changes, Lasts::WithTheNext)
     }
 
     fn job(&self, id: JobId) -> Result<Option<Job>, Error> {
@@ -285,7 +301,7 @@ fn configure_writer(connection: &Connection) -> Result<(), Error> {
             "the file system allows no write-ahead log (journal mode {mode})"
         )));
     }
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "synchronous", Lasts::Now.synchronous())?;
     connection.pragma_update(None, "wal_autocheckpoint", WAL_CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", WAL_SIZE_LIMIT)?;
     Ok(())

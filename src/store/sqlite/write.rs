@@ -24,8 +24,30 @@ use crate::vault::Vault;
 pub(super) struct Request {
     /// All of it or nothing.
     pub(super) changes: Vec<Change>,
+    /// When it is durable.
+    pub(super) lasts: Lasts,
     /// Is told the outcome; nobody may listen any more.
     pub(super) done: oneshot::Sender<Result<(), Error>>,
+}
+
+/// When a commit is durable.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Lasts {
+    /// Once the next one is that must be now.
+    WithTheNext,
+    /// When its outcome is told.
+    Now,
+}
+
+impl Lasts {
+    /// What `SQLite` calls it: with `NORMAL` it syncs the log before a checkpoint
+    /// only. A sync is of the whole log: whatever was written before lasts too.
+    pub(super) fn synchronous(self) -> &'static str {
+        match self {
+            Self::WithTheNext => "NORMAL",
+            Self::Now => "FULL",
+        }
+    }
 }
 
 /// Writes what comes through `queue` until its other end is dropped, then
@@ -111,12 +133,16 @@ fn write_group(connection: &Connection, vault: &Vault, group: Vec<Request>) {
     }
 }
 
-/// The outcome of each commit, all of them durable; or why there is none.
+/// The outcome of each commit, all of them as durable as the most durable is to
+/// be; or why there is none.
 fn try_group(
     connection: &Connection,
     vault: &Vault,
     group: &[Request],
 ) -> Result<Vec<Result<(), Error>>, Error> {
+    let lasts = group.iter().map(|request| request.lasts).max();
+    let lasts = lasts.unwrap_or(Lasts::Now);
+    connection.pragma_update(None, "synchronous", lasts.synchronous())?;
     run_cached(connection, "BEGIN IMMEDIATE")?;
     let mut outcomes = Vec::with_capacity(group.len());
     for request in group {
@@ -426,7 +452,12 @@ mod tests {
         .map(|changes| {
             let (done, outcome) = oneshot::channel();
             waiting.push(outcome);
-            Request { changes, done }
+            let lasts = Lasts::Now;
+            Request {
+                changes,
+                lasts,
+                done,
+            }
         });
         write_group(&connection, &Vault::for_test(1), Vec::from(group));
         let kept: Vec<bool> = waiting
@@ -439,5 +470,30 @@ mod tests {
             .query_row("SELECT count(*) FROM job", [], |row| row.get(0))
             .expect("counted");
         assert_eq!(jobs, 2);
+    }
+
+    #[test]
+    fn one_that_must_last_makes_its_group_last() {
+        let connection = small_disk(600);
+        connection
+            .pragma_update(None, "synchronous", "FULL")
+            .expect("set");
+        for (group, mode) in [
+            (vec![Lasts::WithTheNext], 1),
+            (vec![Lasts::WithTheNext, Lasts::Now], 2),
+            (vec![Lasts::WithTheNext, Lasts::WithTheNext], 1),
+            (vec![Lasts::Now], 2),
+        ] {
+            let group = group.into_iter().map(|lasts| Request {
+                changes: vec![Change::Job(plain_job(1))],
+                lasts,
+                done: oneshot::channel().0,
+            });
+            write_group(&connection, &Vault::for_test(1), group.collect());
+            let found: u32 = connection
+                .pragma_query_value(None, "synchronous", |row| row.get(0))
+                .expect("read");
+            assert_eq!(found, mode);
+        }
     }
 }
