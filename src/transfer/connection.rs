@@ -607,11 +607,11 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     } else {
         TcpSocket::new_v6()?
     };
-    // INVARIANT: what lies here unread is lost with the process and sent
-    // again: it is bounded. Where the host grants less, the bound would cost
-    // more on a long way than the octets are worth, and the kernel's own
-    // choice stays: it grows only as fast as we read.
-    if receive_buffer_limit() >= RECEIVE_BUFFER {
+    // Of what comes from this host much lies here at once. Through a network the
+    // kernel's own choice stays: it knows how long the way is, and grows only as
+    // fast as we read, for what lies here unread is lost with the process and
+    // sent again.
+    if address.ip().is_loopback() && receive_buffer_limit() >= RECEIVE_BUFFER {
         socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     }
     let stream = socket.connect(address).await?;

@@ -86,11 +86,9 @@ struct Plan<'a> {
     lanes: Lanes,
     /// Octets from the start of the file that were handed out.
     taken: u64,
-    /// Handed out since the last look at the clock.
+    /// What came since the last look at the clock.
     fresh: u64,
     looked_at: Instant,
-    /// What came of late in [`ANSWER_TIME`].
-    ahead: u64,
 }
 
 /// Lanes side by side.
@@ -135,6 +133,8 @@ struct State {
     wanted: usize,
     /// Lanes that there are.
     running: usize,
+    /// Octets that came since somebody asked.
+    came: u64,
 }
 
 impl<'a> Feed<'a> {
@@ -177,7 +177,13 @@ impl<'a> Feed<'a> {
             Way::Changing => None,
         };
         if let (Some(Ok(octets)), Some(plan)) = (&data, &mut self.plan) {
-            plan.count(octets.len() as u64);
+            let taken = octets.len() as u64;
+            // What waits for its turn has come, too.
+            let came = match &self.way {
+                Way::Several(several) => std::mem::take(&mut several.shared.state().came),
+                Way::One(_) | Way::Changing => taken,
+            };
+            plan.count(taken, came);
         }
         data
     }
@@ -197,7 +203,7 @@ impl<'a> Feed<'a> {
         };
         let octets = stretch.pass(file, at).await?;
         if let Some(plan) = self.plan.as_mut().filter(|_| octets > 0) {
-            plan.count(octets);
+            plan.count(octets, octets);
         }
         Ok(octets)
     }
@@ -245,12 +251,11 @@ impl<'a> Plan<'a> {
         Some(Self {
             origin,
             if_range,
-            lanes: Lanes::new(most),
+            lanes: Lanes::new(most, answer.trip),
             taken: whole.from,
             whole: Arc::new(whole),
             fresh: 0,
             looked_at: clock::instant(),
-            ahead: 0,
         })
     }
 
@@ -258,9 +263,10 @@ impl<'a> Plan<'a> {
         super::remote::redact(&self.whole.url)
     }
 
-    fn count(&mut self, octets: u64) {
-        self.taken += octets;
-        self.fresh += octets;
+    /// So many octets were handed out, and so many have come.
+    fn count(&mut self, taken: u64, came: u64) {
+        self.taken += taken;
+        self.fresh += came;
         if self.fresh < LOOK_OCTETS && self.whole.size > self.taken {
             return;
         }
@@ -268,15 +274,6 @@ impl<'a> Plan<'a> {
         let elapsed = now - self.looked_at;
         let left = self.whole.size.saturating_sub(self.taken);
         self.lanes.sample(self.fresh, elapsed, left);
-        let share = ANSWER_TIME.as_secs_f64() / elapsed.as_secs_f64().max(0.000_1);
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "an estimate"
-        )]
-        let ahead = (self.fresh as f64 * share) as u64;
-        self.ahead = (self.ahead / 8 * 7) + ahead / 8;
         self.fresh = 0;
         self.looked_at = now;
     }
@@ -290,6 +287,7 @@ impl<'a> Plan<'a> {
                 window,
                 wanted: 1,
                 running: 0,
+                came: 0,
             }))),
             lanes: Vec::new(),
             failure: None,
@@ -334,7 +332,9 @@ impl<'a> Several<'a> {
             state.wanted = wanted;
         }
         if wanted > 1 && state.running == 1 && state.window.is_of_one() {
-            let probe = state.window.probe(plan.ahead + CHUNK);
+            let probe = state
+                .window
+                .probe(plan.lanes.octets_in(ANSWER_TIME) + CHUNK);
             drop(state);
             match probe {
                 Some(task) => self.start(plan, Start::Probe(task)),
@@ -462,7 +462,11 @@ impl<'a> Run<'a> {
                     format!("reading {}: the part ended too soon", answer.shown),
                 ));
             };
-            let flow = self.shared.state().window.put(name, data?);
+            let data = data?;
+            let mut state = self.shared.state();
+            state.came += data.len() as u64;
+            let flow = state.window.put(name, data);
+            drop(state);
             if flow == Flow::Whole {
                 if answer.is_at_its_end() {
                     answer.finish();

@@ -131,6 +131,8 @@ pub(super) struct Answer<'a> {
     pub(super) shown: String,
     /// The request was sent twice: the first may have been taken too.
     pub(super) was_repeated: bool,
+    /// From the request to this head.
+    pub(super) trip: Duration,
     /// Where redirects led, if the job wants to know.
     pub(super) moved: Option<Url>,
     #[cfg(test)]
@@ -465,6 +467,7 @@ impl HttpOrigin {
         let may_be_long = request.method() == Method::GET && request.body().is_end_stream();
         let is_once = request.method() == Method::POST || request.method() == Method::PATCH;
         let body = request.body().clone();
+        let asked_at = clock::instant();
         let answer = connection.send(request);
         match body.in_time(self.idle_timeout, answer).await {
             Ok(Ok(response)) if load == Load::Unknown && wants_its_own(&connection, &response) => {
@@ -489,6 +492,7 @@ impl HttpOrigin {
                     headers: head.headers,
                     shown,
                     was_repeated: false,
+                    trip: clock::instant() - asked_at,
                     moved: None,
                     #[cfg(test)]
                     version: head.version,

@@ -1,5 +1,6 @@
-//! How many parallel ranges a file is fetched in: starts with one, doubles
-//! while that raises the total goodput, and goes back when it does not. Pure.
+//! How many parallel ranges a file is fetched in: starts with one, takes four and
+//! then doubles while that raises the total goodput, and goes back when it does
+//! not. Pure.
 //!
 //! More ranges pay against senders that take loss for congestion and against
 //! limits per connection; against others they cost (a shorter queue for each,
@@ -13,6 +14,8 @@ pub(super) struct Lanes {
     most: usize,
     now: usize,
     phase: Phase,
+    /// To the server and back, within bounds.
+    trip: Duration,
     /// Of the measurement under way.
     octets: u64,
     elapsed: Duration,
@@ -20,6 +23,8 @@ pub(super) struct Lanes {
     pause: Duration,
     /// The last trial was one of more lanes.
     went_up: bool,
+    /// As it was last measured.
+    octets_per_s: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,20 +45,23 @@ struct Before {
 }
 
 impl Lanes {
-    /// One lane of at most `most`.
-    pub(super) fn new(most: usize) -> Self {
+    /// One lane of at most `most`, to a server that answers after `trip`.
+    pub(super) fn new(most: usize, trip: Duration) -> Self {
         Self {
             most: most.max(1),
             now: 1,
+            trip: trip.clamp(LEAST_TRIP, LONGEST_TRIP),
             phase: Phase::Settling { before: None },
             octets: 0,
             elapsed: Duration::ZERO,
             pause: FIRST_PAUSE,
             went_up: false,
+            octets_per_s: 0.0,
         }
     }
 
-    /// Always so many lanes, unless there is a limit.
+    /// Always so many lanes, unless there is a limit; fast ones, so that the first
+    /// does not get far before the second is there.
     #[cfg(test)]
     pub(super) fn fixed(count: usize) -> Self {
         Self {
@@ -61,8 +69,19 @@ impl Lanes {
             phase: Phase::Resting {
                 left: Duration::MAX,
             },
-            ..Self::new(count)
+            octets_per_s: 64e6,
+            ..Self::new(count, Duration::ZERO)
         }
+    }
+
+    /// Octets that come in such a time.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate, and not negative"
+    )]
+    pub(super) fn octets_in(&self, time: Duration) -> u64 {
+        (self.octets_per_s * time.as_secs_f64()) as u64
     }
 
     /// How many lanes there should be.
@@ -76,10 +95,12 @@ impl Lanes {
         self.octets = self.octets.saturating_add(octets);
         self.elapsed = self.elapsed.saturating_add(elapsed);
         match self.phase {
-            Phase::Settling { before } if self.elapsed >= SETTLE => {
+            Phase::Settling { before } if self.elapsed >= self.trip * SETTLE.of(before) => {
                 self.enter(Phase::Measuring { before });
             }
-            Phase::Measuring { before } if self.elapsed >= MEASURE => self.judge(before, left),
+            Phase::Measuring { before } if self.elapsed >= self.trip * MEASURE.of(before) => {
+                self.judge(before, left);
+            }
             Phase::Resting { left } if self.elapsed >= left => {
                 self.enter(Phase::Measuring { before: None });
             }
@@ -103,6 +124,7 @@ impl Lanes {
         let octets_per_s = self.octets as f64 / self.elapsed.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a time needs no last octet")]
         let is_worth_it = left as f64 > octets_per_s * WORTH_S && octets_per_s < FAST;
+        self.octets_per_s = octets_per_s;
         let Some(before) = before else {
             self.try_another(octets_per_s, is_worth_it);
             return;
@@ -125,7 +147,11 @@ impl Lanes {
 
     /// Begins a trial: further the way that has just paid, else the other one.
     fn try_another(&mut self, octets_per_s: f64, is_worth_it: bool) {
-        let more = (self.now * 2).min(self.most);
+        let more = match self.now {
+            1 => FIRST_STEP,
+            now => now * 2,
+        };
+        let more = more.min(self.most);
         let fewer = (self.now / 2).max(1);
         let next = match (self.went_up, more > self.now, fewer < self.now) {
             (_, false, false) => None,
@@ -158,24 +184,56 @@ impl Lanes {
     }
 }
 
-/// After a change: connections are made and find their speed.
-const SETTLE: Duration = Duration::from_millis(500);
+/// A number of trips to the server and back.
+struct Trips {
+    /// When nothing is tried: the connections are there.
+    usual: u32,
+    /// In a trial.
+    trial: u32,
+}
 
-/// A measurement.
-const MEASURE: Duration = Duration::from_secs(1);
+impl Trips {
+    fn of(&self, before: Option<Before>) -> u32 {
+        if before.is_some() {
+            self.trial
+        } else {
+            self.usual
+        }
+    }
+}
+
+/// In these a connection finds its speed; in a trial those of the lanes are made
+/// first, the second of which must have answered before the third is.
+const SETTLE: Trips = Trips {
+    usual: 8,
+    trial: 15,
+};
+
+/// In these a rate is measured. In a trial many new connections make it uneven.
+const MEASURE: Trips = Trips {
+    usual: 10,
+    trial: 20,
+};
+
+const LEAST_TRIP: Duration = Duration::from_millis(20);
+const LONGEST_TRIP: Duration = Duration::from_millis(200);
+
+/// Lanes of the first trial: against a sender that takes loss for congestion two
+/// are too few, and each trial takes its time.
+const FIRST_STEP: usize = 4;
 
 /// Between trials; twice as long after each that did not pay.
 const FIRST_PAUSE: Duration = Duration::from_secs(4);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// Twice the lanes must bring so much more.
+/// More lanes must bring so much more.
 const WORTHWHILE: f64 = 1.15;
 
 /// Half the lanes are as good if they bring so much.
 const AS_GOOD: f64 = 0.97;
 
 /// A file that will be here sooner is left alone, seconds.
-const WORTH_S: f64 = 3.0;
+const WORTH_S: f64 = 2.0;
 
 /// A lane that brings so much is held up by the processor, octets a second.
 const FAST: f64 = 250e6;
@@ -187,6 +245,7 @@ mod tests {
     use super::*;
 
     const TICK: Duration = Duration::from_millis(100);
+    const TRIP: Duration = Duration::from_millis(50);
 
     /// Fetches for so many seconds along a line that brings `rate(lanes)`
     /// octets a second; the lanes over time, one entry a tick.
@@ -205,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_limit_for_each_connection_brings_all_lanes_within_ten_seconds() {
-        let mut lanes = Lanes::new(8);
+        let mut lanes = Lanes::new(8, TRIP);
         fetch(&mut lanes, 10, |lanes| lanes as u64 * 1_000_000);
         assert_eq!(lanes.count(), 8);
         let later = fetch(&mut lanes, 300, |lanes| lanes as u64 * 1_000_000);
@@ -214,14 +273,14 @@ mod tests {
 
     #[test]
     fn a_line_that_one_connection_fills_keeps_one() {
-        let mut lanes = Lanes::new(8);
+        let mut lanes = Lanes::new(8, TRIP);
         let all = fetch(&mut lanes, 300, |_| 100_000_000);
         assert!(share(&all, 1) >= 85, "{}", share(&all, 1));
     }
 
     #[test]
     fn lanes_that_no_longer_pay_are_given_up() {
-        let mut lanes = Lanes::new(8);
+        let mut lanes = Lanes::new(8, TRIP);
         fetch(&mut lanes, 20, |lanes| lanes as u64 * 1_000_000);
         let later = fetch(&mut lanes, 300, |_| 8_000_000);
         assert_eq!(share(&later[1_500..], 8), 0);
@@ -229,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_nearly_here_is_left_alone() {
-        let mut lanes = Lanes::new(8);
+        let mut lanes = Lanes::new(8, TRIP);
         for _ in 0..600 {
             lanes.sample(100_000_000, TICK, 1_000_000_000);
             assert_eq!(lanes.count(), 1);
@@ -238,7 +297,7 @@ mod tests {
 
     #[test]
     fn a_server_that_takes_one_connection_gets_one() {
-        let mut lanes = Lanes::new(8);
+        let mut lanes = Lanes::new(8, TRIP);
         fetch(&mut lanes, 20, |lanes| lanes as u64 * 1_000_000);
         lanes.limit(1);
         let later = fetch(&mut lanes, 300, |lanes| lanes as u64 * 1_000_000);
@@ -251,7 +310,7 @@ mod tests {
             most in 0_usize..12,
             samples in prop::collection::vec((any::<u64>(), 0_u64..5_000, any::<u64>(), 0_usize..40), 0..400),
         ) {
-            let mut lanes = Lanes::new(most);
+            let mut lanes = Lanes::new(most, TRIP);
             let mut limit = most.max(1);
             for (octets, milliseconds, left, new) in samples {
                 if new < 8 {
@@ -265,7 +324,7 @@ mod tests {
 
         #[test]
         fn it_settles_at_what_the_line_can_use(knee in 1_usize..9) {
-            let mut lanes = Lanes::new(8);
+            let mut lanes = Lanes::new(8, TRIP);
             let rate = |lanes: usize| lanes.min(knee) as u64 * 1_000_000;
             let all = fetch(&mut lanes, 400, rate);
             let goodput: u64 = all.iter().map(|lanes| rate(*lanes)).sum();

@@ -75,8 +75,6 @@ async fn fetch(origin: &FaultyOrigin, lanes: usize) -> Result<Vec<u8>, Failure> 
     let mut feed = Feed::new(Stretch::whole(answer, 0), Some(whole));
     if let Some(plan) = &mut feed.plan {
         plan.lanes = Lanes::fixed(lanes);
-        // The scripted origin sends faster than a second lane comes.
-        plan.ahead = 16 << 20;
     }
     let mut all = Vec::new();
     while let Some(data) = feed.data().await {
