@@ -45,7 +45,7 @@ def campaign(checks: Checks, seed: int, kills: int) -> None:
         try:
             assert holder.stdout and holder.stdout.readline() == b"ready\n", "no file system"
             inside = Path(f"/proc/{holder.pid}/root")
-            before = ["nsenter", "--mount", "--target", str(holder.pid)]
+            before = ["nsenter", "--mount", "--root", "--target", str(holder.pid)]
             _run(checks, daemon, origin, rng, kills, inside, before)
         except Exception:
             print(daemon.tail())
