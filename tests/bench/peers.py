@@ -100,7 +100,7 @@ class Nginx:
             f"""{user} worker_processes 2; pid {folder}/nginx.pid; error_log {folder}/error.log; daemon off;
             events {{ worker_connections 4096; }}
             http {{
-              access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;
+              access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; autoindex on;
               client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
               fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
               ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;

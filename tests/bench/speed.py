@@ -158,7 +158,7 @@ class Rows:
             "wget": ["wget", "-q", "-nd", "-P", str(folder), "-i", str(listing)],
             "rclone": [
                 "rclone", "copy", "--transfers", "16", "--http-no-head", "--http-url", base,
-                f":http:{source}", str(folder), "--files-from", str(ground.memory / f"names-{size}"),
+                f":http:{source}/", str(folder), "--files-from", str(ground.memory / f"names-{size}"),
             ],
         }
         (ground.memory / f"names-{size}").write_text("\n".join(names) + "\n")
