@@ -1,5 +1,5 @@
-//! A part of a file behind the head of a request, from file to socket by the
-//! kernel alone: no copy, where reading and writing make two.
+//! A part of a file behind the head of a request: from file to socket by the kernel
+//! alone, without a copy of ours; on this host by one buffer, which is faster there.
 //!
 //! hyper writes the head of a request without a body and flushes it. Behind that
 //! flush the stream sends the part, while hyper waits for the answer already.
