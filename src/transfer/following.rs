@@ -68,31 +68,32 @@ impl Way {
 impl Following {
     /// Takes a long body off a request; it will follow its head.
     pub(super) fn take_body(&self, request: &mut Request<Outgoing>) {
-        if !matches!(request.body(), Outgoing::Part { left, .. } if *left >= LEAST) {
-            return;
-        }
-        let body = std::mem::take(request.body_mut());
         let Outgoing::Part {
             file,
             at,
             left,
             sent,
-        } = body
+        } = request.body()
         else {
             return;
         };
+        if *left < LEAST {
+            return;
+        }
+        let part = Part {
+            file: Arc::clone(file),
+            at: *at,
+            left: *left,
+            sent: Arc::clone(sent),
+            is_due: false,
+            way: None,
+        };
+        *request.body_mut() = Outgoing::Empty;
         // INVARIANT: hyper leaves the length of a body that it knows nothing of
         // as it is, and waits for the answer behind the head.
         let headers = request.headers_mut();
-        headers.insert(header::CONTENT_LENGTH, left.into());
-        *self.part() = Some(Part {
-            file,
-            at,
-            left,
-            sent,
-            is_due: false,
-            way: None,
-        });
+        headers.insert(header::CONTENT_LENGTH, part.left.into());
+        *self.part() = Some(part);
     }
 
     /// Has all gone? Else the connection serves no other request.
@@ -147,11 +148,11 @@ impl Part {
         let way = self.way.get_or_insert_with(|| Way::to(to));
         if let Way::Kernel = way {
             match rustix::fs::sendfile(to, &self.file, Some(&mut self.at.clone()), most(PIECE)) {
-                Ok(0) => return Err(self.broken(io::ErrorKind::UnexpectedEof.into())),
+                Ok(0) => return Err(self.sent.blame(io::ErrorKind::UnexpectedEof.into())),
                 Ok(octets) => return Ok(octets as u64),
                 Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => *way = Way::COPY,
                 // What no socket says.
-                Err(Errno::IO) => return Err(self.broken(Errno::IO.into())),
+                Err(Errno::IO) => return Err(self.sent.blame(Errno::IO.into())),
                 Err(errno) => return Err(errno.into()),
             }
         }
@@ -164,20 +165,12 @@ impl Part {
             *sent = 0;
             if let Err(error) = self.file.read_exact_at(buffer, self.at) {
                 buffer.clear();
-                return Err(self.broken(error));
+                return Err(self.sent.blame(error));
             }
         }
         let octets = rustix::io::write(to, &buffer[*sent..])?;
         *sent += octets;
         Ok(octets as u64)
-    }
-
-    /// Notes what is wrong with the file.
-    fn broken(&self, error: io::Error) -> io::Error {
-        let shown = io::Error::from(error.kind());
-        // The first is as good as the last.
-        let _ = self.sent.broken.set(error);
-        shown
     }
 }
 

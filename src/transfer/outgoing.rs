@@ -50,6 +50,16 @@ pub(super) struct Sent {
     pub(super) broken: OnceLock<io::Error>,
 }
 
+impl Sent {
+    /// Notes why the file could not be read; gives the same for the connection.
+    pub(super) fn blame(&self, error: io::Error) -> io::Error {
+        let shown = io::Error::from(error.kind());
+        // The first is as good as the last.
+        let _ = self.broken.set(error);
+        shown
+    }
+}
+
 impl Outgoing {
     /// Waits for the answer to a request with this body: not longer than `idle`
     /// without a sign of life. While the body goes, its reader takes octets;
@@ -114,10 +124,7 @@ impl Body for Outgoing {
         let mut octets = vec![0; wanted];
         // Some hundred microseconds at most: a task for it would cost more.
         if let Err(error) = file.read_exact_at(&mut octets, *at) {
-            let shown = io::Error::from(error.kind());
-            // The first is as good as the last.
-            let _ = sent.broken.set(error);
-            return Poll::Ready(Some(Err(shown)));
+            return Poll::Ready(Some(Err(sent.blame(error))));
         }
         *at += wanted as u64;
         *left -= wanted as u64;
