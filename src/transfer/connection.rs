@@ -50,6 +50,7 @@ use super::resolver::Resolver;
 use super::rest;
 use super::rest::Rest;
 use super::splice;
+use super::stream;
 use super::stream::Stream;
 use crate::bits::ErrorContext;
 use crate::bits::Hresult;
@@ -224,6 +225,7 @@ impl Dialer {
                 &self.anonymous_tls
             };
             let connector = TlsConnector::from(offering(config, offer));
+            let (tcp, reserved) = stream::buffered(tcp, &self.memory);
             let tls = connector.connect(name, tcp).await.map_err(|error| {
                 fault::classify(&error, &format!("securing {way}")).at(Phase::Securing)
             })?;
@@ -231,13 +233,18 @@ impl Dialer {
             end_point = chain
                 .and_then(<[_]>::first)
                 .map(|shown| ChannelBinding::of_end_point(shown));
-            if tls.get_ref().1.alpn_protocol() == Some(HTTP_2) {
-                let shared = Shared::begin(TokioIo::new(Stream::Tls(Box::new(tls)))).await;
-                return shared
+            let is_shared = tls.get_ref().1.alpn_protocol() == Some(HTTP_2);
+            let stream = Stream::Tls {
+                stream: Box::new(tls),
+                reserved,
+            };
+            if is_shared {
+                return Shared::begin(TokioIo::new(stream))
+                    .await
                     .map(Dialled::Shared)
                     .map_err(|error| fault::classify(&error, &format!("connecting to {way}")));
             }
-            Stream::Tls(Box::new(tls))
+            stream
         } else {
             Stream::plain(tcp)
         };

@@ -8,18 +8,35 @@ use std::task::Poll;
 
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
+use tokio::io::BufReader;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::following::Following;
+use super::memory::Memory;
+use super::memory::Reserved;
 
 /// TCP, with TLS over it or without.
 pub(super) enum Stream {
     /// TCP, and what goes over it behind a head.
     Plain(TcpStream, Following),
     /// TLS over it.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls {
+        /// Over a [`buffered`] one.
+        stream: Box<TlsStream<BufReader<TcpStream>>>,
+        /// The memory of that.
+        #[expect(dead_code, reason = "held, not read")]
+        reserved: Reserved,
+    },
+}
+
+/// TCP for TLS, which would read one record at a time: what has come is taken
+/// at once, into so much memory.
+pub(super) fn buffered(tcp: TcpStream, memory: &Memory) -> (BufReader<TcpStream>, Reserved) {
+    let reserved = memory.grant(BUFFER, LEAST_BUFFER);
+    let capacity = reserved.octets();
+    (BufReader::with_capacity(capacity, tcp), reserved)
 }
 
 impl Stream {
@@ -32,7 +49,7 @@ impl Stream {
     pub(super) fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Plain(tcp, _) => Some(tcp),
-            Self::Tls(_) => None,
+            Self::Tls { .. } => None,
         }
     }
 
@@ -40,7 +57,7 @@ impl Stream {
     pub(super) fn following(&self) -> Option<&Following> {
         match self {
             Self::Plain(_, following) => Some(following),
-            Self::Tls(_) => None,
+            Self::Tls { .. } => None,
         }
     }
 }
@@ -53,7 +70,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream, _) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls { stream, .. } => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -69,7 +86,7 @@ impl AsyncWrite for Stream {
                 following.head_goes();
                 Pin::new(stream).poll_write(context, octets)
             }
-            Self::Tls(stream) => Pin::new(stream).poll_write(context, octets),
+            Self::Tls { stream, .. } => Pin::new(stream).poll_write(context, octets),
         }
     }
 
@@ -83,7 +100,7 @@ impl AsyncWrite for Stream {
                 following.head_goes();
                 Pin::new(stream).poll_write_vectored(context, pieces)
             }
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
+            Self::Tls { stream, .. } => Pin::new(stream).poll_write_vectored(context, pieces),
         }
     }
 
@@ -91,21 +108,25 @@ impl AsyncWrite for Stream {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Plain(stream, _) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Tls { stream, .. } => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream, following) => following.poll(stream, context),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls { stream, .. } => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream, _) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls { stream, .. } => Pin::new(stream).poll_shutdown(context),
         }
     }
 }
+
+/// Octets that are read at once below TLS, at most and at least.
+const BUFFER: usize = 256 * 1_024;
+const LEAST_BUFFER: usize = 32 * 1_024;
