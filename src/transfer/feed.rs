@@ -41,7 +41,7 @@ use super::lanes::Lanes;
 use super::memory::Reserved;
 use super::range::ContentRange;
 use super::stretch::Stretch;
-use super::window::CHUNK;
+use super::window;
 use super::window::Flow;
 use super::window::Task;
 use super::window::Window;
@@ -99,8 +99,10 @@ struct Several<'a> {
     /// given to one.
     failure: Option<Failure>,
     is_alone: bool,
-    /// Of the memory of all transfers: a chunk for each lane.
-    reserved: Vec<Reserved>,
+    /// How often the first lane was faster.
+    late: u32,
+    /// Of the memory of all transfers: for what waits for its turn.
+    reserved: Option<Reserved>,
 }
 
 type Lane<'a> = Pin<Box<dyn Future<Output = Result<Ended, Failure>> + Send + 'a>>;
@@ -133,6 +135,8 @@ struct State {
     wanted: usize,
     /// Lanes that there are.
     running: usize,
+    /// Octets that may wait for their turn.
+    memory: u64,
     /// Octets that came since somebody asked.
     came: u64,
 }
@@ -281,18 +285,20 @@ impl<'a> Plan<'a> {
     /// Makes the answer the first lane, which has all that is left.
     fn split(&mut self, answer: Box<Answer<'a>>) -> Several<'a> {
         let mut window = Window::new(self.taken, self.whole.size);
-        let first = window.assign(1, 1);
+        let first = window.assign(1, 0);
         let mut several = Several {
             shared: Arc::new(Shared(Mutex::new(State {
                 window,
                 wanted: 1,
                 running: 0,
+                memory: 0,
                 came: 0,
             }))),
             lanes: Vec::new(),
             failure: None,
             is_alone: false,
-            reserved: Vec::new(),
+            late: 0,
+            reserved: None,
         };
         if let Some(task) = first {
             several.start(self, Start::With(answer, task));
@@ -310,31 +316,34 @@ impl<'a> Several<'a> {
             whole: Arc::clone(&plan.whole),
             if_range: Arc::clone(&plan.if_range),
             shared: Arc::clone(&self.shared),
+            patience: plan.lanes.trip() * PATIENCE,
         };
         self.lanes.push(Box::pin(run.run(start)));
     }
 
     /// Makes it so many lanes, as far as there is memory for their chunks.
     fn want(&mut self, plan: &mut Plan<'a>, wanted: usize) {
-        self.reserved.truncate(wanted.saturating_sub(1));
-        while self.reserved.len() + 1 < wanted {
-            // What waits for its turn: a chunk and its neighbour.
-            let Some(reserved) = plan.origin.pool.memory().reserve(LANE_MEMORY) else {
-                plan.lanes.limit(self.reserved.len() + 1);
-                break;
-            };
-            self.reserved.push(reserved);
+        if wanted <= 1 {
+            self.reserved = None;
+        } else if self.reserved.is_none() {
+            let memory = plan.origin.pool.memory();
+            self.reserved = MEMORY.iter().find_map(|octets| memory.reserve(*octets));
         }
-        let wanted = wanted.min(self.reserved.len() + 1);
+        let memory = self.reserved.as_ref().map_or(0, Reserved::octets) as u64;
+        let most = window::most_lanes(memory);
+        if wanted > most {
+            plan.lanes.limit(most);
+        }
+        let wanted = wanted.min(most);
         let mut state = self.shared.state();
         if wanted != state.wanted {
             debug!(url = %plan.shown(), lanes = wanted, "Parallel ranges");
             state.wanted = wanted;
         }
+        state.memory = memory;
         if wanted > 1 && state.running == 1 && state.window.is_of_one() {
-            let probe = state
-                .window
-                .probe(plan.lanes.octets_in(ANSWER_TIME) + CHUNK);
+            let ahead = plan.lanes.octets_in(ANSWER_TIME * (1 << self.late));
+            let probe = state.window.probe(ahead + window::LEAST);
             drop(state);
             match probe {
                 Some(task) => self.start(plan, Start::Probe(task)),
@@ -395,7 +404,12 @@ impl<'a> Several<'a> {
             has_changed = true;
             match ended {
                 Ok(Ended::Done) => {}
-                Ok(Ended::Late) => self.limit(plan),
+                Ok(Ended::Late) => {
+                    self.late += 1;
+                    if self.late >= MOST_LATE {
+                        self.limit(plan);
+                    }
+                }
                 Err(failure) => {
                     debug!(url = %plan.shown(), why = failure.detail, "A parallel range failed");
                     self.failure = Some(failure);
@@ -410,7 +424,7 @@ impl<'a> Several<'a> {
     fn limit(&mut self, plan: &mut Plan<'a>) {
         plan.lanes.limit(1);
         self.shared.state().wanted = 1;
-        self.reserved.clear();
+        self.reserved = None;
     }
 }
 
@@ -420,6 +434,8 @@ struct Run<'a> {
     whole: Arc<Whole>,
     if_range: Arc<str>,
     shared: Arc<Shared>,
+    /// So long a lane waits for the others.
+    patience: Duration,
 }
 
 impl<'a> Run<'a> {
@@ -429,13 +445,17 @@ impl<'a> Run<'a> {
             let (answer, task) = match std::mem::replace(&mut start, Start::Next) {
                 Start::With(answer, task) => (answer, task),
                 Start::Probe(task) => {
-                    let answer = self.ask(task).await?;
+                    let answer = tokio::select! {
+                        biased;
+                        () = self.shared.passed(task) => return Ok(Ended::Late),
+                        answer = self.ask(task) => answer?,
+                    };
                     if !self.shared.state().window.accept(task) {
                         return Ok(Ended::Late);
                     }
                     (Box::new(answer), task)
                 }
-                Start::Next => match self.shared.task().await {
+                Start::Next => match self.shared.task(self.patience).await {
                     None => return Ok(Ended::Done),
                     Some(task) => match self.ask(task).await {
                         Ok(answer) => (Box::new(answer), task),
@@ -446,26 +466,35 @@ impl<'a> Run<'a> {
                     },
                 },
             };
-            if let Err(failure) = self.read(*answer, task.name).await {
+            if let Err(failure) = self.read(*answer, task).await {
                 self.shared.give_back(task.name);
                 return Err(failure);
             }
         }
     }
 
-    async fn read(&self, mut answer: Answer<'a>, name: u64) -> Result<(), Failure> {
+    /// Takes in a chunk, until all of it is here.
+    async fn read(&self, mut answer: Answer<'a>, task: Task) -> Result<(), Failure> {
+        let mut at = task.first;
         loop {
-            self.shared.room(name).await;
-            let Some(data) = answer.data().await else {
+            self.shared.room(task.name).await;
+            let data = tokio::select! {
+                biased;
+                () = self.shared.whole(task.name) => return Ok(()),
+                data = answer.data() => data,
+            };
+            let Some(data) = data else {
                 return Err(Failure::transport(
                     Hresult::WININET_E_CONNECTION_ABORTED,
                     format!("reading {}: the part ended too soon", answer.shown),
                 ));
             };
             let data = data?;
+            let from = at;
+            at += data.len() as u64;
             let mut state = self.shared.state();
             state.came += data.len() as u64;
-            let flow = state.window.put(name, data);
+            let flow = state.window.put(task.name, from, data);
             drop(state);
             if flow == Flow::Whole {
                 if answer.is_at_its_end() {
@@ -552,17 +581,61 @@ impl Shared {
         .await;
     }
 
-    /// The next chunk; waits while too much is held. None: the lane ends.
-    async fn task(&self) -> Option<Task> {
+    /// Waits until the first lane has come to where another would begin.
+    async fn passed(&self, task: Task) {
+        // INVARIANT: nor this.
+        std::future::poll_fn(|_| {
+            if self.state().window.has_passed(task) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    /// Waits until all of a chunk is here.
+    async fn whole(&self, name: u64) {
+        // INVARIANT: nor this.
+        std::future::poll_fn(|_| {
+            if self.state().window.is_whole(name) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+
+    /// The next chunk; waits while too much is held, and after some `patience` takes
+    /// the one that all wait for. None: the lane ends.
+    async fn task(&self, patience: Duration) -> Option<Task> {
+        tokio::select! {
+            biased;
+            next = self.next() => next,
+            task = self.second(patience) => Some(task),
+        }
+    }
+
+    async fn second(&self, patience: Duration) -> Task {
+        loop {
+            tokio::time::sleep(patience).await;
+            if let Some(task) = self.state().window.second() {
+                return task;
+            }
+        }
+    }
+
+    async fn next(&self) -> Option<Task> {
         // INVARIANT: nobody wakes this: whoever reads polls all lanes each
         // time that he has taken something.
         std::future::poll_fn(|_| {
             let mut state = self.state();
-            if state.running > state.wanted || !state.window.has_work() {
+            if state.running > state.wanted || state.window.is_here() {
                 return Poll::Ready(None);
             }
-            let lanes = state.wanted.max(1);
-            match state.window.assign(lanes, 2 * lanes - 1) {
+            let (lanes, memory) = (state.wanted, state.memory);
+            match state.window.assign(lanes, memory) {
                 Some(task) => Poll::Ready(Some(task)),
                 None => Poll::Pending,
             }
@@ -580,11 +653,18 @@ impl fmt::Debug for Feed<'_> {
 /// Files of fewer octets come in one piece.
 const LEAST: u64 = 32 * 1_024 * 1_024;
 
-/// Memory of a lane: a chunk that waits for its turn, and its neighbour.
-const LANE_MEMORY: usize = 2 * 4 * 1_024 * 1_024;
+/// Memory for what waits for its turn; the most that can be had.
+const MEMORY: [usize; 3] = [40 << 20, 20 << 20, 10 << 20];
 
-/// Within this time a server mostly begins to answer.
+/// Within this time a server mostly begins to answer; twice that when it did not.
 const ANSWER_TIME: Duration = Duration::from_millis(250);
+
+/// How often it may not.
+const MOST_LATE: u32 = 4;
+
+/// So many trips to the server and back a lane waits for another before it fetches
+/// the same: what was lost on the way there comes a second time by then.
+const PATIENCE: u32 = 3;
 
 /// Octets between two looks at the clock.
 const LOOK_OCTETS: u64 = 64 * 1_024;

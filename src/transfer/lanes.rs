@@ -23,7 +23,7 @@ pub(super) struct Lanes {
     pause: Duration,
     /// The last trial was one of more lanes.
     went_up: bool,
-    /// As it was last measured.
+    /// As it was last measured; zero before.
     octets_per_s: f64,
 }
 
@@ -84,6 +84,11 @@ impl Lanes {
         (self.octets_per_s * time.as_secs_f64()) as u64
     }
 
+    /// To the server and back, within bounds.
+    pub(super) fn trip(&self) -> Duration {
+        self.trip
+    }
+
     /// How many lanes there should be.
     pub(super) fn count(&self) -> usize {
         self.now
@@ -95,10 +100,10 @@ impl Lanes {
         self.octets = self.octets.saturating_add(octets);
         self.elapsed = self.elapsed.saturating_add(elapsed);
         match self.phase {
-            Phase::Settling { before } if self.elapsed >= self.trip * SETTLE.of(before) => {
+            Phase::Settling { before } if self.elapsed >= self.trip * settling(before) => {
                 self.enter(Phase::Measuring { before });
             }
-            Phase::Measuring { before } if self.elapsed >= self.trip * MEASURE.of(before) => {
+            Phase::Measuring { before } if self.elapsed >= self.trip * self.measuring(before) => {
                 self.judge(before, left);
             }
             Phase::Resting { left } if self.elapsed >= left => {
@@ -135,9 +140,17 @@ impl Lanes {
         } else {
             gain >= AS_GOOD
         };
+        #[expect(clippy::cast_precision_loss, reason = "few lanes")]
+        let is_nearly_full = gain * (before.lanes as f64) < NEARLY_FULL * self.now as f64;
         if is_better {
             self.pause = FIRST_PAUSE;
-            self.try_another(octets_per_s, is_worth_it);
+            if self.now > before.lanes && is_nearly_full {
+                // Fewer may do as well: they are next.
+                self.rest();
+                self.pause *= 2;
+            } else {
+                self.try_another(octets_per_s, is_worth_it);
+            }
         } else {
             self.now = before.lanes.min(self.most);
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
@@ -173,6 +186,15 @@ impl Lanes {
         self.enter(Phase::Settling { before });
     }
 
+    /// Trips of a measurement.
+    fn measuring(&self, before: Option<Before>) -> u32 {
+        match before {
+            Some(_) => TRIAL_MEASURED,
+            None if self.octets_per_s == 0.0 => FIRST,
+            None => MEASURED,
+        }
+    }
+
     fn rest(&mut self) {
         self.enter(Phase::Resting { left: self.pause });
     }
@@ -184,36 +206,28 @@ impl Lanes {
     }
 }
 
-/// A number of trips to the server and back.
-struct Trips {
-    /// When nothing is tried: the connections are there.
-    usual: u32,
-    /// In a trial.
-    trial: u32,
-}
-
-impl Trips {
-    fn of(&self, before: Option<Before>) -> u32 {
-        if before.is_some() {
-            self.trial
-        } else {
-            self.usual
-        }
+/// Trips until a measurement begins.
+fn settling(before: Option<Before>) -> u32 {
+    match before {
+        Some(_) => TRIAL_SETTLES,
+        None => FIRST,
     }
 }
 
-/// In these a connection finds its speed; in a trial those of the lanes are made
-/// first, the second of which must have answered before the third is.
-const SETTLE: Trips = Trips {
-    usual: 8,
-    trial: 15,
-};
+/// Trips to settle and to measure before the first trial. A connection that has not
+/// found its speed by then is helped by others; if they are not needed later, fewer
+/// are tried.
+const FIRST: u32 = 4;
 
-/// In these a rate is measured. In a trial many new connections make it uneven.
-const MEASURE: Trips = Trips {
-    usual: 10,
-    trial: 20,
-};
+/// Trips in which a rate is measured without a trial.
+const MEASURED: u32 = 10;
+
+/// Trips in which the lanes of a trial are made, the second of which must have answered
+/// before the third is.
+const TRIAL_SETTLES: u32 = 15;
+
+/// Trips in which they are measured: many new connections make a rate uneven.
+const TRIAL_MEASURED: u32 = 20;
 
 const LEAST_TRIP: Duration = Duration::from_millis(20);
 const LONGEST_TRIP: Duration = Duration::from_millis(200);
@@ -228,6 +242,10 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// More lanes must bring so much more.
 const WORTHWHILE: f64 = 1.15;
+
+/// When lanes bring no more than this part of what so many should, the line is nearly
+/// full.
+const NEARLY_FULL: f64 = 0.65;
 
 /// Half the lanes are as good if they bring so much.
 const AS_GOOD: f64 = 0.97;
@@ -249,7 +267,7 @@ mod tests {
 
     /// Fetches for so many seconds along a line that brings `rate(lanes)`
     /// octets a second; the lanes over time, one entry a tick.
-    fn fetch(lanes: &mut Lanes, seconds: u32, rate: impl Fn(usize) -> u64) -> Vec<usize> {
+    fn fetch(lanes: &mut Lanes, seconds: u32, mut rate: impl FnMut(usize) -> u64) -> Vec<usize> {
         (0..seconds * 10)
             .map(|_| {
                 lanes.sample(rate(lanes.count()) / 10, TICK, u64::MAX / 2);
@@ -269,6 +287,29 @@ mod tests {
         assert_eq!(lanes.count(), 8);
         let later = fetch(&mut lanes, 300, |lanes| lanes as u64 * 1_000_000);
         assert!(share(&later, 8) >= 90, "{}", share(&later, 8));
+    }
+
+    #[test]
+    fn lanes_that_came_while_the_first_found_its_speed_are_given_up() {
+        let mut lanes = Lanes::new(8, TRIP);
+        let mut early = 0;
+        fetch(&mut lanes, 20, |lanes| {
+            early += 1;
+            if early < 8 {
+                20_000_000
+            } else {
+                80_000_000 + lanes as u64
+            }
+        });
+        let later = fetch(&mut lanes, 300, |_| 80_000_000);
+        assert!(share(&later, 1) >= 85, "{}", share(&later, 1));
+    }
+
+    #[test]
+    fn a_line_that_is_nearly_full_is_left_at_that() {
+        let mut lanes = Lanes::new(8, TRIP);
+        let all = fetch(&mut lanes, 20, |lanes| 40_000_000 * lanes.min(2) as u64);
+        assert!(!all.contains(&8), "{all:?}");
     }
 
     #[test]

@@ -1,15 +1,22 @@
 //! The part of a file that several connections fetch at once: chunks are given
 //! out, what comes is put in order. Pure.
 //!
-//! Chunks lie side by side from the first octet that nobody has taken yet; no
-//! more are given out than are wanted ahead, so what is held is bounded.
+//! Chunks lie side by side from the first octet that nobody has taken yet. The first
+//! is handed on as it comes; those behind it are no longer than there is memory for
+//! what waits in them.
 
 use std::collections::VecDeque;
 
+use bytes::Buf;
 use hyper::body::Bytes;
 
-/// Octets of a chunk, unless there is one lane only.
-pub(super) const CHUNK: u64 = 4 * 1_024 * 1_024;
+/// Octets of a chunk at most, unless there is one lane only: a connection rests for
+/// a trip between two of them.
+pub(super) const MOST: u64 = 8 * 1_024 * 1_024;
+
+/// Octets of a chunk at least. Those at the end of a file are no larger than makes
+/// all lanes end at about the same time.
+pub(super) const LEAST: u64 = 2 * 1_024 * 1_024;
 
 /// The chunks of a file under way.
 #[derive(Debug)]
@@ -50,7 +57,13 @@ struct Chunk {
     at: u64,
     end: u64,
     pieces: VecDeque<Bytes>,
-    has_lane: bool,
+    /// Who fetches it: one, or a second one, too, where it holds up the others.
+    lanes: u8,
+}
+
+/// So many lanes each have a chunk, and all but one a second one, within this memory.
+pub(super) fn most_lanes(memory: u64) -> usize {
+    usize::try_from(memory / (2 * LEAST) + 1).unwrap_or(usize::MAX)
 }
 
 impl Window {
@@ -64,28 +77,35 @@ impl Window {
         }
     }
 
-    /// The next chunk to fetch: one that a lane gave back, else a new one, when
-    /// there are fewer than `ahead`. With `lanes` of one it is all that is left.
-    pub(super) fn assign(&mut self, lanes: usize, ahead: usize) -> Option<Task> {
+    /// The next chunk to fetch: one that a lane gave back, else a new one that fits
+    /// into the `memory` for what waits. With `lanes` of one it is all that is left.
+    pub(super) fn assign(&mut self, lanes: usize, memory: u64) -> Option<Task> {
         if let Some(chunk) = self.chunks.iter_mut().find(|chunk| chunk.is_free()) {
-            chunk.has_lane = true;
+            chunk.lanes = 1;
             return Some(chunk.task());
         }
-        if self.next >= self.size || self.chunks.len() >= ahead.max(1) {
+        let left = self.size.checked_sub(self.next).filter(|left| *left > 0)?;
+        let octets = if lanes <= 1 {
+            left
+        } else {
+            let lanes = lanes as u64;
+            // While one is slow each other lane goes on with a second one.
+            let share = (memory / (2 * lanes - 2)).min(left / lanes);
+            share.clamp(LEAST, MOST).min(left)
+        };
+        if let Some(first) = self.chunks.front()
+            && (lanes <= 1 || self.next + octets - first.end > memory)
+        {
             return None;
         }
-        let end = if lanes <= 1 {
-            self.size
-        } else {
-            self.size.min(self.next + CHUNK)
-        };
+        let end = self.next + octets;
         self.names += 1;
         let chunk = Chunk {
             name: self.names,
             at: self.next,
             end,
             pieces: VecDeque::new(),
-            has_lane: true,
+            lanes: 1,
         };
         let task = chunk.task();
         self.next = end;
@@ -103,7 +123,7 @@ impl Window {
     pub(super) fn probe(&mut self, ahead: u64) -> Option<Task> {
         let last = self.chunks.back().filter(|_| self.is_of_one())?;
         let first = last.at.checked_add(ahead.max(1))?;
-        let end = first.checked_add(CHUNK)?;
+        let end = first.checked_add(MOST)?;
         self.names += 1;
         (end < self.size).then_some(Task {
             name: self.names,
@@ -112,13 +132,18 @@ impl Window {
         })
     }
 
+    /// Has the first lane come to where another would begin?
+    pub(super) fn has_passed(&self, task: Task) -> bool {
+        self.chunks.back().is_none_or(|last| last.at >= task.first)
+    }
+
     /// The other lane has its chunk: the first one ends before it, and what lies
     /// behind is everybody's. Not when the first has come too far by now.
     pub(super) fn accept(&mut self, task: Task) -> bool {
-        if !self.is_of_one() {
+        if !self.is_of_one() || self.has_passed(task) {
             return false;
         }
-        let Some(last) = self.chunks.back_mut().filter(|last| last.at < task.first) else {
+        let Some(last) = self.chunks.back_mut() else {
             return false;
         };
         last.end = task.first;
@@ -128,17 +153,30 @@ impl Window {
             at: task.first,
             end: task.end,
             pieces: VecDeque::new(),
-            has_lane: true,
+            lanes: 1,
         });
         true
     }
 
-    /// Takes in what came of a chunk; what lies beyond its end is another's.
-    pub(super) fn put(&mut self, name: u64, mut data: Bytes) -> Flow {
+    /// A chunk that somebody fetches and all wait for: the first one, or at the end
+    /// of the file any. Whoever is faster brings it.
+    pub(super) fn second(&mut self) -> Option<Task> {
+        let candidates = if self.next < self.size { 1 } else { usize::MAX };
+        let mut chunks = self.chunks.iter_mut().take(candidates);
+        let chunk = chunks.find(|chunk| chunk.lanes == 1 && chunk.at < chunk.end)?;
+        chunk.lanes = 2;
+        Some(chunk.task())
+    }
+
+    /// Takes in what came of a chunk from octet `from` on; what lies beyond its end
+    /// is another's, and what another has brought is here.
+    pub(super) fn put(&mut self, name: u64, from: u64, mut data: Bytes) -> Flow {
         let Some(at) = self.chunks.iter().position(|chunk| chunk.name == name) else {
             return Flow::Whole;
         };
         let chunk = &mut self.chunks[at];
+        let here = usize::try_from(chunk.at.saturating_sub(from)).unwrap_or(usize::MAX);
+        data.advance(here.min(data.len()));
         let missing = usize::try_from(chunk.end - chunk.at).unwrap_or(usize::MAX);
         data.truncate(missing);
         chunk.at += data.len() as u64;
@@ -154,8 +192,14 @@ impl Window {
         if chunk.at < chunk.end {
             return Flow::More;
         }
-        chunk.has_lane = false;
+        chunk.lanes = 0;
         Flow::Whole
+    }
+
+    /// Is all of a chunk here?
+    pub(super) fn is_whole(&self, name: u64) -> bool {
+        let mut chunks = self.chunks.iter();
+        chunks.all(|chunk| chunk.name != name || chunk.at >= chunk.end)
     }
 
     /// Should more of a chunk come now? The first one is handed on as it comes, and
@@ -169,7 +213,7 @@ impl Window {
     /// A lane does not go on with its chunk.
     pub(super) fn give_back(&mut self, name: u64) {
         if let Some(chunk) = self.chunks.iter_mut().find(|chunk| chunk.name == name) {
-            chunk.has_lane = false;
+            chunk.lanes = chunk.lanes.saturating_sub(1);
         }
     }
 
@@ -192,6 +236,11 @@ impl Window {
         self.next < self.size || self.chunks.iter().any(Chunk::is_free)
     }
 
+    /// Has all of the file come?
+    pub(super) fn is_here(&self) -> bool {
+        self.next >= self.size && self.chunks.iter().all(|chunk| chunk.at >= chunk.end)
+    }
+
     /// Was everything taken?
     pub(super) fn is_empty(&self) -> bool {
         self.chunks.is_empty() && self.next >= self.size
@@ -200,7 +249,7 @@ impl Window {
 
 impl Chunk {
     fn is_free(&self) -> bool {
-        !self.has_lane && self.at < self.end
+        self.lanes == 0 && self.at < self.end
     }
 
     fn task(&self) -> Task {
@@ -229,28 +278,50 @@ mod tests {
 
     #[test]
     fn one_lane_gets_all_and_leaves_the_rest_to_the_second() {
-        let size = 10 * CHUNK;
+        let size = 10 * MOST;
         let mut window = Window::new(5, size);
-        let all = window.assign(1, 1).expect("all");
+        let all = window.assign(1, 0).expect("all");
         assert_eq!((all.first, all.end), (5, size));
-        assert_eq!(window.assign(2, 4), None);
-        let second = window.probe(CHUNK).expect("there is room");
-        assert_eq!((second.first, second.end), (5 + CHUNK, 5 + 2 * CHUNK));
+        assert_eq!(window.assign(2, 4 * MOST), None);
+        let second = window.probe(MOST).expect("there is room");
+        assert_eq!((second.first, second.end), (5 + MOST, 5 + 2 * MOST));
         assert!(!window.has_work(), "only once it is accepted");
         assert!(window.accept(second));
-        let third = window.assign(2, 4).expect("the rest");
-        assert_eq!((third.first, third.end), (second.end, second.end + CHUNK));
-        assert_eq!(window.probe(CHUNK), None);
+        assert_eq!(window.assign(2, MOST), None, "no memory");
+        let third = window.assign(2, 2 * MOST).expect("the rest");
+        assert_eq!((third.first, third.end), (second.end, second.end + MOST));
+        assert_eq!(window.probe(MOST), None);
     }
 
     #[test]
     fn a_chunk_that_the_first_lane_has_passed_is_not_accepted() {
-        let mut window = Window::new(0, 100 * CHUNK);
-        let all = window.assign(1, 1).expect("all");
+        let mut window = Window::new(0, 100 * MOST);
+        let all = window.assign(1, 0).expect("all");
         let second = window.probe(10).expect("there is room");
-        assert_eq!(window.put(all.name, octets(0, 11)), Flow::More);
+        assert_eq!(window.put(all.name, 0, octets(0, 11)), Flow::More);
         assert!(!window.accept(second));
-        assert_eq!(window.put(all.name, octets(11, 11)), Flow::More);
+        assert_eq!(window.put(all.name, 11, octets(11, 11)), Flow::More);
+    }
+
+    #[test]
+    fn who_is_slow_is_overtaken() {
+        let mut window = Window::new(0, 64 * MOST);
+        let all = window.assign(1, 0).expect("all");
+        let probe = window.probe(MOST).expect("there is room");
+        assert!(window.accept(probe));
+        let other = window.second().expect("the first holds up the others");
+        assert_eq!((other.name, other.first, other.end), (all.name, 0, MOST));
+        assert_eq!(window.second(), None, "two are enough");
+        assert_eq!(window.put(all.name, 0, octets(0, 7)), Flow::More);
+        assert_eq!(window.put(other.name, 0, octets(0, 9)), Flow::More);
+        assert_eq!(window.put(all.name, 7, octets(7, 1)), Flow::More);
+        let came: Vec<u8> = std::iter::from_fn(|| window.take()).flatten().collect();
+        assert_eq!(came, octets(0, 9));
+        window.give_back(other.name);
+        assert_eq!(window.assign(2, 0), None, "the slow one has it still");
+        window.give_back(all.name);
+        let again = window.assign(2, 0).expect("nobody has it");
+        assert_eq!((again.first, again.end), (9, MOST));
     }
 
     proptest! {
@@ -258,9 +329,10 @@ mod tests {
         #[test]
         fn whatever_lanes_do_the_file_comes_out_in_order_and_little_is_held(
             start in 0_u64..10_000,
-            length in 1_u64..6 * CHUNK,
+            length in 1_u64..12 * LEAST,
             steps in prop::collection::vec((0_usize..6, 0_u8..20, 1_usize..3_000_000), 0..60),
             lanes in 1_usize..5,
+            memory in MOST..12 * LEAST,
         ) {
             let size = start + length;
             let mut window = Window::new(start, size);
@@ -270,7 +342,8 @@ mod tests {
             let mut turn = 0_usize;
             while !window.is_empty() {
                 while running.len() < lanes {
-                    let Some(task) = window.assign(lanes, 2 * lanes) else { break };
+                    let next = window.assign(lanes, memory).or_else(|| window.second());
+                    let Some(task) = next else { break };
                     prop_assert!(task.first < task.end);
                     running.push(task);
                 }
@@ -288,7 +361,7 @@ mod tests {
                             running.push(task);
                         }
                         let task = &mut running[at];
-                        let flow = window.put(task.name, octets(task.first, count));
+                        let flow = window.put(task.name, task.first, octets(task.first, count));
                         task.first += count as u64;
                         if flow == Flow::Whole {
                             running.remove(at);
@@ -299,7 +372,11 @@ mod tests {
                     prop_assert_eq!(&piece, &octets(taken, piece.len()));
                     taken += piece.len() as u64;
                 }
-                prop_assert!(window.chunks.len() <= 2 * lanes + 1);
+                let first = window.chunks.front();
+                let waiting = window.chunks.iter().skip(1).flat_map(|chunk| &chunk.pieces);
+                let held: u64 = waiting.map(|piece| piece.len() as u64).sum();
+                prop_assert!(held <= memory);
+                prop_assert!(first.is_none_or(|first| window.next - first.end <= memory || lanes == 1));
             }
             prop_assert_eq!(taken, size);
             prop_assert!(!window.has_work());
