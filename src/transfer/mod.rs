@@ -58,6 +58,7 @@ mod splice;
 mod spot;
 mod stream;
 mod stretch;
+mod tcp;
 mod terms;
 #[cfg(test)]
 mod tests;

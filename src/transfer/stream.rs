@@ -16,15 +16,16 @@ use tokio_rustls::client::TlsStream;
 use super::following::Following;
 use super::memory::Memory;
 use super::memory::Reserved;
+use super::tcp::Tcp;
 
 /// TCP, with TLS over it or without.
 pub(super) enum Stream {
     /// TCP, and what goes over it behind a head.
-    Plain(TcpStream, Following),
+    Plain(Tcp, Following),
     /// TLS over it.
     Tls {
         /// Over a [`buffered`] one.
-        stream: Box<TlsStream<BufReader<TcpStream>>>,
+        stream: Box<TlsStream<BufReader<Tcp>>>,
         /// The memory of that.
         #[expect(dead_code, reason = "held, not read")]
         reserved: Reserved,
@@ -33,22 +34,22 @@ pub(super) enum Stream {
 
 /// TCP for TLS, which would read one record at a time: what has come is taken
 /// at once, into so much memory.
-pub(super) fn buffered(tcp: TcpStream, memory: &Memory) -> (BufReader<TcpStream>, Reserved) {
+pub(super) fn buffered(tcp: TcpStream, memory: &Memory) -> (BufReader<Tcp>, Reserved) {
     let reserved = memory.grant(BUFFER, LEAST_BUFFER);
     let capacity = reserved.octets();
-    (BufReader::with_capacity(capacity, tcp), reserved)
+    (BufReader::with_capacity(capacity, Tcp::new(tcp)), reserved)
 }
 
 impl Stream {
     /// TCP without TLS.
     pub(super) fn plain(tcp: TcpStream) -> Self {
-        Self::Plain(tcp, Following::default())
+        Self::Plain(Tcp::new(tcp), Following::default())
     }
 
     /// The socket, if there is no TLS over it.
     pub(super) fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Self::Plain(tcp, _) => Some(tcp),
+            Self::Plain(tcp, _) => Some(tcp.stream()),
             Self::Tls { .. } => None,
         }
     }
@@ -114,7 +115,7 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream, following) => following.poll(stream, context),
+            Self::Plain(stream, following) => following.poll(stream.stream(), context),
             Self::Tls { stream, .. } => Pin::new(stream).poll_flush(context),
         }
     }
