@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from bench.peers import Cost, Nginx, run
+from bench.peers import Cost, Nginx, PeerFailed, run
 from harness.daemon import Daemon, free_port
 from harness.wsman import COMPLETE, ERROR, JOB, RESUME, TRANSFERRED, TRANSIENT_ERROR, X, method_input
 
@@ -198,7 +198,11 @@ class Field:
     def theirs(self, folder: Path, count: int, octets: int, *commands: list[str]) -> Cost:
         """A peer's run into `folder`."""
         folder.mkdir(exist_ok=True)
-        cost = run(*commands)
+        try:
+            cost = run(*commands)
+        except PeerFailed:
+            shutil.rmtree(folder)
+            raise
         check_and_clear(folder, count, octets)
         return cost
 

@@ -27,6 +27,10 @@ PACKAGES = {
 }
 
 
+class PeerFailed(Exception):
+    """A peer could not do it."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """What a run took."""
@@ -72,7 +76,7 @@ def run(*commands: list[str]) -> Cost:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            raise RuntimeError(f"{command[0]} ended with {process.returncode}")
+            raise PeerFailed(f"{command[0]} ended with {process.returncode}")
         cpu += usage.ru_utime + usage.ru_stime
         resident = max(resident, usage.ru_maxrss * 1024)
     return Cost(time.monotonic() - began, cpu, resident)

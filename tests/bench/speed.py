@@ -25,7 +25,7 @@ from pathlib import Path
 
 from bench.field import MIB, Field
 from bench.line import FAR_ADDRESS, Line, Unavailable
-from bench.peers import Cost, available, require
+from bench.peers import Cost, PeerFailed, available, require
 
 OURS = "bitsd"
 HASHED = "bitsd, SHA-256"
@@ -53,8 +53,16 @@ class Row:
         for number in range(rounds + 1):
             turn = number % len(names)
             for name in names[turn:] + names[:turn]:
+                if name not in self.contenders:
+                    continue
                 os.sync()
-                cost = self.contenders[name]()
+                try:
+                    cost = self.contenders[name]()
+                except PeerFailed as why:
+                    print(f"\n{self.title}: without {name}, which failed: {why}", flush=True)
+                    del self.contenders[name]
+                    self.costs.pop(name, None)
+                    continue
                 if number:
                     self.costs.setdefault(name, []).append(cost)
 
