@@ -6,7 +6,8 @@
 //! an answer the first one ends there, and all take the chunks behind. Every
 //! part is held against the version, the place and the size of the first. A
 //! server that answers otherwise, or wants fewer connections, gets one again,
-//! and the file goes on.
+//! and the file goes on. A chunk that the others wait for is asked for a second time;
+//! whoever is faster brings it.
 //!
 //! This is all that the writing side knows of where octets come from.
 //!

@@ -175,6 +175,9 @@ impl Window {
             return Flow::Whole;
         };
         let chunk = &mut self.chunks[at];
+        // INVARIANT: a lane begins at the first octet that is missing, so that none has
+        // come further than its chunk.
+        debug_assert!(from <= chunk.at);
         let here = usize::try_from(chunk.at.saturating_sub(from)).unwrap_or(usize::MAX);
         data.advance(here.min(data.len()));
         let missing = usize::try_from(chunk.end - chunk.at).unwrap_or(usize::MAX);
