@@ -102,8 +102,6 @@ struct Several<'a> {
     is_alone: bool,
     /// How often the first lane was faster.
     late: u32,
-    /// Of the memory of all transfers: for what waits for its turn.
-    reserved: Option<Reserved>,
 }
 
 type Lane<'a> = Pin<Box<dyn Future<Output = Result<Ended, Failure>> + Send + 'a>>;
@@ -136,8 +134,8 @@ struct State {
     wanted: usize,
     /// Lanes that there are.
     running: usize,
-    /// Octets that may wait for their turn.
-    memory: u64,
+    /// Of the memory of all transfers: for what waits for its turn.
+    reserved: Option<Reserved>,
     /// Octets that came since somebody asked.
     came: u64,
 }
@@ -292,14 +290,13 @@ impl<'a> Plan<'a> {
                 window,
                 wanted: 1,
                 running: 0,
-                memory: 0,
+                reserved: None,
                 came: 0,
             }))),
             lanes: Vec::new(),
             failure: None,
             is_alone: false,
             late: 0,
-            reserved: None,
         };
         if let Some(task) = first {
             several.start(self, Start::With(answer, task));
@@ -324,24 +321,22 @@ impl<'a> Several<'a> {
 
     /// Makes it so many lanes, as far as there is memory for their chunks.
     fn want(&mut self, plan: &mut Plan<'a>, wanted: usize) {
+        let mut state = self.shared.state();
         if wanted <= 1 {
-            self.reserved = None;
-        } else if self.reserved.is_none() {
+            state.reserved = None;
+        } else if state.reserved.is_none() {
             let memory = plan.origin.pool.memory();
-            self.reserved = MEMORY.iter().find_map(|octets| memory.reserve(*octets));
+            state.reserved = MEMORY.iter().find_map(|octets| memory.reserve(*octets));
         }
-        let memory = self.reserved.as_ref().map_or(0, Reserved::octets) as u64;
-        let most = window::most_lanes(memory);
+        let most = window::most_lanes(state.memory());
         if wanted > most {
             plan.lanes.limit(most);
         }
         let wanted = wanted.min(most);
-        let mut state = self.shared.state();
         if wanted != state.wanted {
             debug!(url = %plan.shown(), lanes = wanted, "Parallel ranges");
             state.wanted = wanted;
         }
-        state.memory = memory;
         if wanted > 1 && state.running == 1 && state.window.is_of_one() {
             let ahead = plan.lanes.octets_in(ANSWER_TIME * (1 << self.late));
             let probe = state.window.probe(ahead + window::LEAST);
@@ -424,8 +419,9 @@ impl<'a> Several<'a> {
     /// One lane from now on.
     fn limit(&mut self, plan: &mut Plan<'a>) {
         plan.lanes.limit(1);
-        self.shared.state().wanted = 1;
-        self.reserved = None;
+        let mut state = self.shared.state();
+        state.wanted = 1;
+        state.reserved = None;
     }
 }
 
@@ -448,7 +444,7 @@ impl<'a> Run<'a> {
                 Start::Probe(task) => {
                     let answer = tokio::select! {
                         biased;
-                        () = self.shared.passed(task) => return Ok(Ended::Late),
+                        () = self.shared.until(|window| window.has_passed(task)) => return Ok(Ended::Late),
                         answer = self.ask(task) => answer?,
                     };
                     if !self.shared.state().window.accept(task) {
@@ -478,10 +474,11 @@ impl<'a> Run<'a> {
     async fn read(&self, mut answer: Answer<'a>, task: Task) -> Result<(), Failure> {
         let mut at = task.first;
         loop {
-            self.shared.room(task.name).await;
+            // Nobody has taken what came before.
+            self.shared.until(|window| window.has_room(task.name)).await;
             let data = tokio::select! {
                 biased;
-                () = self.shared.whole(task.name) => return Ok(()),
+                () = self.shared.until(|window| window.is_whole(task.name)) => return Ok(()),
                 data = answer.data() => data,
             };
             let Some(data) = data else {
@@ -560,6 +557,13 @@ impl<'a> Run<'a> {
     }
 }
 
+impl State {
+    /// Octets that may wait for their turn.
+    fn memory(&self) -> u64 {
+        self.reserved.as_ref().map_or(0, Reserved::octets) as u64
+    }
+}
+
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -569,37 +573,12 @@ impl Shared {
         self.state().window.give_back(name);
     }
 
-    /// Waits while nobody takes what has come of a chunk.
-    async fn room(&self, name: u64) {
-        // INVARIANT: nobody wakes this, either.
+    /// Waits until the window is so.
+    async fn until(&self, is_so: impl Fn(&Window) -> bool) {
+        // INVARIANT: nobody wakes this: whoever reads polls all lanes each
+        // time that he has taken something.
         std::future::poll_fn(|_| {
-            if self.state().window.has_room(name) {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-    }
-
-    /// Waits until the first lane has come to where another would begin.
-    async fn passed(&self, task: Task) {
-        // INVARIANT: nor this.
-        std::future::poll_fn(|_| {
-            if self.state().window.has_passed(task) {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
-    }
-
-    /// Waits until all of a chunk is here.
-    async fn whole(&self, name: u64) {
-        // INVARIANT: nor this.
-        std::future::poll_fn(|_| {
-            if self.state().window.is_whole(name) {
+            if is_so(&self.state().window) {
                 Poll::Ready(())
             } else {
                 Poll::Pending
@@ -628,14 +607,13 @@ impl Shared {
     }
 
     async fn next(&self) -> Option<Task> {
-        // INVARIANT: nobody wakes this: whoever reads polls all lanes each
-        // time that he has taken something.
+        // INVARIANT: nobody wakes this, either.
         std::future::poll_fn(|_| {
             let mut state = self.state();
             if state.running > state.wanted || state.window.is_here() {
                 return Poll::Ready(None);
             }
-            let (lanes, memory) = (state.wanted, state.memory);
+            let (lanes, memory) = (state.wanted, state.memory());
             match state.window.assign(lanes, memory) {
                 Some(task) => Poll::Ready(Some(task)),
                 None => Poll::Pending,

@@ -61,7 +61,8 @@ impl Lanes {
     }
 
     /// Always so many lanes, unless there is a limit; fast ones, so that the first
-    /// does not get far before the second is there.
+    /// does not get far before the second is there, and patient ones, so that only
+    /// one that stalls is overtaken.
     #[cfg(test)]
     pub(super) fn fixed(count: usize) -> Self {
         Self {
@@ -70,7 +71,7 @@ impl Lanes {
                 left: Duration::MAX,
             },
             octets_per_s: 64e6,
-            ..Self::new(count, Duration::ZERO)
+            ..Self::new(count, LONGEST_TRIP)
         }
     }
 

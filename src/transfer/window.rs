@@ -140,10 +140,8 @@ impl Window {
     /// The other lane has its chunk: the first one ends before it, and what lies
     /// behind is everybody's. Not when the first has come too far by now.
     pub(super) fn accept(&mut self, task: Task) -> bool {
-        if !self.is_of_one() || self.has_passed(task) {
-            return false;
-        }
-        let Some(last) = self.chunks.back_mut() else {
+        let is_ahead = self.is_of_one() && !self.has_passed(task);
+        let Some(last) = self.chunks.back_mut().filter(|_| is_ahead) else {
             return false;
         };
         last.end = task.first;

@@ -95,8 +95,7 @@ async fn parts_of_one_version_come_out_as_the_file() {
     let parts: Vec<_> = asked.iter().filter_map(part).collect();
     assert!(parts.len() >= 5, "{parts:?}");
     let own: HashSet<_> = asked.iter().map(|asked| asked.connection).collect();
-    // More where a lane was overtaken: its answer ends with its connection.
-    assert!(own.len() >= 4, "{own:?}");
+    assert!((4..=6).contains(&own.len()), "{own:?}");
     for asked in asked.iter().filter(|asked| part(asked).is_some()) {
         assert_eq!(asked.header("if-range"), Some("\"one\""));
     }
