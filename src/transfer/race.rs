@@ -1,6 +1,9 @@
 //! Connects to the first of several addresses that answers (RFC 8305): many
-//! hosts have a name of two families and a way to one of them only.
+//! hosts have a name of two families and a way to one of them only. Where none
+//! answers one is tried a second time: the kernel waits for a second before it takes
+//! the first packet of a connection for lost.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -9,8 +12,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// Tries the addresses in order. The next one begins when the one before has
-/// failed, or has not answered for a little; the first that stands wins, and the
-/// others are given up.
+/// failed, or has not answered for a little; then the first that is still silent is
+/// tried once more. The first connection that stands wins, and the others are given
+/// up.
 ///
 /// Dropping the future half-way gives all of them up.
 ///
@@ -25,27 +29,36 @@ where
     Stream: Send + 'static,
     Attempt: Future<Output = io::Result<Stream>> + Send + 'static,
 {
-    if let [only] = addresses {
-        return connect(*only).await;
-    }
-    let mut left = addresses.iter();
+    let mut left: VecDeque<SocketAddr> = addresses.iter().copied().collect();
+    let mut silent: Vec<SocketAddr> = Vec::with_capacity(addresses.len());
     let mut running = JoinSet::new();
+    let mut is_second = false;
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     loop {
-        let begun = left.next().map(|address| running.spawn(connect(*address)));
-        let ended = if begun.is_some() && left.len() > 0 {
-            let ended = tokio::time::timeout(STAGGER, running.join_next()).await;
-            match ended {
-                Ok(ended) => ended,
-                Err(_) => continue,
-            }
-        } else {
+        if let Some(address) = left.pop_front() {
+            silent.push(address);
+            let attempt = connect(address);
+            running.spawn(async move { (address, attempt.await) });
+        }
+        let ended = if is_second && left.is_empty() {
             running.join_next().await
+        } else {
+            let Ok(ended) = tokio::time::timeout(STAGGER, running.join_next()).await else {
+                if left.is_empty() {
+                    is_second = true;
+                    left.extend(silent.first());
+                }
+                continue;
+            };
+            ended
         };
         match ended {
             None => return Err(last),
-            Some(Ok(Ok(stream))) => return Ok(stream),
-            Some(Ok(Err(error))) => last = error,
+            Some(Ok((_, Ok(stream)))) => return Ok(stream),
+            Some(Ok((address, Err(error)))) => {
+                silent.retain(|one| *one != address);
+                last = error;
+            }
             Some(Err(error)) => last = io::Error::other(error),
         }
     }
@@ -102,6 +115,39 @@ mod tests {
         let (won, began) = race(2, &[(60_000, true), (10, true)]).await;
         assert_eq!(won.expect("the second"), 2);
         assert_eq!(began, [(1, 0), (2, 250)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_only_address_that_is_silent_is_tried_once_more() {
+        let began: Arc<Mutex<Vec<u128>>> = Arc::default();
+        let start = Instant::now();
+        let only = addresses(1);
+        let won = first(&only, |_| {
+            let list = Arc::clone(&began);
+            async move {
+                let number = {
+                    let mut list = list.lock().expect("lock");
+                    list.push(start.elapsed().as_millis());
+                    list.len()
+                };
+                let lost = Duration::from_secs(u64::from(number == 1));
+                tokio::time::sleep(lost + Duration::from_millis(20)).await;
+                Ok(number)
+            }
+        });
+        assert_eq!(won.await.expect("the second"), 2);
+        assert_eq!(start.elapsed().as_millis(), 270);
+        assert_eq!(*began.lock().expect("lock"), [0, 250]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_only_address_that_refuses_is_tried_once() {
+        let (won, began) = race(1, &[(10, false)]).await;
+        assert!(won.is_err());
+        assert_eq!(began, [(1, 0)]);
+        let (won, began) = race(2, &[(10, false), (600, true)]).await;
+        assert_eq!(won.expect("the second"), 2);
+        assert_eq!(began, [(1, 0), (2, 10), (2, 260)]);
     }
 
     #[tokio::test(start_paused = true)]
