@@ -84,6 +84,8 @@ struct Plan<'a> {
     origin: &'a HttpOrigin,
     whole: Arc<Whole>,
     if_range: Arc<str>,
+    /// Has the server said so?
+    gives_parts: bool,
     lanes: Lanes,
     /// Octets from the start of the file that were handed out.
     taken: u64,
@@ -100,11 +102,11 @@ struct Several<'a> {
     /// given to one.
     failure: Option<Failure>,
     is_alone: bool,
-    /// How often the first lane was faster.
-    late: u32,
+    /// How often others have asked in vain for what is ahead of the only one.
+    probes: u32,
 }
 
-type Lane<'a> = Pin<Box<dyn Future<Output = Result<Ended, Failure>> + Send + 'a>>;
+type Lane<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 
 /// What a lane begins with.
 enum Start<'a> {
@@ -116,15 +118,6 @@ enum Start<'a> {
     Next,
 }
 
-/// How a lane ended.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Ended {
-    /// There is no more for it.
-    Done,
-    /// The first lane was faster than the answer to the second.
-    Late,
-}
-
 /// What the lanes of a file share.
 struct Shared(Mutex<State>);
 
@@ -134,6 +127,8 @@ struct State {
     wanted: usize,
     /// Lanes that there are.
     running: usize,
+    /// A chunk of fewer octets is here before half of it could be had from elsewhere.
+    least_half: u64,
     /// Of the memory of all transfers: for what waits for its turn.
     reserved: Option<Reserved>,
     /// Octets that came since somebody asked.
@@ -243,17 +238,17 @@ impl<'a> Plan<'a> {
         let answer = stretch.answer();
         let origin = answer.origin();
         let most = origin.pool.ranges(&whole.url);
-        let none = answer
-            .header(header::ACCEPT_RANGES)
-            .is_some_and(|unit| unit.trim().eq_ignore_ascii_case("none"));
+        let ranges = answer.header(header::ACCEPT_RANGES).map(str::trim);
+        let says = |unit: &str| ranges.is_some_and(|ranges| ranges.eq_ignore_ascii_case(unit));
         let if_range = Arc::from(whole.validator.if_range()?);
         let left = whole.size.checked_sub(whole.from)?;
-        if most <= 1 || none || left < LEAST || stretch.length() != Some(left) {
+        if most <= 1 || says("none") || left < LEAST || stretch.length() != Some(left) {
             return None;
         }
         Some(Self {
             origin,
             if_range,
+            gives_parts: answer.status == StatusCode::PARTIAL_CONTENT || says("bytes"),
             lanes: Lanes::new(most, answer.trip),
             taken: whole.from,
             whole: Arc::new(whole),
@@ -264,6 +259,12 @@ impl<'a> Plan<'a> {
 
     fn shown(&self) -> String {
         super::remote::redact(&self.whole.url)
+    }
+
+    /// Octets that one of so many lanes brings before the answer to a new request comes.
+    fn least_half(&self, lanes: usize) -> u64 {
+        let octets = self.lanes.octets_in(self.lanes.trip()) / lanes.max(1) as u64;
+        octets.clamp(LEAST_HALF, window::LEAST)
     }
 
     /// So many octets were handed out, and so many have come.
@@ -290,13 +291,14 @@ impl<'a> Plan<'a> {
                 window,
                 wanted: 1,
                 running: 0,
+                least_half: 0,
                 reserved: None,
                 came: 0,
             }))),
             lanes: Vec::new(),
             failure: None,
             is_alone: false,
-            late: 0,
+            probes: 0,
         };
         if let Some(task) = first {
             several.start(self, Start::With(answer, task));
@@ -337,14 +339,13 @@ impl<'a> Several<'a> {
             debug!(url = %plan.shown(), lanes = wanted, "Parallel ranges");
             state.wanted = wanted;
         }
+        state.least_half = plan.least_half(wanted);
+        if !state.window.is_of_one() {
+            self.probes = 0;
+        }
         if wanted > 1 && state.running == 1 && state.window.is_of_one() {
-            let ahead = plan.lanes.octets_in(ANSWER_TIME * (1 << self.late));
-            let probe = state.window.probe(ahead + window::LEAST);
             drop(state);
-            match probe {
-                Some(task) => self.start(plan, Start::Probe(task)),
-                None => plan.lanes.limit(1),
-            }
+            self.probe(plan, wanted - 1);
             return;
         }
         let missing = if state.window.has_work() {
@@ -355,6 +356,29 @@ impl<'a> Several<'a> {
         drop(state);
         for _ in 0..missing {
             self.start(plan, Start::Next);
+        }
+    }
+
+    /// Lets others ask for what is ahead of the only lane.
+    fn probe(&mut self, plan: &mut Plan<'a>, others: usize) {
+        if self.probes == MOST_PROBES {
+            self.limit(plan);
+            return;
+        }
+        // A server that has not said that it gives parts is not asked for many.
+        let others = if plan.gives_parts { others } else { 1 };
+        let time = ANSWER_TIME * (1 << self.probes);
+        self.probes += 1;
+        let mut state = self.shared.state();
+        let ahead = plan.lanes.octets_in(time) + window::LEAST;
+        let memory = state.memory();
+        let tasks = state.window.probe(ahead, others, memory);
+        drop(state);
+        if tasks.is_empty() {
+            plan.lanes.limit(1);
+        }
+        for task in tasks {
+            self.start(plan, Start::Probe(task));
         }
     }
 
@@ -399,13 +423,7 @@ impl<'a> Several<'a> {
             self.shared.state().running -= 1;
             has_changed = true;
             match ended {
-                Ok(Ended::Done) => {}
-                Ok(Ended::Late) => {
-                    self.late += 1;
-                    if self.late >= MOST_LATE {
-                        self.limit(plan);
-                    }
-                }
+                Ok(()) => {}
                 Err(failure) => {
                     debug!(url = %plan.shown(), why = failure.detail, "A parallel range failed");
                     self.failure = Some(failure);
@@ -437,37 +455,39 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Fetches chunks until there are no more, or too many lanes.
-    async fn run(self, mut start: Start<'a>) -> Result<Ended, Failure> {
+    async fn run(self, mut start: Start<'a>) -> Result<(), Failure> {
         loop {
-            let (answer, task) = match std::mem::replace(&mut start, Start::Next) {
-                Start::With(answer, task) => (answer, task),
+            let (task, answer) = match std::mem::replace(&mut start, Start::Next) {
+                Start::With(answer, task) => (task, Some(answer)),
                 Start::Probe(task) => {
-                    let answer = tokio::select! {
+                    let asked = tokio::select! {
                         biased;
-                        () = self.shared.until(|window| window.has_passed(task)) => return Ok(Ended::Late),
-                        answer = self.ask(task) => answer?,
+                        () = self.shared.until(|window| window.has_passed(task)) => return Ok(()),
+                        asked = self.ask(task) => asked,
                     };
+                    let answer = asked.inspect_err(|_| self.shared.give_back(task.name))?;
                     if !self.shared.state().window.accept(task) {
-                        return Ok(Ended::Late);
+                        return Ok(());
                     }
-                    (Box::new(answer), task)
+                    (task, Some(Box::new(answer)))
                 }
                 Start::Next => match self.shared.task(self.patience).await {
-                    None => return Ok(Ended::Done),
-                    Some(task) => match self.ask(task).await {
-                        Ok(answer) => (Box::new(answer), task),
-                        Err(failure) => {
-                            self.shared.give_back(task.name);
-                            return Err(failure);
-                        }
-                    },
+                    None => return Ok(()),
+                    Some(task) => (task, None),
                 },
             };
-            if let Err(failure) = self.read(*answer, task).await {
-                self.shared.give_back(task.name);
-                return Err(failure);
-            }
+            let fetched = self.fetch(task, answer).await;
+            fetched.inspect_err(|_| self.shared.give_back(task.name))?;
         }
+    }
+
+    /// Fetches a chunk, of which the answer may be here.
+    async fn fetch(&self, task: Task, answer: Option<Box<Answer<'a>>>) -> Result<(), Failure> {
+        let answer = match answer {
+            Some(answer) => *answer,
+            None => self.ask(task).await?,
+        };
+        self.read(answer, task).await
     }
 
     /// Takes in a chunk, until all of it is here.
@@ -613,8 +633,12 @@ impl Shared {
             if state.running > state.wanted || state.window.is_here() {
                 return Poll::Ready(None);
             }
-            let (lanes, memory) = (state.wanted, state.memory());
-            match state.window.assign(lanes, memory) {
+            let (lanes, memory, least) = (state.wanted, state.memory(), state.least_half);
+            let window = &mut state.window;
+            match window
+                .assign(lanes, memory)
+                .or_else(|| window.halve(least, memory))
+            {
                 Some(task) => Poll::Ready(Some(task)),
                 None => Poll::Pending,
             }
@@ -633,13 +657,16 @@ impl fmt::Debug for Feed<'_> {
 const LEAST: u64 = 32 * 1_024 * 1_024;
 
 /// Memory for what waits for its turn; the most that can be had.
-const MEMORY: [usize; 3] = [40 << 20, 20 << 20, 10 << 20];
+const MEMORY: [usize; 4] = [56 << 20, 40 << 20, 20 << 20, 10 << 20];
 
 /// Within this time a server mostly begins to answer; twice that when it did not.
 const ANSWER_TIME: Duration = Duration::from_millis(250);
 
-/// How often it may not.
-const MOST_LATE: u32 = 4;
+/// So often others ask for what is ahead of the first lane.
+const MOST_PROBES: u32 = 4;
+
+/// The back half of a chunk has so many octets at least.
+const LEAST_HALF: u64 = 64 * 1_024;
 
 /// So many trips to the server and back a lane waits for another before it fetches
 /// the same: what was lost on the way there comes a second time by then.

@@ -1,6 +1,6 @@
-//! How many parallel ranges a file is fetched in: starts with one, takes four and
-//! then doubles while that raises the total goodput, and goes back when it does
-//! not. Pure.
+//! How many parallel ranges a file is fetched in: starts with one, takes four before
+//! that one has found its speed, then doubles or halves them while that raises the
+//! total goodput, and goes back when it does not. Pure.
 //!
 //! More ranges pay against senders that take loss for congestion and against
 //! limits per connection; against others they cost (a shorter queue for each,
@@ -29,6 +29,8 @@ pub(super) struct Lanes {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
+    /// One lane, and nothing is known.
+    Alone,
     /// What comes just after a change says nothing.
     Settling { before: Option<Before> },
     /// Measuring what `now` lanes bring.
@@ -51,7 +53,7 @@ impl Lanes {
             most: most.max(1),
             now: 1,
             trip: trip.clamp(LEAST_TRIP, LONGEST_TRIP),
-            phase: Phase::Settling { before: None },
+            phase: Phase::Alone,
             octets: 0,
             elapsed: Duration::ZERO,
             pause: FIRST_PAUSE,
@@ -101,16 +103,20 @@ impl Lanes {
         self.octets = self.octets.saturating_add(octets);
         self.elapsed = self.elapsed.saturating_add(elapsed);
         match self.phase {
-            Phase::Settling { before } if self.elapsed >= self.trip * settling(before) => {
+            Phase::Alone if self.elapsed >= self.trip * ALONE => self.take_help(left),
+            Phase::Settling { before } if self.elapsed >= self.trip * TRIAL_SETTLES => {
                 self.enter(Phase::Measuring { before });
             }
-            Phase::Measuring { before } if self.elapsed >= self.trip * self.measuring(before) => {
+            Phase::Measuring { before } if self.elapsed >= self.trip * measuring(before) => {
                 self.judge(before, left);
             }
             Phase::Resting { left } if self.elapsed >= left => {
                 self.enter(Phase::Measuring { before: None });
             }
-            Phase::Settling { .. } | Phase::Measuring { .. } | Phase::Resting { .. } => {}
+            Phase::Alone
+            | Phase::Settling { .. }
+            | Phase::Measuring { .. }
+            | Phase::Resting { .. } => {}
         }
     }
 
@@ -124,13 +130,21 @@ impl Lanes {
         }
     }
 
+    /// The first look at the one lane.
+    fn take_help(&mut self, left: u64) {
+        if self.measure(left, WORTH_HELP) {
+            self.now = FIRST_STEP.min(self.most);
+            self.went_up = true;
+            self.enter(Phase::Settling { before: None });
+        } else {
+            self.rest();
+        }
+    }
+
     /// A measurement is over.
     fn judge(&mut self, before: Option<Before>, left: u64) {
-        #[expect(clippy::cast_precision_loss, reason = "a rate needs no last octet")]
-        let octets_per_s = self.octets as f64 / self.elapsed.as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "a time needs no last octet")]
-        let is_worth_it = left as f64 > octets_per_s * WORTH_S && octets_per_s < FAST;
-        self.octets_per_s = octets_per_s;
+        let is_worth_it = self.measure(left, WORTH_TRIAL);
+        let octets_per_s = self.octets_per_s;
         let Some(before) = before else {
             self.try_another(octets_per_s, is_worth_it);
             return;
@@ -157,6 +171,17 @@ impl Lanes {
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
             self.rest();
         }
+    }
+
+    /// Takes in what came; says whether the `left` octets will take more than so many
+    /// trips.
+    fn measure(&mut self, left: u64, trips: u32) -> bool {
+        #[expect(clippy::cast_precision_loss, reason = "a rate needs no last octet")]
+        let octets_per_s = self.octets as f64 / self.elapsed.as_secs_f64();
+        self.octets_per_s = octets_per_s;
+        #[expect(clippy::cast_precision_loss, reason = "a time needs no last octet")]
+        let is_long = left as f64 > octets_per_s * (self.trip * trips).as_secs_f64();
+        is_long && octets_per_s < FAST
     }
 
     /// Begins a trial: further the way that has just paid, else the other one.
@@ -187,15 +212,6 @@ impl Lanes {
         self.enter(Phase::Settling { before });
     }
 
-    /// Trips of a measurement.
-    fn measuring(&self, before: Option<Before>) -> u32 {
-        match before {
-            Some(_) => TRIAL_MEASURED,
-            None if self.octets_per_s == 0.0 => FIRST,
-            None => MEASURED,
-        }
-    }
-
     fn rest(&mut self) {
         self.enter(Phase::Resting { left: self.pause });
     }
@@ -207,18 +223,17 @@ impl Lanes {
     }
 }
 
-/// Trips until a measurement begins.
-fn settling(before: Option<Before>) -> u32 {
+/// Trips of a measurement.
+fn measuring(before: Option<Before>) -> u32 {
     match before {
-        Some(_) => TRIAL_SETTLES,
-        None => FIRST,
+        Some(_) => TRIAL_MEASURED,
+        None => MEASURED,
     }
 }
 
-/// Trips to settle and to measure before the first trial. A connection that has not
-/// found its speed by then is helped by others; if they are not needed later, fewer
-/// are tried.
-const FIRST: u32 = 4;
+/// Trips before others help the first lane. It has not found its speed by then, and
+/// they find theirs beside it; if they are not needed later, fewer are tried.
+const ALONE: u32 = 2;
 
 /// Trips in which a rate is measured without a trial.
 const MEASURED: u32 = 10;
@@ -251,8 +266,11 @@ const NEARLY_FULL: f64 = 0.65;
 /// Half the lanes are as good if they bring so much.
 const AS_GOOD: f64 = 0.97;
 
-/// A file that will be here sooner is left alone, seconds.
-const WORTH_S: f64 = 2.0;
+/// A file that will be here within so many trips is left to one lane.
+const WORTH_HELP: u32 = 40;
+
+/// Within so many trips other trials do not pay: each takes a quarter of that.
+const WORTH_TRIAL: u32 = 4 * (TRIAL_SETTLES + TRIAL_MEASURED);
 
 /// A lane that brings so much is held up by the processor, octets a second.
 const FAST: f64 = 250e6;
@@ -307,9 +325,19 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_four_more_than_fill_keeps_two() {
+        let mut lanes = Lanes::new(8, TRIP);
+        let all = fetch(&mut lanes, 300, |lanes| 40_000_000 * lanes.min(2) as u64);
+        assert!(share(&all, 2) >= 80, "{}", share(&all, 2));
+    }
+
+    #[test]
     fn a_line_that_is_nearly_full_is_left_at_that() {
         let mut lanes = Lanes::new(8, TRIP);
-        let all = fetch(&mut lanes, 20, |lanes| 40_000_000 * lanes.min(2) as u64);
+        fetch(&mut lanes, 60, |_| 40_000_000);
+        assert_eq!(lanes.count(), 1);
+        let all = fetch(&mut lanes, 120, |lanes| 40_000_000 * lanes.min(2) as u64);
+        assert!(share(&all, 2) >= 40, "{}", share(&all, 2));
         assert!(!all.contains(&8), "{all:?}");
     }
 

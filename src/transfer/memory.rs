@@ -54,10 +54,10 @@ impl Memory {
         }
     }
 
-    /// Takes `octets` for something that one can do without: only while half
-    /// of the memory stays free.
+    /// Takes `octets` for something that one can do without: only while a
+    /// quarter of the memory stays free.
     pub(super) fn reserve(&self, octets: usize) -> Option<Reserved> {
-        let most = self.0.octets / 2;
+        let most = self.0.octets / 4 * 3;
         let used = &self.0.used;
         used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
             used.checked_add(octets).filter(|used| *used <= most)
@@ -117,13 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn extras_leave_half_to_others() {
+    fn extras_leave_a_quarter_to_others() {
         let memory = Memory::new(96 * MIB);
         let held: Vec<_> = std::iter::from_fn(|| memory.reserve(8 * MIB)).collect();
-        assert_eq!(held.len(), 6);
+        assert_eq!(held.len(), 9);
         drop(held);
         let _first = memory.grant(2 * MIB, MIB);
-        assert!(memory.reserve(48 * MIB).is_none());
+        assert!(memory.reserve(72 * MIB).is_none());
     }
 
     proptest! {

@@ -23,6 +23,8 @@ pub(super) const LEAST: u64 = 2 * 1_024 * 1_024;
 pub(super) struct Window {
     /// In the order of the file, without gaps.
     chunks: VecDeque<Chunk>,
+    /// Of what one lane has to itself: what others ask for ahead of it.
+    ahead: VecDeque<Chunk>,
     /// The first octet that is in no chunk.
     next: u64,
     /// Octets of the file.
@@ -66,11 +68,20 @@ pub(super) fn most_lanes(memory: u64) -> usize {
     usize::try_from(memory / (2 * LEAST) + 1).unwrap_or(usize::MAX)
 }
 
+/// Octets of a chunk for one of `lanes`, with so many octets `left`: while one lane
+/// is slow each other goes on with a second one.
+fn share(lanes: usize, memory: u64, left: u64) -> u64 {
+    let others = (lanes as u64).saturating_sub(1).max(1);
+    let share = (memory / (2 * others)).min(left / (others + 1));
+    share.clamp(LEAST, MOST).min(left)
+}
+
 impl Window {
     /// What is left of a file of `size` octets from `next` on.
     pub(super) fn new(next: u64, size: u64) -> Self {
         Self {
             chunks: VecDeque::new(),
+            ahead: VecDeque::new(),
             next,
             size,
             names: 0,
@@ -88,27 +99,16 @@ impl Window {
         let octets = if lanes <= 1 {
             left
         } else {
-            let lanes = lanes as u64;
-            // While one is slow each other lane goes on with a second one.
-            let share = (memory / (2 * lanes - 2)).min(left / lanes);
-            share.clamp(LEAST, MOST).min(left)
+            share(lanes, memory, left)
         };
         if let Some(first) = self.chunks.front()
             && (lanes <= 1 || self.next + octets - first.end > memory)
         {
             return None;
         }
-        let end = self.next + octets;
-        self.names += 1;
-        let chunk = Chunk {
-            name: self.names,
-            at: self.next,
-            end,
-            pieces: VecDeque::new(),
-            lanes: 1,
-        };
+        let chunk = self.chunk(self.next, self.next + octets);
         let task = chunk.task();
-        self.next = end;
+        self.next = task.end;
         self.chunks.push_back(chunk);
         Some(task)
     }
@@ -118,41 +118,47 @@ impl Window {
         self.next >= self.size && self.chunks.len() == 1
     }
 
-    /// A chunk that another lane may fetch of what one has to itself, so many
-    /// octets ahead of it; nothing changes until [`Window::accept`].
-    pub(super) fn probe(&mut self, ahead: u64) -> Option<Task> {
-        let last = self.chunks.back().filter(|_| self.is_of_one())?;
-        let first = last.at.checked_add(ahead.max(1))?;
-        let end = first.checked_add(MOST)?;
-        self.names += 1;
-        (end < self.size).then_some(Task {
-            name: self.names,
-            first,
-            end,
-        })
-    }
-
-    /// Has the first lane come to where another would begin?
-    pub(super) fn has_passed(&self, task: Task) -> bool {
-        self.chunks.back().is_none_or(|last| last.at >= task.first)
-    }
-
-    /// The other lane has its chunk: the first one ends before it, and what lies
-    /// behind is everybody's. Not when the first has come too far by now.
-    pub(super) fn accept(&mut self, task: Task) -> bool {
-        let is_ahead = self.is_of_one() && !self.has_passed(task);
-        let Some(last) = self.chunks.back_mut().filter(|_| is_ahead) else {
-            return false;
+    /// Chunks that `others` may fetch of what one lane has to itself, so many octets
+    /// ahead of it; nothing changes until [`Window::accept`].
+    pub(super) fn probe(&mut self, ahead: u64, others: usize, memory: u64) -> Vec<Task> {
+        self.ahead.clear();
+        let Some(last) = self.chunks.back().filter(|_| self.is_of_one()) else {
+            return Vec::new();
         };
-        last.end = task.first;
-        self.next = task.end;
-        self.chunks.push_back(Chunk {
-            name: task.name,
-            at: task.first,
-            end: task.end,
-            pieces: VecDeque::new(),
-            lanes: 1,
-        });
+        let mut first = last.at.saturating_add(ahead.max(1));
+        let left = self.size.saturating_sub(first);
+        let octets = share(others + 1, memory, left);
+        while self.ahead.len() < others && first.saturating_add(octets) < self.size {
+            let chunk = self.chunk(first, first + octets);
+            first = chunk.end;
+            self.ahead.push_back(chunk);
+        }
+        self.ahead.iter().map(Chunk::task).collect()
+    }
+
+    /// Has the first lane come to where others would begin?
+    pub(super) fn has_passed(&self, task: Task) -> bool {
+        if self.chunks.iter().any(|chunk| chunk.name == task.name) {
+            return false;
+        }
+        let is_ahead = self.ahead.iter().any(|chunk| chunk.name == task.name);
+        let first = self.ahead.front().filter(|_| is_ahead);
+        let last = self.chunks.back();
+        first.is_none_or(|first| last.is_none_or(|last| last.at >= first.at))
+    }
+
+    /// Another lane has its chunk: the first one ends before all that were asked for
+    /// ahead of it, and what lies behind is everybody's. Not when the first has come
+    /// too far by now.
+    pub(super) fn accept(&mut self, task: Task) -> bool {
+        if self.has_passed(task) {
+            return false;
+        }
+        if let (Some(last), Some(first)) = (self.chunks.back_mut(), self.ahead.front()) {
+            last.end = first.at;
+            self.chunks.append(&mut self.ahead);
+            self.next = self.chunks.back().map_or(self.next, |last| last.end);
+        }
         true
     }
 
@@ -164,6 +170,37 @@ impl Window {
         let chunk = chunks.find(|chunk| chunk.lanes == 1 && chunk.at < chunk.end)?;
         chunk.lanes = 2;
         Some(chunk.task())
+    }
+
+    /// At the end of the file: the back half of the chunk of which most is missing,
+    /// unless it would have less than `least` octets, or not fit into the `memory`.
+    pub(super) fn halve(&mut self, least: u64, memory: u64) -> Option<Task> {
+        if self.next < self.size {
+            return None;
+        }
+        let chunks = self.chunks.iter().enumerate();
+        let (place, most) = chunks.max_by_key(|(_, chunk)| chunk.end - chunk.at)?;
+        let half = (most.end - most.at) / 2;
+        let first = most.end - half;
+        if half < least.max(1) || (place == 0 && self.next - first > memory) {
+            return None;
+        }
+        let back = self.chunk(first, most.end);
+        let task = back.task();
+        self.chunks[place].end = task.first;
+        self.chunks.insert(place + 1, back);
+        Some(task)
+    }
+
+    fn chunk(&mut self, first: u64, end: u64) -> Chunk {
+        self.names += 1;
+        Chunk {
+            name: self.names,
+            at: first,
+            end,
+            pieces: VecDeque::new(),
+            lanes: 1,
+        }
     }
 
     /// Takes in what came of a chunk from octet `from` on; what lies beyond its end
@@ -213,7 +250,8 @@ impl Window {
 
     /// A lane does not go on with its chunk.
     pub(super) fn give_back(&mut self, name: u64) {
-        if let Some(chunk) = self.chunks.iter_mut().find(|chunk| chunk.name == name) {
+        let mut chunks = self.chunks.iter_mut().chain(&mut self.ahead);
+        if let Some(chunk) = chunks.find(|chunk| chunk.name == name) {
             chunk.lanes = chunk.lanes.saturating_sub(1);
         }
     }
@@ -284,21 +322,63 @@ mod tests {
         let all = window.assign(1, 0).expect("all");
         assert_eq!((all.first, all.end), (5, size));
         assert_eq!(window.assign(2, 4 * MOST), None);
-        let second = window.probe(MOST).expect("there is room");
+        let second = window.probe(MOST, 1, 4 * MOST)[0];
         assert_eq!((second.first, second.end), (5 + MOST, 5 + 2 * MOST));
         assert!(!window.has_work(), "only once it is accepted");
         assert!(window.accept(second));
         assert_eq!(window.assign(2, MOST), None, "no memory");
         let third = window.assign(2, 2 * MOST).expect("the rest");
         assert_eq!((third.first, third.end), (second.end, second.end + MOST));
-        assert_eq!(window.probe(MOST), None);
+        assert_eq!(window.probe(MOST, 1, 4 * MOST), []);
+    }
+
+    #[test]
+    fn others_ask_side_by_side_and_one_answer_is_enough() {
+        let mut window = Window::new(0, 100 * MOST);
+        window.assign(1, 0).expect("all");
+        let asked = window.probe(10, 3, 12 * MOST);
+        let firsts: Vec<u64> = asked.iter().map(|task| task.first).collect();
+        assert_eq!(
+            firsts,
+            [10, 10 + MOST, 10 + 2 * MOST].map(|at| at.min(firsts[2]))
+        );
+        window.give_back(asked[2].name);
+        assert!(window.accept(asked[1]));
+        assert!(!window.has_passed(asked[0]), "it is nobody else's");
+        assert!(window.accept(asked[0]));
+        let again = window.assign(4, 12 * MOST).expect("given back");
+        assert_eq!(again, asked[2]);
+        let next = window.assign(4, 12 * MOST).expect("the rest");
+        assert_eq!(next.first, asked[2].end);
+    }
+
+    #[test]
+    fn the_end_of_a_file_is_shared() {
+        let mut window = Window::new(0, 2 * LEAST);
+        let slow = window.assign(2, MOST).expect("a chunk");
+        let fast = window.assign(2, MOST).expect("a chunk");
+        assert_eq!(
+            window.put(
+                fast.name,
+                LEAST,
+                octets(LEAST, usize::try_from(LEAST).expect("small"))
+            ),
+            Flow::Whole
+        );
+        assert_eq!(window.halve(LEAST, MOST), None, "too little");
+        let half = window.halve(LEAST / 2, MOST).expect("enough");
+        assert_eq!((half.first, half.end), (LEAST / 2, LEAST));
+        let front = octets(0, usize::try_from(LEAST).expect("small"));
+        assert_eq!(window.put(slow.name, 0, front), Flow::Whole);
+        assert_eq!(window.halve(LEAST / 4, 0).map(|task| task.end), Some(LEAST));
+        assert!(!window.is_here());
     }
 
     #[test]
     fn a_chunk_that_the_first_lane_has_passed_is_not_accepted() {
         let mut window = Window::new(0, 100 * MOST);
         let all = window.assign(1, 0).expect("all");
-        let second = window.probe(10).expect("there is room");
+        let second = window.probe(10, 1, MOST)[0];
         assert_eq!(window.put(all.name, 0, octets(0, 11)), Flow::More);
         assert!(!window.accept(second));
         assert_eq!(window.put(all.name, 11, octets(11, 11)), Flow::More);
@@ -308,7 +388,7 @@ mod tests {
     fn who_is_slow_is_overtaken() {
         let mut window = Window::new(0, 64 * MOST);
         let all = window.assign(1, 0).expect("all");
-        let probe = window.probe(MOST).expect("there is room");
+        let probe = window.probe(MOST, 1, 4 * MOST)[0];
         assert!(window.accept(probe));
         let other = window.second().expect("the first holds up the others");
         assert_eq!((other.name, other.first, other.end), (all.name, 0, MOST));
@@ -343,8 +423,9 @@ mod tests {
             let mut turn = 0_usize;
             while !window.is_empty() {
                 while running.len() < lanes {
-                    let next = window.assign(lanes, memory).or_else(|| window.second());
-                    let Some(task) = next else { break };
+                    let next = window.assign(lanes, memory);
+                    let next = next.or_else(|| window.halve(1_000, memory));
+                    let Some(task) = next.or_else(|| window.second()) else { break };
                     prop_assert!(task.first < task.end);
                     running.push(task);
                 }
@@ -355,11 +436,14 @@ mod tests {
                     if what == 1 {
                         window.give_back(running.remove(at).name);
                     } else {
-                        if what == 2
-                            && let Some(task) = window.probe(count as u64)
-                            && window.accept(task)
-                        {
-                            running.push(task);
+                        if what == 2 {
+                            let asked = window.probe(count as u64, lanes - 1, memory);
+                            // The last to be asked is the first to answer.
+                            for task in asked.into_iter().rev() {
+                                if window.accept(task) {
+                                    running.push(task);
+                                }
+                            }
                         }
                         let task = &mut running[at];
                         let flow = window.put(task.name, task.first, octets(task.first, count));
