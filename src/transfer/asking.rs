@@ -8,6 +8,7 @@ use url::Url;
 
 use super::Failure;
 use super::download::Download;
+use super::feed;
 use super::feed::Feed;
 use super::feed::Whole;
 use super::http_origin::Answer;
@@ -323,10 +324,11 @@ impl<'a> Download<'a> {
         if !self.pieces.are_whole() || !self.terms.has_ranges() {
             return None;
         }
+        let size = version.size.filter(|size| *size >= feed::LEAST)?;
         Some(Whole {
             url: url.clone(),
             from: version.from,
-            size: version.size?,
+            size,
             validator: version.validator.clone(),
         })
     }

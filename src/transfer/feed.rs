@@ -235,14 +235,17 @@ impl<'a> Feed<'a> {
 
 impl<'a> Plan<'a> {
     fn new(whole: Whole, stretch: &Stretch<'a>) -> Option<Self> {
+        let left = whole.size.checked_sub(whole.from)?;
+        if left < LEAST || stretch.length() != Some(left) {
+            return None;
+        }
         let answer = stretch.answer();
-        let origin = answer.origin();
-        let most = origin.pool.ranges(&whole.url);
         let ranges = answer.header(header::ACCEPT_RANGES).map(str::trim);
         let says = |unit: &str| ranges.is_some_and(|ranges| ranges.eq_ignore_ascii_case(unit));
         let if_range = Arc::from(whole.validator.if_range()?);
-        let left = whole.size.checked_sub(whole.from)?;
-        if most <= 1 || says("none") || left < LEAST || stretch.length() != Some(left) {
+        let origin = answer.origin();
+        let most = origin.pool.ranges(&whole.url);
+        if most <= 1 || says("none") {
             return None;
         }
         Some(Self {
@@ -654,7 +657,7 @@ impl fmt::Debug for Feed<'_> {
 }
 
 /// Files of fewer octets come in one piece.
-const LEAST: u64 = 32 * 1_024 * 1_024;
+pub(super) const LEAST: u64 = 32 * 1_024 * 1_024;
 
 /// Memory for what waits for its turn; the most that can be had.
 const MEMORY: [usize; 4] = [56 << 20, 40 << 20, 20 << 20, 10 << 20];

@@ -158,16 +158,17 @@ impl HttpOrigin {
     pub(super) async fn ask(&self, url: &Url, ask: &Ask) -> Result<Answer<'_>, Failure> {
         let mut visited = Vec::new();
         let mut at = url.clone();
-        let named = url.origin();
-        let home = self.home.get().unwrap_or(&named);
         loop {
-            let shown = remote::redact(&at);
-            self.check(&at).map_err(|failure| failure.of(&shown))?;
+            let about = |failure: Failure| failure.of(&remote::redact(&at));
+            self.check(&at).map_err(about)?;
             // INVARIANT: credentials go to the origin that the job names, never
             // to one that a server names.
-            let trusted = at.origin() == *home;
+            let trusted = match self.home.get() {
+                Some(home) => at.origin() == *home,
+                None => visited.is_empty() || at.origin() == url.origin(),
+            };
             let asked = self.hop(&at, ask, trusted).await;
-            let mut answer = asked.map_err(|failure| failure.of(&shown))?;
+            let mut answer = asked.map_err(about)?;
             // What was sent has arrived; what to look at now is elsewhere
             // (RFC 9110 15.4.4).
             let was_taken = answer.status == StatusCode::SEE_OTHER && !ask.method.is_safe();
@@ -181,7 +182,7 @@ impl HttpOrigin {
             let next = self
                 .next(&visited, location)
                 .map_err(|refused| refused.as_failure(&answer))?;
-            debug!(from = %shown, to = %remote::redact(&next), "Redirected");
+            debug!(from = %answer.shown, to = %remote::redact(&next), "Redirected");
             answer.discard().await;
             at = next;
         }
@@ -462,7 +463,7 @@ impl HttpOrigin {
         mut connection: Connection,
     ) -> Result<Sent<'_>, Failure> {
         let shown = remote::redact(url);
-        let doing = format!("asking for {shown}");
+        let doing = || format!("asking for {}", remote::redact(url));
         // Of all else the answer is short, or comes while something is sent.
         let may_be_long = request.method() == Method::GET && request.body().is_end_stream();
         let is_once = request.method() == Method::POST || request.method() == Method::PATCH;
@@ -479,7 +480,7 @@ impl HttpOrigin {
                     return Err(Failure::fatal(
                         ErrorContext::RemoteFile,
                         Hresult::BG_E_INSUFFICIENT_HTTP_SUPPORT,
-                        format!("{doing}: the server speaks no HTTP/1.1"),
+                        format!("{}: the server speaks no HTTP/1.1", doing()),
                     )
                     .at(Phase::Asking));
                 }
@@ -504,7 +505,7 @@ impl HttpOrigin {
                 })))
             }
             Ok(Err(error)) => {
-                let failure = fault::classify(&error, &doing).at(Phase::Asking);
+                let failure = fault::classify(&error, &doing()).at(Phase::Asking);
                 if may_repeat(is_once, &error) {
                     Ok(Sent::Lost(failure))
                 } else {
@@ -513,7 +514,7 @@ impl HttpOrigin {
             }
             Err(_) => Err(Failure::transport(
                 Hresult::WININET_E_TIMEOUT,
-                format!("{doing}: no answer in time"),
+                format!("{}: no answer in time", doing()),
             )
             .at(Phase::Asking)),
         }
@@ -548,9 +549,10 @@ impl HttpOrigin {
             false
         };
         add(header::HOST, &host);
-        add(header::ACCEPT, "*/*");
-        add(header::ACCEPT_ENCODING, "identity");
         add(header::USER_AGENT, &self.dialer.user_agent);
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        let identity = HeaderValue::from_static("identity");
+        headers.insert(header::ACCEPT_ENCODING, identity);
         // INVARIANT: as with credentials, what the client wants to tell its server
         // is not told to one that only another server names.
         if trusted {

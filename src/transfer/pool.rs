@@ -449,7 +449,7 @@ impl Pool {
     /// Parallel ranges that a file at `url` may have now.
     pub(super) fn ranges(&self, url: &Url) -> usize {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.contains(&url.origin().ascii_serialization()) {
+        if !refused.is_empty() && refused.contains(&url.origin().ascii_serialization()) {
             1
         } else {
             self.of.0.ranges

@@ -64,6 +64,10 @@ pub(super) fn read(text: &str) -> Result<Url, Failure> {
 
 /// `url` for people and logs: without userinfo, query and fragment.
 pub(super) fn redact(url: &Url) -> String {
+    let has_userinfo = !url.username().is_empty() || url.password().is_some();
+    if !has_userinfo && url.query().is_none() && url.fragment().is_none() {
+        return url.as_str().to_owned();
+    }
     let mut shown = url.clone();
     // Both fail only for URLs without a host, which have no userinfo either.
     let _ = shown.set_username("");
