@@ -171,9 +171,9 @@ impl Download<'_> {
     fn look(&self) -> Result<Here, Failure> {
         let file = &self.order.file;
         let written = self.record.find(self.order.job, file.index);
-        let name = temporary_name(self.order.job, file.index);
+        let name = || temporary_name(self.order.job, file.index);
         if let Some(entry) = &written {
-            let temporary = file.path.with_file_name(&name);
+            let temporary = file.path.with_file_name(name());
             spot::check_volume(&temporary, entry.device)?;
         }
         let spot = Arc::new(self.folder.spot(self.landing, &file.path)?);
@@ -186,7 +186,7 @@ impl Download<'_> {
         if file.durable == 0 && written.is_none() {
             return Ok(nothing(spot));
         }
-        let temporary = spot.open_temporary(&name).map_err(failed)?;
+        let temporary = spot.open_temporary(&name()).map_err(failed)?;
         let Some(temporary) = temporary else {
             return Ok(nothing(spot));
         };
