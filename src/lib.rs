@@ -201,9 +201,10 @@
 //!   answer. An address met twice is a circle. Policy 0x100 gives the file its new
 //!   address in the commit that has it as transferred, so that no retry and no
 //!   credentials go there first.
-//! - **Big files** begin with one connection; parallel ranges come only while they pay
-//!   (`transfer/lanes.rs`), and a second lane proves itself before the first gives
-//!   anything up. Octets reach the file in order: the records of progress stay one
+//! - **Big files** begin with one connection. Three others help it before it has found
+//!   its speed; later there are more or fewer parallel ranges, as that pays
+//!   (`transfer/lanes.rs`). Another lane proves itself before the first gives anything
+//!   up, and what has not answered is asked again (`transfer/feed.rs`). Octets reach the file in order: the records of progress stay one
 //!   offset. HTTP/2 is for many small files; ranges, big bodies and uploads go over
 //!   HTTP/1.1, which measures faster. Above 250 MB/s no second lane is tried: the
 //!   processor is the limit there.
@@ -262,7 +263,8 @@
 //!   certificate is 0x80072F8F, as `WinHTTP` has it; the words tell it apart, and which
 //!   flag or setting would take it.
 //! - **Names** are looked up by 32 threads at most, one a name; nothing is cached, and
-//!   addresses of both families are raced (RFC 8305).
+//!   addresses of both families are raced (RFC 8305), and one that is silent for 250 ms
+//!   is tried a second time: the kernel takes a lost first packet for lost after a second.
 //! - **Absolute symbolic links** below a root are refused even where they point
 //!   inside it; relative ones that stay inside are followed.
 //! - **Our own classes** live in `root/bitsd`. Microsoft's are abstract there, so that

@@ -1,13 +1,14 @@
 //! The octets of a file in their order, from one answer, or from several
 //! connections where that is faster.
 //!
-//! A file begins with one answer. When [`Lanes`] wants more, a second lane asks
-//! for a chunk ahead of it, with `Range` and `If-Range`; once that has come to
-//! an answer the first one ends there, and all take the chunks behind. Every
-//! part is held against the version, the place and the size of the first. A
-//! server that answers otherwise, or wants fewer connections, gets one again,
-//! and the file goes on. A chunk that the others wait for is asked for a second time;
-//! whoever is faster brings it.
+//! A file begins with one answer. When [`Lanes`] wants more, others ask for chunks
+//! ahead of it, with `Range` and `If-Range` (only one other, until the server has
+//! shown that it gives parts); once there is an answer the first lane ends there, and
+//! all take the chunks behind. Every part is held against the version, the place and
+//! the size of the first. A server that answers otherwise, or wants fewer connections,
+//! gets one again, and the file goes on. A chunk that the others wait for is asked for
+//! a second time; whoever is faster brings it. At the end of the file lanes that have
+//! nothing left take over the back half of what is slowest.
 //!
 //! This is all that the writing side knows of where octets come from.
 //!
@@ -288,7 +289,7 @@ impl<'a> Plan<'a> {
     /// Makes the answer the first lane, which has all that is left.
     fn split(&mut self, answer: Box<Answer<'a>>) -> Several<'a> {
         let mut window = Window::new(self.taken, self.whole.size);
-        let first = window.assign(1, 0);
+        let first = window.assign(1, 0, window::MOST);
         let mut several = Several {
             shared: Arc::new(Shared(Mutex::new(State {
                 window,
@@ -459,6 +460,12 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     /// Fetches chunks until there are no more, or too many lanes.
     async fn run(self, mut start: Start<'a>) -> Result<(), Failure> {
+        // A new connection finds its speed beside those that have one already: what it
+        // fetches first must not hold up what they fetch.
+        let mut most = match start {
+            Start::Probe(_) => window::MOST,
+            Start::With(..) | Start::Next => window::LEAST,
+        };
         loop {
             let (task, answer) = match std::mem::replace(&mut start, Start::Next) {
                 Start::With(answer, task) => (task, Some(answer)),
@@ -474,18 +481,20 @@ impl<'a> Run<'a> {
                     }
                     (task, Some(Box::new(answer)))
                 }
-                Start::Next => match self.shared.task(self.patience).await {
+                Start::Next => match self.shared.task(most, self.patience).await {
                     None => return Ok(()),
                     Some(task) => (task, None),
                 },
             };
             let fetched = self.fetch(task, answer).await;
-            fetched.inspect_err(|_| self.shared.give_back(task.name))?;
+            let is_kept = fetched.inspect_err(|_| self.shared.give_back(task.name))?;
+            most = if is_kept { 2 * most } else { window::LEAST };
         }
     }
 
-    /// Fetches a chunk, of which the answer may be here.
-    async fn fetch(&self, task: Task, answer: Option<Box<Answer<'a>>>) -> Result<(), Failure> {
+    /// Fetches a chunk, of which the answer may be here; says whether the connection
+    /// serves for the next.
+    async fn fetch(&self, task: Task, answer: Option<Box<Answer<'a>>>) -> Result<bool, Failure> {
         let answer = match answer {
             Some(answer) => *answer,
             None => self.ask(task).await?,
@@ -494,14 +503,14 @@ impl<'a> Run<'a> {
     }
 
     /// Takes in a chunk, until all of it is here.
-    async fn read(&self, mut answer: Answer<'a>, task: Task) -> Result<(), Failure> {
+    async fn read(&self, mut answer: Answer<'a>, task: Task) -> Result<bool, Failure> {
         let mut at = task.first;
         loop {
             // Nobody has taken what came before.
             self.shared.until(|window| window.has_room(task.name)).await;
             let data = tokio::select! {
                 biased;
-                () = self.shared.until(|window| window.is_whole(task.name)) => return Ok(()),
+                () = self.shared.until(|window| window.is_whole(task.name)) => return Ok(false),
                 data = answer.data() => data,
             };
             let Some(data) = data else {
@@ -518,10 +527,11 @@ impl<'a> Run<'a> {
             let flow = state.window.put(task.name, from, data);
             drop(state);
             if flow == Flow::Whole {
-                if answer.is_at_its_end() {
+                let is_kept = answer.is_at_its_end();
+                if is_kept {
                     answer.finish();
                 }
-                return Ok(());
+                return Ok(is_kept);
             }
         }
     }
@@ -610,12 +620,12 @@ impl Shared {
         .await;
     }
 
-    /// The next chunk; waits while too much is held, and after some `patience` takes
+    /// The next chunk, of `most` octets; waits while too much is held, and after some `patience` takes
     /// the one that all wait for. None: the lane ends.
-    async fn task(&self, patience: Duration) -> Option<Task> {
+    async fn task(&self, most: u64, patience: Duration) -> Option<Task> {
         tokio::select! {
             biased;
-            next = self.next() => next,
+            next = self.next(most) => next,
             task = self.second(patience) => Some(task),
         }
     }
@@ -629,7 +639,7 @@ impl Shared {
         }
     }
 
-    async fn next(&self) -> Option<Task> {
+    async fn next(&self, most: u64) -> Option<Task> {
         // INVARIANT: nobody wakes this, either.
         std::future::poll_fn(|_| {
             let mut state = self.state();
@@ -639,7 +649,7 @@ impl Shared {
             let (lanes, memory, least) = (state.wanted, state.memory(), state.least_half);
             let window = &mut state.window;
             match window
-                .assign(lanes, memory)
+                .assign(lanes, memory, most)
                 .or_else(|| window.halve(least, memory))
             {
                 Some(task) => Poll::Ready(Some(task)),

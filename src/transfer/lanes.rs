@@ -107,7 +107,7 @@ impl Lanes {
             Phase::Settling { before } if self.elapsed >= self.trip * TRIAL_SETTLES => {
                 self.enter(Phase::Measuring { before });
             }
-            Phase::Measuring { before } if self.elapsed >= self.trip * measuring(before) => {
+            Phase::Measuring { before } if self.elapsed >= self.trip * MEASURED => {
                 self.judge(before, left);
             }
             Phase::Resting { left } if self.elapsed >= left => {
@@ -223,27 +223,16 @@ impl Lanes {
     }
 }
 
-/// Trips of a measurement.
-fn measuring(before: Option<Before>) -> u32 {
-    match before {
-        Some(_) => TRIAL_MEASURED,
-        None => MEASURED,
-    }
-}
-
 /// Trips before others help the first lane. It has not found its speed by then, and
 /// they find theirs beside it; if they are not needed later, fewer are tried.
 const ALONE: u32 = 2;
-
-/// Trips in which a rate is measured without a trial.
-const MEASURED: u32 = 10;
 
 /// Trips in which the lanes of a trial are made, the second of which must have answered
 /// before the third is.
 const TRIAL_SETTLES: u32 = 15;
 
-/// Trips in which they are measured: many new connections make a rate uneven.
-const TRIAL_MEASURED: u32 = 20;
+/// Trips in which a rate is measured: many new connections make it uneven.
+const MEASURED: u32 = 20;
 
 const LEAST_TRIP: Duration = Duration::from_millis(20);
 const LONGEST_TRIP: Duration = Duration::from_millis(200);
@@ -269,8 +258,9 @@ const AS_GOOD: f64 = 0.97;
 /// A file that will be here within so many trips is left to one lane.
 const WORTH_HELP: u32 = 40;
 
-/// Within so many trips other trials do not pay: each takes a quarter of that.
-const WORTH_TRIAL: u32 = 4 * (TRIAL_SETTLES + TRIAL_MEASURED);
+/// Within so many trips other trials do not pay: each takes an eighth of that, and
+/// new connections hold up those that have found their speed.
+const WORTH_TRIAL: u32 = 8 * (TRIAL_SETTLES + MEASURED);
 
 /// A lane that brings so much is held up by the processor, octets a second.
 const FAST: f64 = 250e6;

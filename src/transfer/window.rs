@@ -89,8 +89,9 @@ impl Window {
     }
 
     /// The next chunk to fetch: one that a lane gave back, else a new one that fits
-    /// into the `memory` for what waits. With `lanes` of one it is all that is left.
-    pub(super) fn assign(&mut self, lanes: usize, memory: u64) -> Option<Task> {
+    /// into the `memory` for what waits, and has `most` octets. With `lanes` of one it
+    /// is all that is left.
+    pub(super) fn assign(&mut self, lanes: usize, memory: u64, most: u64) -> Option<Task> {
         if let Some(chunk) = self.chunks.iter_mut().find(|chunk| chunk.is_free()) {
             chunk.lanes = 1;
             return Some(chunk.task());
@@ -99,7 +100,7 @@ impl Window {
         let octets = if lanes <= 1 {
             left
         } else {
-            share(lanes, memory, left)
+            share(lanes, memory, left).min(most.max(LEAST))
         };
         if let Some(first) = self.chunks.front()
             && (lanes <= 1 || self.next + octets - first.end > memory)
@@ -319,15 +320,15 @@ mod tests {
     fn one_lane_gets_all_and_leaves_the_rest_to_the_second() {
         let size = 10 * MOST;
         let mut window = Window::new(5, size);
-        let all = window.assign(1, 0).expect("all");
+        let all = window.assign(1, 0, MOST).expect("all");
         assert_eq!((all.first, all.end), (5, size));
-        assert_eq!(window.assign(2, 4 * MOST), None);
+        assert_eq!(window.assign(2, 4 * MOST, MOST), None);
         let second = window.probe(MOST, 1, 4 * MOST)[0];
         assert_eq!((second.first, second.end), (5 + MOST, 5 + 2 * MOST));
         assert!(!window.has_work(), "only once it is accepted");
         assert!(window.accept(second));
-        assert_eq!(window.assign(2, MOST), None, "no memory");
-        let third = window.assign(2, 2 * MOST).expect("the rest");
+        assert_eq!(window.assign(2, MOST, MOST), None, "no memory");
+        let third = window.assign(2, 2 * MOST, MOST).expect("the rest");
         assert_eq!((third.first, third.end), (second.end, second.end + MOST));
         assert_eq!(window.probe(MOST, 1, 4 * MOST), []);
     }
@@ -335,7 +336,7 @@ mod tests {
     #[test]
     fn others_ask_side_by_side_and_one_answer_is_enough() {
         let mut window = Window::new(0, 100 * MOST);
-        window.assign(1, 0).expect("all");
+        window.assign(1, 0, MOST).expect("all");
         let asked = window.probe(10, 3, 12 * MOST);
         let firsts: Vec<u64> = asked.iter().map(|task| task.first).collect();
         assert_eq!(
@@ -346,17 +347,17 @@ mod tests {
         assert!(window.accept(asked[1]));
         assert!(!window.has_passed(asked[0]), "it is nobody else's");
         assert!(window.accept(asked[0]));
-        let again = window.assign(4, 12 * MOST).expect("given back");
+        let again = window.assign(4, 12 * MOST, MOST).expect("given back");
         assert_eq!(again, asked[2]);
-        let next = window.assign(4, 12 * MOST).expect("the rest");
+        let next = window.assign(4, 12 * MOST, MOST).expect("the rest");
         assert_eq!(next.first, asked[2].end);
     }
 
     #[test]
     fn the_end_of_a_file_is_shared() {
         let mut window = Window::new(0, 2 * LEAST);
-        let slow = window.assign(2, MOST).expect("a chunk");
-        let fast = window.assign(2, MOST).expect("a chunk");
+        let slow = window.assign(2, MOST, MOST).expect("a chunk");
+        let fast = window.assign(2, MOST, MOST).expect("a chunk");
         assert_eq!(
             window.put(
                 fast.name,
@@ -377,7 +378,7 @@ mod tests {
     #[test]
     fn a_chunk_that_the_first_lane_has_passed_is_not_accepted() {
         let mut window = Window::new(0, 100 * MOST);
-        let all = window.assign(1, 0).expect("all");
+        let all = window.assign(1, 0, MOST).expect("all");
         let second = window.probe(10, 1, MOST)[0];
         assert_eq!(window.put(all.name, 0, octets(0, 11)), Flow::More);
         assert!(!window.accept(second));
@@ -387,7 +388,7 @@ mod tests {
     #[test]
     fn who_is_slow_is_overtaken() {
         let mut window = Window::new(0, 64 * MOST);
-        let all = window.assign(1, 0).expect("all");
+        let all = window.assign(1, 0, MOST).expect("all");
         let probe = window.probe(MOST, 1, 4 * MOST)[0];
         assert!(window.accept(probe));
         let other = window.second().expect("the first holds up the others");
@@ -399,9 +400,9 @@ mod tests {
         let came: Vec<u8> = std::iter::from_fn(|| window.take()).flatten().collect();
         assert_eq!(came, octets(0, 9));
         window.give_back(other.name);
-        assert_eq!(window.assign(2, 0), None, "the slow one has it still");
+        assert_eq!(window.assign(2, 0, MOST), None, "the slow one has it still");
         window.give_back(all.name);
-        let again = window.assign(2, 0).expect("nobody has it");
+        let again = window.assign(2, 0, MOST).expect("nobody has it");
         assert_eq!((again.first, again.end), (9, MOST));
     }
 
@@ -414,6 +415,7 @@ mod tests {
             steps in prop::collection::vec((0_usize..6, 0_u8..20, 1_usize..3_000_000), 0..60),
             lanes in 1_usize..5,
             memory in MOST..12 * LEAST,
+            most in 0..2 * MOST,
         ) {
             let size = start + length;
             let mut window = Window::new(start, size);
@@ -423,7 +425,7 @@ mod tests {
             let mut turn = 0_usize;
             while !window.is_empty() {
                 while running.len() < lanes {
-                    let next = window.assign(lanes, memory);
+                    let next = window.assign(lanes, memory, most);
                     let next = next.or_else(|| window.halve(1_000, memory));
                     let Some(task) = next.or_else(|| window.second()) else { break };
                     prop_assert!(task.first < task.end);
