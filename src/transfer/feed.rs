@@ -426,13 +426,10 @@ impl<'a> Several<'a> {
             drop(self.lanes.swap_remove(at));
             self.shared.state().running -= 1;
             has_changed = true;
-            match ended {
-                Ok(()) => {}
-                Err(failure) => {
-                    debug!(url = %plan.shown(), why = failure.detail, "A parallel range failed");
-                    self.failure = Some(failure);
-                    self.limit(plan);
-                }
+            if let Err(failure) = ended {
+                debug!(url = %plan.shown(), why = failure.detail, "A parallel range failed");
+                self.failure = Some(failure);
+                self.limit(plan);
             }
         }
         has_changed
@@ -488,7 +485,11 @@ impl<'a> Run<'a> {
             };
             let fetched = self.fetch(task, answer).await;
             let is_kept = fetched.inspect_err(|_| self.shared.give_back(task.name))?;
-            most = if is_kept { 2 * most } else { window::LEAST };
+            most = if is_kept {
+                window::MOST.min(2 * most)
+            } else {
+                window::LEAST
+            };
         }
     }
 
@@ -620,8 +621,8 @@ impl Shared {
         .await;
     }
 
-    /// The next chunk, of `most` octets; waits while too much is held, and after some `patience` takes
-    /// the one that all wait for. None: the lane ends.
+    /// The next chunk, of `most` octets; waits while too much is held, and after some
+    /// `patience` takes the one that all wait for. None: the lane ends.
     async fn task(&self, most: u64, patience: Duration) -> Option<Task> {
         tokio::select! {
             biased;

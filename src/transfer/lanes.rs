@@ -227,8 +227,7 @@ impl Lanes {
 /// they find theirs beside it; if they are not needed later, fewer are tried.
 const ALONE: u32 = 2;
 
-/// Trips in which the lanes of a trial are made, the second of which must have answered
-/// before the third is.
+/// Trips in which the lanes of a trial are made, and find their speed.
 const TRIAL_SETTLES: u32 = 15;
 
 /// Trips in which a rate is measured: many new connections make it uneven.
