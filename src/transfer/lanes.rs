@@ -254,8 +254,9 @@ const NEARLY_FULL: f64 = 0.65;
 /// Half the lanes are as good if they bring so much.
 const AS_GOOD: f64 = 0.97;
 
-/// A file that will be here within so many trips is left to one lane.
-const WORTH_HELP: u32 = 40;
+/// A file that will be here within so many trips is left to one lane: when it is
+/// stopped, what waits for its turn comes again.
+const WORTH_HELP: u32 = 100;
 
 /// Within so many trips other trials do not pay: each takes an eighth of that, and
 /// new connections hold up those that have found their speed.
