@@ -204,10 +204,12 @@
 //! - **Big files** begin with one connection. Three others help it before it has found
 //!   its speed; later there are more or fewer parallel ranges, as that pays
 //!   (`transfer/lanes.rs`). Another lane proves itself before the first gives anything
-//!   up, and what has not answered is asked again (`transfer/feed.rs`). Octets reach the file in order: the records of progress stay one
-//!   offset. HTTP/2 is for many small files; ranges, big bodies and uploads go over
-//!   HTTP/1.1, which measures faster. Above 250 MB/s no second lane is tried: the
-//!   processor is the limit there.
+//!   up, and what has not answered is asked again (`transfer/feed.rs`). Octets reach
+//!   the file in order: the records of progress stay one offset. So what waits for its
+//!   turn comes again after a stop; it is no more than ten seconds bring. HTTP/2 is
+//!   for many small files; ranges, big bodies and uploads go over HTTP/1.1, which
+//!   measures faster. Above 250 MB/s no second lane is tried: the processor is the
+//!   limit there.
 //! - **What nobody was told may wait for a sync**: that a job has got a slot, and small
 //!   files that came within the last half second, are noted (`Store::note`): a crash of
 //!   the process keeps them, a loss of power lets them come again.

@@ -44,6 +44,7 @@ use super::memory::Reserved;
 use super::range::ContentRange;
 use super::stretch::Stretch;
 use super::window;
+use super::window::Bounds;
 use super::window::Flow;
 use super::window::Task;
 use super::window::Window;
@@ -103,8 +104,6 @@ struct Several<'a> {
     /// given to one.
     failure: Option<Failure>,
     is_alone: bool,
-    /// How often others have asked in vain for what is ahead of the only one.
-    probes: u32,
 }
 
 type Lane<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
@@ -124,12 +123,12 @@ struct Shared(Mutex<State>);
 
 struct State {
     window: Window,
-    /// Lanes that there should be.
-    wanted: usize,
+    /// By what is known of the line now.
+    bounds: Bounds,
     /// Lanes that there are.
     running: usize,
-    /// A chunk of fewer octets is here before half of it could be had from elsewhere.
-    least_half: u64,
+    /// How often others have asked in vain for what is ahead of the only one.
+    probes: u32,
     /// Of the memory of all transfers: for what waits for its turn.
     reserved: Option<Reserved>,
     /// Octets that came since somebody asked.
@@ -219,16 +218,15 @@ impl<'a> Feed<'a> {
         let Some(plan) = &mut self.plan else {
             return;
         };
-        let wanted = plan.lanes.count();
         match &mut self.way {
-            Way::One(_) if wanted > 1 => {
+            Way::One(_) if plan.lanes.count() > 1 => {
                 let Way::One(stretch) = std::mem::replace(&mut self.way, Way::Changing) else {
                     return;
                 };
                 let answer = Box::new(stretch.into_answer());
                 self.way = Way::Several(plan.split(answer));
             }
-            Way::Several(several) => several.want(plan, wanted),
+            Way::Several(several) => several.follow(plan),
             Way::One(_) | Way::Changing => {}
         }
     }
@@ -265,12 +263,6 @@ impl<'a> Plan<'a> {
         super::remote::redact(&self.whole.url)
     }
 
-    /// Octets that one of so many lanes brings before the answer to a new request comes.
-    fn least_half(&self, lanes: usize) -> u64 {
-        let octets = self.lanes.octets_in(self.lanes.trip()) / lanes.max(1) as u64;
-        octets.clamp(LEAST_HALF, window::LEAST)
-    }
-
     /// So many octets were handed out, and so many have come.
     fn count(&mut self, taken: u64, came: u64) {
         self.taken += taken;
@@ -289,25 +281,24 @@ impl<'a> Plan<'a> {
     /// Makes the answer the first lane, which has all that is left.
     fn split(&mut self, answer: Box<Answer<'a>>) -> Several<'a> {
         let mut window = Window::new(self.taken, self.whole.size);
-        let first = window.assign(1, 0, window::MOST);
+        let first = window.assign(&Bounds::ONE, window::MOST);
         let mut several = Several {
             shared: Arc::new(Shared(Mutex::new(State {
                 window,
-                wanted: 1,
+                bounds: Bounds::ONE,
                 running: 0,
-                least_half: 0,
+                probes: 0,
                 reserved: None,
                 came: 0,
             }))),
             lanes: Vec::new(),
             failure: None,
             is_alone: false,
-            probes: 0,
         };
         if let Some(task) = first {
             several.start(self, Start::With(answer, task));
         }
-        several.want(self, self.lanes.count());
+        several.follow(self);
         several
     }
 }
@@ -325,64 +316,11 @@ impl<'a> Several<'a> {
         self.lanes.push(Box::pin(run.run(start)));
     }
 
-    /// Makes it so many lanes, as far as there is memory for their chunks.
-    fn want(&mut self, plan: &mut Plan<'a>, wanted: usize) {
-        let mut state = self.shared.state();
-        if wanted <= 1 {
-            state.reserved = None;
-        } else if state.reserved.is_none() {
-            let memory = plan.origin.pool.memory();
-            state.reserved = MEMORY.iter().find_map(|octets| memory.reserve(*octets));
-        }
-        let most = window::most_lanes(state.memory());
-        if wanted > most {
-            plan.lanes.limit(most);
-        }
-        let wanted = wanted.min(most);
-        if wanted != state.wanted {
-            debug!(url = %plan.shown(), lanes = wanted, "Parallel ranges");
-            state.wanted = wanted;
-        }
-        state.least_half = plan.least_half(wanted);
-        if !state.window.is_of_one() {
-            self.probes = 0;
-        }
-        if wanted > 1 && state.running == 1 && state.window.is_of_one() {
-            drop(state);
-            self.probe(plan, wanted - 1);
-            return;
-        }
-        let missing = if state.window.has_work() {
-            wanted.saturating_sub(state.running)
-        } else {
-            0
-        };
-        drop(state);
-        for _ in 0..missing {
-            self.start(plan, Start::Next);
-        }
-    }
-
-    /// Lets others ask for what is ahead of the only lane.
-    fn probe(&mut self, plan: &mut Plan<'a>, others: usize) {
-        if self.probes == MOST_PROBES {
-            self.limit(plan);
-            return;
-        }
-        // A server that has not said that it gives parts is not asked for many.
-        let others = if plan.gives_parts { others } else { 1 };
-        let time = ANSWER_TIME * (1 << self.probes);
-        self.probes += 1;
-        let mut state = self.shared.state();
-        let ahead = plan.lanes.octets_in(time) + window::LEAST;
-        let memory = state.memory();
-        let tasks = state.window.probe(ahead, others, memory);
-        drop(state);
-        if tasks.is_empty() {
-            plan.lanes.limit(1);
-        }
-        for task in tasks {
-            self.start(plan, Start::Probe(task));
+    /// Follows the controller.
+    fn follow(&mut self, plan: &mut Plan<'a>) {
+        let starts = self.shared.state().follow(plan);
+        for start in starts {
+            self.start(plan, start);
         }
     }
 
@@ -429,18 +367,10 @@ impl<'a> Several<'a> {
             if let Err(failure) = ended {
                 debug!(url = %plan.shown(), why = failure.detail, "A parallel range failed");
                 self.failure = Some(failure);
-                self.limit(plan);
+                self.shared.state().limit(plan);
             }
         }
         has_changed
-    }
-
-    /// One lane from now on.
-    fn limit(&mut self, plan: &mut Plan<'a>) {
-        plan.lanes.limit(1);
-        let mut state = self.shared.state();
-        state.wanted = 1;
-        state.reserved = None;
     }
 }
 
@@ -592,9 +522,65 @@ impl<'a> Run<'a> {
 }
 
 impl State {
-    /// Octets that may wait for their turn.
-    fn memory(&self) -> u64 {
-        self.reserved.as_ref().map_or(0, Reserved::octets) as u64
+    /// Makes it as many lanes as the controller wants, as far as there is memory for
+    /// their chunks; says what the missing ones begin with.
+    fn follow<'a>(&mut self, plan: &mut Plan<'a>) -> Vec<Start<'a>> {
+        let wanted = plan.lanes.count();
+        if wanted <= 1 {
+            self.reserved = None;
+        } else if self.reserved.is_none() {
+            let memory = plan.origin.pool.memory();
+            self.reserved = MEMORY.iter().find_map(|octets| memory.reserve(*octets));
+        }
+        let reserved = self.reserved.as_ref().map_or(0, Reserved::octets) as u64;
+        let most = Bounds::most_lanes(reserved);
+        if wanted > most {
+            plan.lanes.limit(most);
+        }
+        let lanes = plan.lanes.count();
+        if lanes != self.bounds.lanes {
+            debug!(url = %plan.shown(), lanes, "Parallel ranges");
+        }
+        self.bounds = plan.lanes.bounds(reserved);
+        if !self.window.is_of_one() {
+            self.probes = 0;
+        } else if lanes > 1 && self.running == 1 {
+            return self.probe(plan);
+        }
+        let missing = if self.window.has_work() {
+            lanes.saturating_sub(self.running)
+        } else {
+            0
+        };
+        (0..missing).map(|_| Start::Next).collect()
+    }
+
+    /// Lets others ask for what is ahead of the only lane.
+    fn probe<'a>(&mut self, plan: &mut Plan<'a>) -> Vec<Start<'a>> {
+        if self.probes == MOST_PROBES {
+            self.limit(plan);
+            return Vec::new();
+        }
+        // A server that has not said that it gives parts is not asked for many.
+        let others = if plan.gives_parts {
+            self.bounds.lanes - 1
+        } else {
+            1
+        };
+        let ahead = plan.lanes.octets_in(ANSWER_TIME * (1 << self.probes)) + window::LEAST;
+        self.probes += 1;
+        let tasks = self.window.probe(&self.bounds, ahead, others);
+        if tasks.is_empty() {
+            plan.lanes.limit(1);
+        }
+        tasks.into_iter().map(Start::Probe).collect()
+    }
+
+    /// One lane from now on.
+    fn limit(&mut self, plan: &mut Plan<'_>) {
+        plan.lanes.limit(1);
+        self.bounds = Bounds::ONE;
+        self.reserved = None;
     }
 }
 
@@ -644,15 +630,11 @@ impl Shared {
         // INVARIANT: nobody wakes this, either.
         std::future::poll_fn(|_| {
             let mut state = self.state();
-            if state.running > state.wanted || state.window.is_here() {
+            if state.running > state.bounds.lanes || state.window.is_here() {
                 return Poll::Ready(None);
             }
-            let (lanes, memory, least) = (state.wanted, state.memory(), state.least_half);
-            let window = &mut state.window;
-            match window
-                .assign(lanes, memory, most)
-                .or_else(|| window.halve(least, memory))
-            {
+            let State { window, bounds, .. } = &mut *state;
+            match window.assign(bounds, most).or_else(|| window.halve(bounds)) {
                 Some(task) => Poll::Ready(Some(task)),
                 None => Poll::Pending,
             }
@@ -678,9 +660,6 @@ const ANSWER_TIME: Duration = Duration::from_millis(250);
 
 /// So often others ask for what is ahead of the first lane.
 const MOST_PROBES: u32 = 4;
-
-/// The back half of a chunk has so many octets at least.
-const LEAST_HALF: u64 = 64 * 1_024;
 
 /// So many trips to the server and back a lane waits for another before it fetches
 /// the same: what was lost on the way there comes a second time by then.

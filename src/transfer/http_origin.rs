@@ -463,7 +463,7 @@ impl HttpOrigin {
         mut connection: Connection,
     ) -> Result<Sent<'_>, Failure> {
         let shown = remote::redact(url);
-        let doing = || format!("asking for {}", remote::redact(url));
+        let doing = || format!("asking for {shown}");
         // Of all else the answer is short, or comes while something is sent.
         let may_be_long = request.method() == Method::GET && request.body().is_end_stream();
         let is_once = request.method() == Method::POST || request.method() == Method::PATCH;

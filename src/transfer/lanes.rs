@@ -8,6 +8,9 @@
 
 use std::time::Duration;
 
+use super::window;
+use super::window::Bounds;
+
 /// The controller of one file. Its time is the sum of what it is told.
 #[derive(Clone, Debug)]
 pub(super) struct Lanes {
@@ -25,6 +28,8 @@ pub(super) struct Lanes {
     went_up: bool,
     /// As it was last measured; zero before.
     octets_per_s: f64,
+    /// It was measured when the lanes had found their speed.
+    is_known: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,6 +64,7 @@ impl Lanes {
             pause: FIRST_PAUSE,
             went_up: false,
             octets_per_s: 0.0,
+            is_known: false,
         }
     }
 
@@ -77,7 +83,8 @@ impl Lanes {
         }
     }
 
-    /// Octets that come in such a time.
+    /// Octets that come in such a time; before the lanes have found their speed by the
+    /// first look at one.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -95,6 +102,26 @@ impl Lanes {
     /// How many lanes there should be.
     pub(super) fn count(&self) -> usize {
         self.now
+    }
+
+    /// How the lanes cut the file, with so much memory `reserved` for what waits for
+    /// its turn.
+    pub(super) fn bounds(&self, reserved: u64) -> Bounds {
+        let lanes = self.now;
+        let each = |time: Duration| self.octets_in(time) / lanes as u64;
+        let (memory, least) = if self.is_known {
+            let least = each(CHUNK_TIME).clamp(LEAST_CHUNK, window::LEAST);
+            let memory = self.octets_in(WAITING_TIME);
+            (memory.max(Bounds::memory_for(lanes, least)), least)
+        } else {
+            (reserved, window::LEAST)
+        };
+        Bounds {
+            lanes,
+            memory: memory.min(reserved),
+            least,
+            least_half: each(self.trip).clamp(LEAST_HALF, window::LEAST),
+        }
     }
 
     /// Takes in that `octets` came in the time `elapsed`, and that `left` are
@@ -144,6 +171,7 @@ impl Lanes {
     /// A measurement is over.
     fn judge(&mut self, before: Option<Before>, left: u64) {
         let is_worth_it = self.measure(left, WORTH_TRIAL);
+        self.is_known = true;
         let octets_per_s = self.octets_per_s;
         let Some(before) = before else {
             self.try_another(octets_per_s, is_worth_it);
@@ -262,6 +290,18 @@ const WORTH_HELP: u32 = 100;
 /// new connections hold up those that have found their speed.
 const WORTH_TRIAL: u32 = 8 * (TRIAL_SETTLES + MEASURED);
 
+/// No more waits for its turn than comes in this time: after a stop it comes again.
+const WAITING_TIME: Duration = Duration::from_secs(10);
+
+/// A lane that takes so long for the least chunk gets a smaller one, but no smaller
+/// than [`LEAST_CHUNK`].
+const CHUNK_TIME: Duration = Duration::from_secs(1);
+const LEAST_CHUNK: u64 = 256 * 1_024;
+
+/// The back half of a chunk has so many octets at least. A smaller chunk is here
+/// before the answer to a new request comes.
+const LEAST_HALF: u64 = 64 * 1_024;
+
 /// A lane that brings so much is held up by the processor, octets a second.
 const FAST: f64 = 250e6;
 
@@ -362,6 +402,26 @@ mod tests {
         lanes.limit(1);
         let later = fetch(&mut lanes, 300, |lanes| lanes as u64 * 1_000_000);
         assert_eq!(share(&later, 1), 100);
+    }
+
+    #[test]
+    fn on_a_slow_line_little_waits_and_chunks_are_small() {
+        const RESERVED: u64 = 56 << 20;
+        let mut lanes = Lanes::new(4, TRIP);
+        lanes.sample(1_000, TRIP * ALONE, u64::MAX / 2);
+        let unknown = lanes.bounds(RESERVED);
+        assert_eq!((unknown.lanes, unknown.memory), (4, RESERVED));
+        assert_eq!(unknown.least, window::LEAST);
+        for (octets_per_s, memory, least) in [
+            (100_000, 6 * LEAST_CHUNK, LEAST_CHUNK),
+            (4_000_000, 40_000_000, 1_000_000),
+            (80_000_000, RESERVED, window::LEAST),
+        ] {
+            fetch(&mut lanes, 60, |_| octets_per_s);
+            lanes.now = 4;
+            let bounds = lanes.bounds(RESERVED);
+            assert_eq!((bounds.memory, bounds.least), (memory, least));
+        }
     }
 
     proptest! {

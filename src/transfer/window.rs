@@ -14,9 +14,22 @@ use hyper::body::Bytes;
 /// a trip between two of them.
 pub(super) const MOST: u64 = 8 * 1_024 * 1_024;
 
-/// Octets of a chunk at least. Those at the end of a file are no larger than makes
-/// all lanes end at about the same time.
+/// Octets of a chunk at least, unless a lane takes long for them. Those at the end of
+/// a file are no larger than makes all lanes end at about the same time.
 pub(super) const LEAST: u64 = 2 * 1_024 * 1_024;
+
+/// How the chunks of a file are cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Lanes that there should be.
+    pub(super) lanes: usize,
+    /// Octets that may wait for their turn.
+    pub(super) memory: u64,
+    /// Octets of a chunk at least.
+    pub(super) least: u64,
+    /// Octets of the back half of a chunk at least.
+    pub(super) least_half: u64,
+}
 
 /// The chunks of a file under way.
 #[derive(Debug)]
@@ -63,17 +76,32 @@ struct Chunk {
     lanes: u8,
 }
 
-/// So many lanes each have a chunk, and all but one a second one, within this memory.
-pub(super) fn most_lanes(memory: u64) -> usize {
-    usize::try_from(memory / (2 * LEAST) + 1).unwrap_or(usize::MAX)
-}
+impl Bounds {
+    /// One lane, which has all that there is.
+    pub(super) const ONE: Self = Self {
+        lanes: 1,
+        memory: 0,
+        least: LEAST,
+        least_half: LEAST,
+    };
 
-/// Octets of a chunk for one of `lanes`, with so many octets `left`: while one lane
-/// is slow each other goes on with a second one.
-fn share(lanes: usize, memory: u64, left: u64) -> u64 {
-    let others = (lanes as u64).saturating_sub(1).max(1);
-    let share = (memory / (2 * others)).min(left / (others + 1));
-    share.clamp(LEAST, MOST).min(left)
+    /// What waits when each of `lanes` but one has two chunks of so many octets: while
+    /// that one is slow the others go on.
+    pub(super) fn memory_for(lanes: usize, chunk: u64) -> u64 {
+        chunk * 2 * (lanes as u64).saturating_sub(1)
+    }
+
+    /// So many lanes have enough of this memory.
+    pub(super) fn most_lanes(memory: u64) -> usize {
+        usize::try_from(memory / Self::memory_for(2, LEAST) + 1).unwrap_or(usize::MAX)
+    }
+
+    /// Octets of a chunk for one of `lanes`, with so many octets `left`.
+    fn chunk(&self, lanes: usize, left: u64) -> u64 {
+        let fits = self.memory / Self::memory_for(lanes.max(2), 1);
+        let chunk = fits.min(left / lanes.max(2) as u64);
+        chunk.clamp(self.least, MOST).min(left)
+    }
 }
 
 impl Window {
@@ -89,21 +117,21 @@ impl Window {
     }
 
     /// The next chunk to fetch: one that a lane gave back, else a new one that fits
-    /// into the `memory` for what waits, and has `most` octets. With `lanes` of one it
-    /// is all that is left.
-    pub(super) fn assign(&mut self, lanes: usize, memory: u64, most: u64) -> Option<Task> {
+    /// into the memory for what waits, and has `most` octets. With one lane it is all
+    /// that is left.
+    pub(super) fn assign(&mut self, bounds: &Bounds, most: u64) -> Option<Task> {
         if let Some(chunk) = self.chunks.iter_mut().find(|chunk| chunk.is_free()) {
             chunk.lanes = 1;
             return Some(chunk.task());
         }
         let left = self.size.checked_sub(self.next).filter(|left| *left > 0)?;
-        let octets = if lanes <= 1 {
+        let octets = if bounds.lanes <= 1 {
             left
         } else {
-            share(lanes, memory, left).min(most.max(LEAST))
+            bounds.chunk(bounds.lanes, left).min(most)
         };
         if let Some(first) = self.chunks.front()
-            && (lanes <= 1 || self.next + octets - first.end > memory)
+            && (bounds.lanes <= 1 || self.next + octets - first.end > bounds.memory)
         {
             return None;
         }
@@ -121,14 +149,14 @@ impl Window {
 
     /// Chunks that `others` may fetch of what one lane has to itself, so many octets
     /// ahead of it; nothing changes until [`Window::accept`].
-    pub(super) fn probe(&mut self, ahead: u64, others: usize, memory: u64) -> Vec<Task> {
+    pub(super) fn probe(&mut self, bounds: &Bounds, ahead: u64, others: usize) -> Vec<Task> {
         self.ahead.clear();
         let Some(last) = self.chunks.back().filter(|_| self.is_of_one()) else {
             return Vec::new();
         };
         let mut first = last.at.saturating_add(ahead.max(1));
         let left = self.size.saturating_sub(first);
-        let octets = share(others + 1, memory, left);
+        let octets = bounds.chunk(others + 1, left);
         while self.ahead.len() < others && first.saturating_add(octets) < self.size {
             let chunk = self.chunk(first, first + octets);
             first = chunk.end;
@@ -174,8 +202,8 @@ impl Window {
     }
 
     /// At the end of the file: the back half of the chunk of which most is missing,
-    /// unless it would have less than `least` octets, or not fit into the `memory`.
-    pub(super) fn halve(&mut self, least: u64, memory: u64) -> Option<Task> {
+    /// unless it would have too few octets, or not fit into the memory.
+    pub(super) fn halve(&mut self, bounds: &Bounds) -> Option<Task> {
         if self.next < self.size {
             return None;
         }
@@ -183,7 +211,7 @@ impl Window {
         let (place, most) = chunks.max_by_key(|(_, chunk)| chunk.end - chunk.at)?;
         let half = (most.end - most.at) / 2;
         let first = most.end - half;
-        if half < least.max(1) || (place == 0 && self.next - first > memory) {
+        if half < bounds.least_half.max(1) || (place == 0 && self.next - first > bounds.memory) {
             return None;
         }
         let back = self.chunk(first, most.end);
@@ -303,61 +331,70 @@ impl Chunk {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use proptest::prelude::*;
 
     use super::*;
 
-    /// What lies at an offset of the file.
-    fn octet(at: u64) -> u8 {
-        u8::try_from(at % 251).expect("small")
+    /// What lies in the file from octet `first` on.
+    fn octets(first: u64, count: usize) -> Bytes {
+        static SOME: LazyLock<Bytes> = LazyLock::new(|| (0..251).cycle().take(4_000_000).collect());
+        let first = usize::try_from(first % 251).expect("small");
+        SOME.slice(first..first + count)
     }
 
-    fn octets(first: u64, count: usize) -> Bytes {
-        (first..).take(count).map(octet).collect()
+    fn bounds(lanes: usize, memory: u64) -> Bounds {
+        Bounds {
+            lanes,
+            memory,
+            ..Bounds::ONE
+        }
     }
 
     #[test]
     fn one_lane_gets_all_and_leaves_the_rest_to_the_second() {
         let size = 10 * MOST;
         let mut window = Window::new(5, size);
-        let all = window.assign(1, 0, MOST).expect("all");
+        let all = window.assign(&Bounds::ONE, MOST).expect("all");
         assert_eq!((all.first, all.end), (5, size));
-        assert_eq!(window.assign(2, 4 * MOST, MOST), None);
-        let second = window.probe(MOST, 1, 4 * MOST)[0];
+        assert_eq!(window.assign(&bounds(2, 4 * MOST), MOST), None);
+        let second = window.probe(&bounds(2, 4 * MOST), MOST, 1)[0];
         assert_eq!((second.first, second.end), (5 + MOST, 5 + 2 * MOST));
         assert!(!window.has_work(), "only once it is accepted");
         assert!(window.accept(second));
-        assert_eq!(window.assign(2, MOST, MOST), None, "no memory");
-        let third = window.assign(2, 2 * MOST, MOST).expect("the rest");
+        assert_eq!(window.assign(&bounds(2, MOST), MOST), None, "no memory");
+        let third = window.assign(&bounds(2, 2 * MOST), MOST).expect("the rest");
         assert_eq!((third.first, third.end), (second.end, second.end + MOST));
-        assert_eq!(window.probe(MOST, 1, 4 * MOST), []);
+        assert_eq!(window.probe(&bounds(2, 4 * MOST), MOST, 1), []);
     }
 
     #[test]
     fn others_ask_side_by_side_and_one_answer_is_enough() {
         let mut window = Window::new(0, 100 * MOST);
-        window.assign(1, 0, MOST).expect("all");
-        let asked = window.probe(10, 3, 12 * MOST);
+        window.assign(&Bounds::ONE, MOST).expect("all");
+        let asked = window.probe(&bounds(4, 12 * MOST), 10, 3);
         let firsts: Vec<u64> = asked.iter().map(|task| task.first).collect();
-        assert_eq!(
-            firsts,
-            [10, 10 + MOST, 10 + 2 * MOST].map(|at| at.min(firsts[2]))
-        );
+        assert_eq!(firsts, [10, 10 + MOST, 10 + 2 * MOST]);
         window.give_back(asked[2].name);
         assert!(window.accept(asked[1]));
         assert!(!window.has_passed(asked[0]), "it is nobody else's");
         assert!(window.accept(asked[0]));
-        let again = window.assign(4, 12 * MOST, MOST).expect("given back");
+        let again = window
+            .assign(&bounds(4, 12 * MOST), MOST)
+            .expect("given back");
         assert_eq!(again, asked[2]);
-        let next = window.assign(4, 12 * MOST, MOST).expect("the rest");
+        let next = window
+            .assign(&bounds(4, 12 * MOST), MOST)
+            .expect("the rest");
         assert_eq!(next.first, asked[2].end);
     }
 
     #[test]
     fn the_end_of_a_file_is_shared() {
         let mut window = Window::new(0, 2 * LEAST);
-        let slow = window.assign(2, MOST, MOST).expect("a chunk");
-        let fast = window.assign(2, MOST, MOST).expect("a chunk");
+        let slow = window.assign(&bounds(2, MOST), MOST).expect("a chunk");
+        let fast = window.assign(&bounds(2, MOST), MOST).expect("a chunk");
         assert_eq!(
             window.put(
                 fast.name,
@@ -366,20 +403,25 @@ mod tests {
             ),
             Flow::Whole
         );
-        assert_eq!(window.halve(LEAST, MOST), None, "too little");
-        let half = window.halve(LEAST / 2, MOST).expect("enough");
+        let halves = |least_half, memory| Bounds {
+            least_half,
+            ..bounds(2, memory)
+        };
+        assert_eq!(window.halve(&halves(LEAST, MOST)), None, "too little");
+        let half = window.halve(&halves(LEAST / 2, MOST)).expect("enough");
         assert_eq!((half.first, half.end), (LEAST / 2, LEAST));
         let front = octets(0, usize::try_from(LEAST).expect("small"));
         assert_eq!(window.put(slow.name, 0, front), Flow::Whole);
-        assert_eq!(window.halve(LEAST / 4, 0).map(|task| task.end), Some(LEAST));
+        let half = window.halve(&halves(LEAST / 4, 0)).expect("all of it fits");
+        assert_eq!(half.end, LEAST);
         assert!(!window.is_here());
     }
 
     #[test]
     fn a_chunk_that_the_first_lane_has_passed_is_not_accepted() {
         let mut window = Window::new(0, 100 * MOST);
-        let all = window.assign(1, 0, MOST).expect("all");
-        let second = window.probe(10, 1, MOST)[0];
+        let all = window.assign(&Bounds::ONE, MOST).expect("all");
+        let second = window.probe(&bounds(2, MOST), 10, 1)[0];
         assert_eq!(window.put(all.name, 0, octets(0, 11)), Flow::More);
         assert!(!window.accept(second));
         assert_eq!(window.put(all.name, 11, octets(11, 11)), Flow::More);
@@ -388,8 +430,8 @@ mod tests {
     #[test]
     fn who_is_slow_is_overtaken() {
         let mut window = Window::new(0, 64 * MOST);
-        let all = window.assign(1, 0, MOST).expect("all");
-        let probe = window.probe(MOST, 1, 4 * MOST)[0];
+        let all = window.assign(&Bounds::ONE, MOST).expect("all");
+        let probe = window.probe(&bounds(2, 4 * MOST), MOST, 1)[0];
         assert!(window.accept(probe));
         let other = window.second().expect("the first holds up the others");
         assert_eq!((other.name, other.first, other.end), (all.name, 0, MOST));
@@ -400,9 +442,13 @@ mod tests {
         let came: Vec<u8> = std::iter::from_fn(|| window.take()).flatten().collect();
         assert_eq!(came, octets(0, 9));
         window.give_back(other.name);
-        assert_eq!(window.assign(2, 0, MOST), None, "the slow one has it still");
+        assert_eq!(
+            window.assign(&bounds(2, 0), MOST),
+            None,
+            "the slow one has it still"
+        );
         window.give_back(all.name);
-        let again = window.assign(2, 0, MOST).expect("nobody has it");
+        let again = window.assign(&bounds(2, 0), MOST).expect("nobody has it");
         assert_eq!((again.first, again.end), (9, MOST));
     }
 
@@ -415,9 +461,11 @@ mod tests {
             steps in prop::collection::vec((0_usize..6, 0_u8..20, 1_usize..3_000_000), 0..60),
             lanes in 1_usize..5,
             memory in MOST..12 * LEAST,
-            most in 0..2 * MOST,
+            least in LEAST / 8..LEAST,
+            most in LEAST..2 * MOST,
         ) {
             let size = start + length;
+            let bounds = Bounds { lanes, memory, least, least_half: 1_000 };
             let mut window = Window::new(start, size);
             let mut running: Vec<Task> = Vec::new();
             let mut taken = start;
@@ -425,8 +473,8 @@ mod tests {
             let mut turn = 0_usize;
             while !window.is_empty() {
                 while running.len() < lanes {
-                    let next = window.assign(lanes, memory, most);
-                    let next = next.or_else(|| window.halve(1_000, memory));
+                    let next = window.assign(&bounds, most);
+                    let next = next.or_else(|| window.halve(&bounds));
                     let Some(task) = next.or_else(|| window.second()) else { break };
                     prop_assert!(task.first < task.end);
                     running.push(task);
@@ -439,7 +487,7 @@ mod tests {
                         window.give_back(running.remove(at).name);
                     } else {
                         if what == 2 {
-                            let asked = window.probe(count as u64, lanes - 1, memory);
+                            let asked = window.probe(&bounds, count as u64, lanes - 1);
                             // The last to be asked is the first to answer.
                             for task in asked.into_iter().rev() {
                                 if window.accept(task) {
