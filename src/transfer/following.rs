@@ -146,31 +146,34 @@ impl Part {
     fn send(&mut self, to: &TcpStream) -> io::Result<u64> {
         let most = |piece| usize::try_from(self.left).map_or(piece, |left| left.min(piece));
         let way = self.way.get_or_insert_with(|| Way::to(to));
-        if let Way::Kernel = way {
-            match rustix::fs::sendfile(to, &self.file, Some(&mut self.at.clone()), most(PIECE)) {
-                Ok(0) => return Err(self.sent.blame(io::ErrorKind::UnexpectedEof.into())),
-                Ok(octets) => return Ok(octets as u64),
-                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => *way = Way::COPY,
-                // What no socket says.
-                Err(Errno::IO) => return Err(self.sent.blame(Errno::IO.into())),
-                Err(errno) => return Err(errno.into()),
+        loop {
+            match way {
+                Way::Kernel => {
+                    let octets = most(PIECE);
+                    match rustix::fs::sendfile(to, &self.file, Some(&mut self.at.clone()), octets) {
+                        Ok(0) => return Err(self.sent.blame(io::ErrorKind::UnexpectedEof.into())),
+                        Ok(octets) => return Ok(octets as u64),
+                        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => *way = Way::COPY,
+                        // What no socket says.
+                        Err(Errno::IO) => return Err(self.sent.blame(Errno::IO.into())),
+                        Err(errno) => return Err(errno.into()),
+                    }
+                }
+                Way::Copy(buffer, sent) => {
+                    if *sent == buffer.len() {
+                        buffer.resize(most(COPY), 0);
+                        *sent = 0;
+                        if let Err(error) = self.file.read_exact_at(buffer, self.at) {
+                            buffer.clear();
+                            return Err(self.sent.blame(error));
+                        }
+                    }
+                    let octets = rustix::io::write(to, &buffer[*sent..])?;
+                    *sent += octets;
+                    return Ok(octets as u64);
+                }
             }
         }
-        let next = most(COPY);
-        let Way::Copy(buffer, sent) = way else {
-            return Ok(0);
-        };
-        if *sent == buffer.len() {
-            buffer.resize(next, 0);
-            *sent = 0;
-            if let Err(error) = self.file.read_exact_at(buffer, self.at) {
-                buffer.clear();
-                return Err(self.sent.blame(error));
-            }
-        }
-        let octets = rustix::io::write(to, &buffer[*sent..])?;
-        *sent += octets;
-        Ok(octets as u64)
     }
 }
 

@@ -62,8 +62,18 @@ pub(super) struct Oid {
 /// `gss_OID_set_desc`.
 #[repr(C)]
 pub(super) struct OidSet {
-    pub(super) count: usize,
-    pub(super) elements: *mut Oid,
+    count: usize,
+    elements: *mut Oid,
+}
+
+impl OidSet {
+    /// A set of one, which must outlive it.
+    pub(super) fn of(one: &mut Oid) -> Self {
+        Self {
+            count: 1,
+            elements: one,
+        }
+    }
 }
 
 /// `struct gss_channel_bindings_struct`.

@@ -110,10 +110,7 @@ impl Library {
         let name = self.name(user.as_bytes(), USER_NAME)?;
         let mut password = ffi::Buffer::of(password.as_bytes());
         let mut kerberos = kerberos();
-        let mut mechanisms = ffi::OidSet {
-            count: 1,
-            elements: &raw mut kerberos,
-        };
+        let mut mechanisms = ffi::OidSet::of(&mut kerberos);
         let (mut minor, mut handle) = (0, ptr::null_mut());
         // SAFETY: the name is ours until `drop`. `password` describes a slice
         // that outlives the call and is only read; the library keeps a copy

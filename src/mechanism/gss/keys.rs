@@ -42,10 +42,7 @@ impl Keys {
             elements: elements.as_mut_ptr(),
         };
         let mut kerberos = kerberos();
-        let mut mechanisms = ffi::OidSet {
-            count: 1,
-            elements: &raw mut kerberos,
-        };
+        let mut mechanisms = ffi::OidSet::of(&mut kerberos);
         let (mut minor, mut handle) = (0, ptr::null_mut());
         // SAFETY: the name may be null. `mechanisms` and `values` describe arrays
         // of the lengths that they state, of which the library copies what it
