@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 mod bounds;
+mod check;
 mod current;
 mod host_pattern;
 mod hosting;

@@ -7,11 +7,11 @@ use tracing::info;
 use url::Url;
 
 use super::Failure;
+use super::answer::Answer;
 use super::download::Download;
 use super::feed;
 use super::feed::Feed;
 use super::feed::Whole;
-use super::http_origin::Answer;
 use super::http_origin::Part;
 use super::pieces::Outside;
 use super::pieces::Places;

@@ -34,8 +34,8 @@ use tracing::debug;
 use url::Url;
 
 use super::Failure;
+use super::answer::Answer;
 use super::clock;
-use super::http_origin::Answer;
 use super::http_origin::Ask;
 use super::http_origin::HttpOrigin;
 use super::http_origin::Part;
@@ -242,7 +242,7 @@ impl<'a> Plan<'a> {
         let ranges = answer.header(header::ACCEPT_RANGES).map(str::trim);
         let says = |unit: &str| ranges.is_some_and(|ranges| ranges.eq_ignore_ascii_case(unit));
         let if_range = Arc::from(whole.validator.if_range()?);
-        let origin = answer.origin();
+        let origin = answer.origin;
         let most = origin.pool.ranges(&whole.url);
         if most <= 1 || says("none") {
             return None;

@@ -6,6 +6,7 @@
 //! true on disk.
 
 mod account;
+mod answer;
 mod asking;
 mod attempt;
 mod challenge;

@@ -6,7 +6,7 @@ use std::fs;
 use hyper::body::Bytes;
 
 use super::Failure;
-use super::http_origin::Answer;
+use super::answer::Answer;
 
 /// The wanted octets of one answer.
 #[derive(Debug)]

@@ -162,7 +162,7 @@ async fn fetch(session: Session, url: Url) -> (Version, Vec<u8>) {
         .await
         .expect("answered");
     assert_eq!(answer.status, StatusCode::OK);
-    let version = answer.version();
+    let version = answer.version;
     let mut all = Vec::new();
     while let Some(data) = answer.data().await {
         all.extend_from_slice(&data.expect("whole"));

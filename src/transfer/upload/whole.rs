@@ -21,7 +21,7 @@ use crate::bits::Phase;
 use crate::bits::Validator;
 use crate::transfer::Failure;
 use crate::transfer::FailureKind;
-use crate::transfer::http_origin::Answer;
+use crate::transfer::answer::Answer;
 use crate::transfer::outgoing::Outgoing;
 
 impl Uploading<'_> {
