@@ -91,8 +91,9 @@ class Campaign:
         deadline = time.monotonic() + ROUND_WITHIN_S
         self.jobs = [self._plan(number, "large", COMPLETE), self._plan(number, "mixed", COMPLETE)]
         self.jobs.append(self._plan(number, "doomed", CANCEL))
+        interrupted = self.rng.choice(self.jobs)
         for job in self.jobs:
-            self._build(job, interrupt=self.rng.random() < 0.3)
+            self._build(job, interrupt=job is interrupted)
         client = self.daemon.client()
         for job in self.jobs:
             client.set_state(_id(job), RESUME)
